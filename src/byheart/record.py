@@ -1,0 +1,44 @@
+"""What a trial left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from byheart.trial import Trial
+
+Outcome = Literal["converged", "budget", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Curves and arrays of one trial, and how it ended.
+
+    Attributes:
+        trial: the facts.
+        outcome: ``converged`` (reached 100% training accuracy and was asked to stop there),
+            ``budget`` (all epochs were spent; censored if convergence was asked for), ``diverged``
+            (loss no longer finite) or ``failed`` (see ``reason``; never counts as done).
+        epochs: epochs trained: the time to convergence where ``outcome`` is ``converged``.
+        arrays: what the probes measured, by name. ``<probe>.epoch`` [C] holds the checkpoints:
+            ``accuracy.train``, ``.train_clean``, ``.train_noisy``, ``.validation``, ``.train_loss``
+            [C]; ``correct.bits`` [C, ceil(n/8)] uint8 (numpy.packbits), ``correct.label`` [n];
+            ``critical.validation``, ``critical.train`` [C, radii]; ``critical.success``
+            [max_steps + 1, radii] and ``critical.control`` [radii] at the last checkpoint.
+        seconds: training time of the pack, shared equally between its replicas.
+        threads: CPU threads the pack was trained with.
+        device: where it was trained.
+        reason: why it failed.
+    """
+
+    trial: Trial
+    outcome: Outcome
+    epochs: int
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    seconds: float = 0.0
+    threads: int = 1
+    device: str = "cpu"
+    reason: str = ""

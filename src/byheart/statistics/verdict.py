@@ -1,0 +1,261 @@
+"""From per-seed values to a verdict, by a rule declared before the data are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byheart.statistics.inference import bca_interval, holm, sign_flip_p
+
+Verdict = Literal["supported", "contradicted", "inconclusive"]
+ALPHA = 0.05
+FEWEST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One number that the papers' statement is about, and what it must be.
+
+    Attributes:
+        name: what is measured, per seed.
+        kind: ``above`` or ``below`` the null by the smallest effect, ``within`` the smallest effect
+            of the null, or different from it in either direction (``differs``).
+        smallest: the smallest effect worth having, in the unit of the values.
+        null: the value without the effect.
+        unit: what the values are counted in.
+    """
+
+    name: str
+    kind: Literal["above", "below", "within", "differs"]
+    smallest: float
+    null: float = 0.0
+    unit: str = ""
+
+    def describe(self) -> str:
+        """Return the criterion in words."""
+        unit = f" {self.unit}" if self.unit else ""
+        low, high = self.null - self.smallest, self.null + self.smallest
+        match self.kind:
+            case "above":
+                return f"{self.name} above {self.null:g}, by {self.smallest:g}{unit} or more"
+            case "below":
+                return f"{self.name} below {self.null:g}, by {self.smallest:g}{unit} or more"
+            case "within":
+                return f"{self.name} between {low:g} and {high:g}{unit}"
+            case "differs":
+                return f"{self.name} away from {self.null:g}, by {self.smallest:g}{unit} or more"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The criteria of a claim: ``all`` must hold, or ``any`` one of them."""
+
+    criteria: tuple[Criterion, ...]
+    combine: Literal["all", "any"] = "all"
+
+    def describe(self) -> str:
+        """Return the rule in words."""
+        joint = "; and " if self.combine == "all" else "; or "
+        return joint.join(criterion.describe() for criterion in self.criteria)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the records say on a claim.
+
+    Attributes:
+        values: for each criterion's name, one value per seed; NaN where a seed gave none.
+        censored: trials that never reached 100% training accuracy though the claim asks for it.
+        diverged: trials whose loss stopped being finite.
+        failed: trials that ended with an error.
+        note: what a reader should know, in a sentence.
+        undecidable: why no verdict can be given, if so ("most trials were censored").
+    """
+
+    values: Mapping[str, NDArray[np.float64]]
+    censored: int = 0
+    diverged: int = 0
+    failed: int = 0
+    note: str = ""
+    undecidable: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The outcome of one criterion."""
+
+    criterion: Criterion
+    n: int
+    estimate: float | None
+    ci: tuple[float, float] | None
+    p: float
+    claimed: bool
+    """Whether the estimate lies on the claimed side."""
+    corrected: tuple[float, float] | None = None
+    verdict: Verdict = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome of a claim: its parts, and the one that decides (the weakest of ``all``)."""
+
+    parts: tuple[Part, ...]
+    decisive: Part
+    p: float
+    p_holm: float
+    level: float
+    verdict: Verdict
+    reasons: tuple[str, ...] = field(default=())
+
+
+def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
+    """Judge all claims of one run, with Holm's correction over them.
+
+    A claim combined by ``all`` is an intersection-union test: its p is the largest of its parts'
+    when all point the claimed way, else that of the part against it, times the number of parts.
+    ``any`` is the mirror image. A verdict needs the corrected p below 0.05, the corrected interval
+    on its side of the null, and the smallest effect.
+
+    Args:
+        cases: for each claim its id, its rule and its evidence.
+
+    Returns:
+        One judgement per claim, in order.
+
+    Source: Holm (1979); Berger (1982) for intersection-union tests; Schuirmann (1987) for the two
+    one-sided tests behind ``within``.
+    """
+    parts = [
+        [_measure(claim, criterion, evidence) for criterion in rule.criteria]
+        for claim, rule, evidence in cases
+    ]
+    p_values = [_combined_p(own, rule) for own, (_, rule, _) in zip(parts, cases, strict=True)]
+    adjusted, levels = holm(p_values, alpha=ALPHA)
+    return [
+        _judge(case, own, p, p_holm, level)
+        for case, own, p, p_holm, level in zip(
+            cases, parts, p_values, adjusted.tolist(), levels.tolist(), strict=True
+        )
+    ]
+
+
+def _usable(evidence: Evidence, criterion: Criterion) -> NDArray[np.float64]:
+    values = np.asarray(evidence.values[criterion.name], dtype=float)
+    return values[np.isfinite(values)]
+
+
+def _measure(claim: str, criterion: Criterion, evidence: Evidence) -> Part:
+    values = _usable(evidence, criterion)
+    n = len(values)
+    if n < FEWEST_SEEDS:
+        estimate = float(values.mean()) if n else None
+        return Part(criterion, n, estimate, None, 1.0, claimed=False)
+    name = f"{claim}/{criterion.name}"
+    estimate = float(values.mean())
+    p, claimed = _p_and_side(criterion, values, estimate, name)
+    return Part(criterion, n, estimate, bca_interval(values, name=name), p, claimed)
+
+
+def _p_and_side(
+    criterion: Criterion, values: NDArray[np.float64], estimate: float, name: str
+) -> tuple[float, bool]:
+    null, smallest = criterion.null, criterion.smallest
+    if criterion.kind in ("above", "below"):
+        claimed = estimate > null if criterion.kind == "above" else estimate < null
+        return sign_flip_p(values, null=null, name=name), claimed
+    inside = abs(estimate - null) < smallest
+    equivalent = max(
+        sign_flip_p(values, null=null - smallest, alternative="greater", name=name),
+        sign_flip_p(values, null=null + smallest, alternative="less", name=name),
+    )
+    if criterion.kind == "differs":
+        return (equivalent if inside else sign_flip_p(values, null=null, name=name)), not inside
+    outside = sign_flip_p(values, null=null + np.copysign(smallest, estimate - null), name=name)
+    return (equivalent if inside else outside), inside
+
+
+def _combined_p(parts: Sequence[Part], rule: Rule) -> float:
+    """Return max p where all (``any``: none) are on the claimed side, else the Bonferroni min."""
+    decisive_side = rule.combine == "any"
+    breaking = [part.p for part in parts if part.claimed == decisive_side]
+    if breaking:
+        return min(1.0, len(parts) * min(breaking))
+    return max(part.p for part in parts)
+
+
+def _judge(
+    case: tuple[str, Rule, Evidence], parts: Sequence[Part], p: float, p_holm: float, level: float
+) -> Judgement:
+    claim, rule, evidence = case
+    # A side that one part alone can decide shares the error rate between the parts.
+    shared = 1.0 - (1.0 - level) / len(parts)
+    judged = []
+    for part in parts:
+        alone = part.claimed == (rule.combine == "any")
+        judged.append(_corrected(claim, part, evidence, shared if alone else level))
+    decisive = _decisive(judged, rule)
+    reasons = [evidence.undecidable] if evidence.undecidable else []
+    if min(part.n for part in judged) < FEWEST_SEEDS:
+        reasons.append(f"fewer than {FEWEST_SEEDS} seeds gave a value")
+    verdict: Verdict = "inconclusive"
+    if not reasons and p_holm <= ALPHA:
+        verdicts = [part.verdict for part in judged]
+        some: Verdict = "contradicted" if rule.combine == "all" else "supported"
+        every: Verdict = "supported" if rule.combine == "all" else "contradicted"
+        if some in verdicts:
+            verdict = some
+        elif all(one == every for one in verdicts):
+            verdict = every
+    return Judgement(tuple(judged), decisive, p, p_holm, level, verdict, tuple(reasons))
+
+
+def _corrected(claim: str, part: Part, evidence: Evidence, level: float) -> Part:
+    if part.ci is None or part.estimate is None:
+        return part
+    criterion = part.criterion
+    low, high = bca_interval(
+        _usable(evidence, criterion), level=level, name=f"{claim}/{criterion.name}"
+    )
+    verdict = _side(criterion, part.estimate, low, high)
+    return Part(
+        criterion, part.n, part.estimate, part.ci, part.p, part.claimed, (low, high), verdict
+    )
+
+
+def _side(criterion: Criterion, estimate: float, low: float, high: float) -> Verdict:
+    null, smallest = criterion.null, criterion.smallest
+    above = low > null and estimate >= null + smallest
+    below = high < null and estimate <= null - smallest
+    inside = low > null - smallest and high < null + smallest
+    match criterion.kind:
+        case "above":
+            claimed, other = above, below
+        case "below":
+            claimed, other = below, above
+        case "within":
+            claimed, other = inside, low > null + smallest or high < null - smallest
+        case "differs":
+            claimed, other = above or below, inside
+    return "supported" if claimed else "contradicted" if other else "inconclusive"
+
+
+def _decisive(parts: Sequence[Part], rule: Rule) -> Part:
+    def strength(part: Part) -> float:
+        if part.estimate is None:
+            return -np.inf
+        distance = (part.estimate - part.criterion.null) / part.criterion.smallest
+        match part.criterion.kind:
+            case "above":
+                return distance
+            case "below":
+                return -distance
+            case "within":
+                return 1.0 - abs(distance)
+            case "differs":
+                return abs(distance)
+
+    return (min if rule.combine == "all" else max)(parts, key=strength)

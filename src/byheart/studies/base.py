@@ -1,0 +1,76 @@
+"""What a study is: trials to run, a rule declared beforehand, evidence, and a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from byheart.record import Record
+from byheart.statistics.verdict import Evidence, Rule
+from byheart.studies.figure import Figure
+from byheart.studies.presets import Preset
+from byheart.trial import Trial
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of the claims table: what the papers say, and the rule that decides it."""
+
+    id: str
+    source: str
+    statement: str
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What planning needs to know of a data set."""
+
+    name: str
+    fingerprint: str
+    examples: int
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    smallest_class: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A preset on a data set with a number of seeds."""
+
+    preset: Preset
+    data: SourceFacts
+    seeds: int
+
+
+class Records:
+    """The records of a run, looked up by trial."""
+
+    def __init__(self, records: Mapping[str, Record]) -> None:
+        self._records = records
+
+    def of(self, trial: Trial) -> Record | None:
+        """Return the record of a trial, or None if it left none (it failed)."""
+        record = self._records.get(trial.key)
+        return None if record is None or record.outcome == "failed" else record
+
+
+class Study(Protocol):
+    """One figure or claim family of the papers. ``plan`` and ``judge`` are pure."""
+
+    name: str
+    title: str
+    claims: tuple[Claim, ...]
+
+    def plan(self, setting: Setting) -> Sequence[Trial]:
+        """Return the trials that decide the claims, with duplicates allowed."""
+        ...
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return the evidence on each claim, by its id."""
+        ...
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
+        """Return the charts."""
+        ...

@@ -1,0 +1,59 @@
+"""What a chart shows, as plain data; the report draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Title and scale of an axis."""
+
+    title: str
+    log: bool = False
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """One mark: a mean over seeds, and its 95% interval where there is one."""
+
+    panel: str
+    series: str
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart: lines with interval bands, one colour per series, side by side in panels.
+
+    Attributes:
+        id: file name of the SVG, without ending.
+        title: what is seen, in a few words.
+        source: the papers' figure ("A17 Fig 1").
+        reading: one sentence that says how to read it.
+        x: horizontal axis.
+        y: vertical axis.
+        series: names of the series, in the order of the legend.
+        points: the data; points of one series and panel are joined in the order of x.
+        legend: what the series are.
+        ordered: the series are levels of one quantity (sequential colours), else kinds.
+        dashed: series that are references, drawn dashed.
+        marks: draw a dot at every point.
+    """
+
+    id: str
+    title: str
+    source: str
+    reading: str
+    x: Axis
+    y: Axis
+    series: tuple[str, ...]
+    points: tuple[Point, ...]
+    legend: str = ""
+    ordered: bool = False
+    dashed: tuple[str, ...] = ()
+    marks: bool = True
