@@ -11,7 +11,11 @@ Interval = tuple[float, float]
 
 
 class FindingPart(BaseModel):
-    """One criterion of the rule: what was estimated, and what came of it."""
+    """One criterion of the rule: what was estimated, and what came of it.
+
+    ``kind``, ``smallest`` and ``unit`` are those of the criterion; the page draws the smallest
+    effect worth having from them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,6 +28,9 @@ class FindingPart(BaseModel):
     n: int
     p: float
     verdict: Verdict
+    kind: Literal["above", "below", "within", "differs"] | None = None
+    smallest: float | None = None
+    unit: str = ""
 
 
 class Finding(BaseModel):
