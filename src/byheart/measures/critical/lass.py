@@ -1,0 +1,226 @@
+"""LASS, the Langevin adversarial sample search, for many examples and many replicas at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+STEP_PER_RADIUS = 0.25 / 0.3
+"""The papers' alpha in units of the radius."""
+NOISE_PER_RADIUS = 0.2 / 0.3
+"""The papers' beta in units of the radius."""
+SHRINK = 0.8
+"""Settled examples leave the batch once it can shrink to this share."""
+
+
+class Classifier(Protocol):
+    """R classifiers that score [R, N, *shape] inputs as one program: [R, N, classes] logits."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        ...
+
+    def select(self, replicas: Tensor) -> Self:
+        """Return the classifiers of some replicas, by index."""
+        ...
+
+
+@dataclass(frozen=True)
+class Box:
+    """The l-infinity ball around each input, with bounds that rounding cannot push outside it.
+
+    Attributes:
+        low: [R, N, *shape] the smallest floats not below x - r.
+        high: [R, N, *shape] the largest floats not above x + r.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def around(cls, x: Tensor, radius: float) -> Box:
+        """Return the box, with ||bound - x|| <= radius exactly (checked in float64)."""
+        low, high = x - radius, x + radius
+        too_low = x.double() - low.double() > radius
+        too_high = high.double() - x.double() > radius
+        return cls(
+            torch.where(too_low, torch.nextafter(low, x), low),
+            torch.where(too_high, torch.nextafter(high, x), high),
+        )
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the nearest point of the box, coordinate by coordinate."""
+        return torch.minimum(torch.maximum(x, self.low), self.high)
+
+    def take(self, rows: _Rows) -> Box:
+        """Return the boxes of the examples that a batch holds."""
+        return Box(rows.gather(self.low), rows.gather(self.high))
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found.
+
+    Attributes:
+        witness: [R, N, *shape] the last point of each search, inside the box.
+        found_at: [R, N] int64, the iteration at which the predicted class changed; -1 if never.
+        predicted: [R, N] int64, the predicted class at x.
+    """
+
+    witness: Tensor
+    found_at: Tensor
+    predicted: Tensor
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A batch of unsettled examples: for each live replica the indices of as many examples."""
+
+    replicas: Tensor
+    examples: Tensor
+
+    @classmethod
+    def unsettled(cls, active: Tensor) -> _Rows:
+        counts = active.sum(1)
+        replicas = counts.nonzero().squeeze(1)
+        most = int(counts.max())
+        # A stable sort puts a replica's active examples first; the rest of the row is padding.
+        order = torch.sort((~active[replicas]).to(torch.uint8), dim=1, stable=True).indices
+        return cls(replicas, order[:, :most])
+
+    def gather(self, values: Tensor) -> Tensor:
+        return values[self.replicas.unsqueeze(1), self.examples]
+
+    def scatter(self, into: Tensor, values: Tensor) -> None:
+        into[self.replicas.unsqueeze(1), self.examples] = values
+
+
+def margin(logits: Tensor, predicted: Tensor) -> Tensor:
+    """Return z_k - log sum_{j != k} exp z_j for the predicted class k, [..., classes] -> [...].
+
+    Its gradient is that of log softmax(z)_k divided by 1 - softmax(z)_k > 0: the same direction
+    and sign, but it does not underflow where the network is sure of its class.
+    """
+    index = predicted.unsqueeze(-1)
+    own = logits.gather(-1, index).squeeze(-1)
+    others = logits.scatter(-1, index, float("-inf"))
+    return own - torch.logsumexp(others, dim=-1)
+
+
+def lass(
+    classifier: Classifier,
+    x: Tensor,
+    radius: float,
+    *,
+    step: float,
+    noise: float,
+    max_steps: int,
+    generator: torch.Generator,
+    settled: Tensor | None = None,
+) -> Search:
+    r"""Search the box of each example for a point of another predicted class.
+
+    Formula: x~ <- P(x~ - step * sign(grad_x~ log f_k(x~)) + noise * eta), eta ~ N(0, I) drawn per
+    coordinate, example and iteration (the same eta for all replicas, so that they can be compared
+    pairwise), P the projection on ||x~ - x||_inf <= r, and k the class predicted at x. An example
+    settles at the first x~ whose predicted class is not k. ``step=0`` is the noise-only control.
+
+    Args:
+        classifier: R classifiers in eval mode.
+        x: [R, N, *shape] inputs.
+        radius: r, on the scale of x.
+        step: alpha, on the scale of x.
+        noise: beta, on the scale of x.
+        max_steps: iteration limit.
+        generator: CPU generator of eta; it alone decides the random numbers.
+        settled: [R, N] bool, examples not to search (already known critical).
+
+    Returns:
+        The search; its witnesses still have to be re-scored.
+
+    Source: A17 section 4.1, Algorithm 1, with the gradient at the current point x~ and downhill on
+    the predicted class's score (the printed algorithm takes it at x and gives no sign).
+    """
+    box = Box.around(x, radius)
+    witness = x.clone()
+    with torch.no_grad():
+        predicted = classifier(x).argmax(-1)
+    found_at = torch.full_like(predicted, -1)
+    active = torch.ones_like(predicted, dtype=torch.bool) if settled is None else ~settled
+    if max_steps > 0 and bool(active.any()):
+        _Walk(classifier, box, predicted, step, noise, generator).run(
+            witness, found_at, active.clone(), max_steps
+        )
+    return Search(witness, found_at, predicted)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The constants of a search."""
+
+    classifier: Classifier
+    box: Box
+    predicted: Tensor
+    step: float
+    noise: float
+    generator: torch.Generator
+
+    def run(self, witness: Tensor, found_at: Tensor, active: Tensor, max_steps: int) -> None:
+        """Walk until every example is settled or the limit is reached; writes its arguments."""
+        rows = _Rows.unsettled(active)
+        current, classifier, box, predicted = self._batch(rows, witness)
+        for iteration in range(1, max_steps + 1):
+            walking = rows.gather(active)
+            moved = self._move(classifier, current, predicted, box, rows.examples)
+            current = torch.where(_like(walking, moved), moved, current)
+            with torch.no_grad():
+                flipped = walking & (classifier(current).argmax(-1) != predicted)
+            if bool(flipped.any()):
+                at = rows.gather(found_at)
+                rows.scatter(found_at, torch.where(flipped, iteration, at))
+                rows.scatter(active, walking & ~flipped)
+            most = int(active.sum(1).max())
+            if most <= SHRINK * rows.examples.shape[1] or iteration == max_steps:
+                rows.scatter(witness, current)
+                if most == 0 or iteration == max_steps:
+                    return
+                rows = _Rows.unsettled(active)
+                current, classifier, box, predicted = self._batch(rows, witness)
+
+    def _batch(self, rows: _Rows, witness: Tensor) -> tuple[Tensor, Classifier, Box, Tensor]:
+        classifier = self.classifier
+        if len(rows.replicas) < len(witness):
+            classifier = classifier.select(rows.replicas)
+        return (
+            rows.gather(witness),
+            classifier,
+            self.box.take(rows),
+            rows.gather(self.predicted),
+        )
+
+    def _move(
+        self, classifier: Classifier, x: Tensor, predicted: Tensor, box: Box, examples: Tensor
+    ) -> Tensor:
+        moved = x
+        if self.step:
+            moved = x - self.step * _score_gradient(classifier, x, predicted).sign()
+        if self.noise:
+            shape = (self.predicted.shape[1], *x.shape[2:])
+            eta = torch.randn(shape, generator=self.generator, dtype=x.dtype).to(x.device)
+            moved = moved + self.noise * eta[examples]
+        return box.project(moved)
+
+
+def _score_gradient(classifier: Classifier, x: Tensor, predicted: Tensor) -> Tensor:
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        score = margin(classifier(point), predicted).sum()
+        (gradient,) = torch.autograd.grad(score, point)
+    return gradient
+
+
+def _like(mask: Tensor, x: Tensor) -> Tensor:
+    return mask.reshape(*mask.shape, *[1] * (x.dim() - mask.dim()))
