@@ -1,0 +1,67 @@
+"""What every test may rely on: one thread, and honesty about what this machine cannot run."""
+
+import os
+import shutil
+from pathlib import Path
+
+# Before anything imports torch: the tests run side by side, one to a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find_chromium() -> str | None:
+    """Return the path of a Chromium, or None; ``CHROMIUM`` in the environment goes first."""
+    named = os.environ.get("CHROMIUM")
+    found = (shutil.which(name) for name in ((named,) if named else CHROMIUM_NAMES))
+    return next((path for path in found if path), None)
+
+
+def find_mnist() -> Path | None:
+    """Return the folder of real MNIST under ``BYHEART_DATA``, or None."""
+    root = os.environ.get("BYHEART_DATA")
+    folder = Path(root, "mnist") if root else None
+    return folder if folder and (folder / "train-images-idx3-ubyte.gz").is_file() else None
+
+
+def _needs() -> dict[str, tuple[str | None, str]]:
+    mnist = find_mnist()
+    return {
+        "browser": (find_chromium(), "no Chromium found (install chromium, or set CHROMIUM)"),
+        "mnist": (str(mnist) if mnist else None, "no mnist folder under BYHEART_DATA"),
+    }
+
+
+def pytest_report_header() -> list[str]:
+    """Say where the tests that need more than Python run, or that they are left out."""
+    return [
+        f"{name} tests: {f'run with {found}' if found else f'LEFT OUT, {absent}'}"
+        for name, (found, absent) in _needs().items()
+    ]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests whose needs this machine lacks; the header has said so."""
+    lacking = {name for name, (found, _) in _needs().items() if not found}
+    left_out = [item for item in items if lacking & {mark.name for mark in item.iter_markers()}]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of the Chromium that browser tests drive; mark those tests ``browser``."""
+    path = find_chromium()
+    assert path is not None, "a test that uses this fixture carries the mark 'browser'"
+    return path
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """Return the folder that holds real ``mnist``; mark the tests that use it ``mnist``."""
+    folder = find_mnist()
+    assert folder is not None, "a test that uses this fixture carries the mark 'mnist'"
+    return folder.parent
