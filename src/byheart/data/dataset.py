@@ -1,0 +1,211 @@
+"""A data set: inputs, labels, class names, and which examples were replaced by noise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from byheart.data.balance import split_indices
+from byheart.data.checks import as_inputs, as_labels, class_names
+from byheart.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples with labels. Build one with :meth:`from_arrays`, which checks what it is given.
+
+    Attributes:
+        name: what a report calls it; no part of :attr:`fingerprint`.
+        x: inputs, float32 ``[N, *shape]``, in [0, 1] unless replaced by Gaussian noise.
+        y: labels as the network sees them, int64 ``[N]``.
+        classes: name of each class.
+        clean_y: labels before corruption, int64 ``[N]``.
+        noisy_inputs: whose input was replaced, bool ``[N]``.
+        noisy_labels: whose label was replaced, if only by itself by chance, bool ``[N]``.
+    """
+
+    name: str
+    x: Tensor
+    y: Tensor
+    classes: tuple[str, ...]
+    clean_y: Tensor
+    noisy_inputs: Tensor
+    noisy_labels: Tensor
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        x: Tensor | npt.ArrayLike,
+        y: Tensor | npt.ArrayLike,
+        classes: Sequence[str] | None = None,
+    ) -> Dataset:
+        """Return a clean data set, after checking and, where harmless, converting its arrays.
+
+        Args:
+            name: what to call it, in reports and in errors.
+            x: inputs ``[N, *shape]`` in [0, 1]; any real dtype.
+            y: labels ``[N]`` in 0..classes-1; integers, or floats that are whole numbers.
+            classes: class names; ``"0"``, ``"1"``, ... up to the highest label if not given.
+
+        Raises:
+            InputError: no examples, one class only, labels out of range, inputs that are NaN or
+                outside [0, 1], lengths that differ, or a dtype that is no number.
+        """
+        inputs, labels = as_inputs(name, x), as_labels(name, y)
+        names = class_names(name, labels, classes)
+        clean = torch.zeros(len(labels), dtype=torch.bool)
+        return cls(name, inputs, labels, names, labels, clean, clean).validate()
+
+    def validate(self) -> Dataset:
+        """Return the data set itself if a study can use it.
+
+        Raises:
+            InputError: see :meth:`from_arrays`. Inputs replaced by noise may leave [0, 1].
+        """
+        n = len(self.x)
+        for what in ("y", "clean_y", "noisy_inputs", "noisy_labels"):
+            if len(getattr(self, what)) != n:
+                raise InputError(
+                    f"data set '{self.name}': {n} inputs but {len(getattr(self, what))} {what}; "
+                    "give one of each per example"
+                )
+        if n == 0:
+            raise InputError(f"data set '{self.name}' is empty: give at least two classes")
+        as_inputs(self.name, self.x, noise=self.noisy_inputs)
+        for labels in (self.y, self.clean_y):
+            class_names(self.name, as_labels(self.name, labels), self.classes)
+        if int(self.clean_y.min()) == int(self.clean_y.max()):
+            only = self.classes[int(self.clean_y[0])]
+            raise InputError(
+                f"data set '{self.name}' has one class only ('{only}'): give at least two classes"
+            )
+        return self
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def noisy(self) -> Tensor:
+        """Whose input or label was replaced, bool ``[N]``."""
+        return self.noisy_inputs | self.noisy_labels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, with or without examples."""
+        return len(self.classes)
+
+    @property
+    def smallest_class(self) -> int:
+        """Number of examples of the rarest class."""
+        return int(torch.bincount(self.y, minlength=self.n_classes).min())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of shape, class count, inputs and labels; never of a name or a path."""
+        header = json.dumps([list(self.x.shape), self.n_classes])
+        digest = hashlib.sha256(header.encode())
+        for tensor, dtype in ((self.x, "<f4"), (self.y, "<i8")):
+            array = np.ascontiguousarray(tensor.cpu().numpy(), dtype=dtype)
+            digest.update(array.reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
+
+    def subset(self, indices: Tensor | Sequence[int]) -> Dataset:
+        """Return the examples at ``indices``, in that order."""
+        at = torch.as_tensor(indices, dtype=torch.int64)
+        return replace(
+            self,
+            x=self.x[at],
+            y=self.y[at],
+            clean_y=self.clean_y[at],
+            noisy_inputs=self.noisy_inputs[at],
+            noisy_labels=self.noisy_labels[at],
+        )
+
+    def balanced(self, size: int, seed: int) -> Dataset:
+        """Return a random subset with equally many examples of each class.
+
+        Where ``size`` is no multiple of the number of classes, class counts differ by at most one.
+
+        Args:
+            size: number of examples.
+            seed: draws which examples, and their order.
+
+        Raises:
+            InputError: a class has too few examples.
+        """
+        return self.split(size, 0, seed)[0]
+
+    def split(self, train: int, validation: int, seed: int) -> tuple[Dataset, Dataset]:
+        """Return a training and a validation set: disjoint, each balanced over the classes.
+
+        Args:
+            train: number of training examples.
+            validation: number of validation examples.
+            seed: draws which examples, and their order.
+
+        Raises:
+            InputError: a class has too few examples.
+        """
+        try:
+            parts = split_indices(self.y, self.n_classes, train, validation, seed, self.classes)
+        except InputError as error:
+            raise InputError(f"data set '{self.name}': {error}") from None
+        return self.subset(parts[0]), self.subset(parts[1])
+
+    def with_unique_labels(self) -> Dataset:
+        """Return the same inputs with each example as its own class.
+
+        Source: Arpit et al. (2017), Figure 3, right.
+        """
+        y = torch.arange(len(self))
+        return replace(
+            self,
+            name=f"{self.name}-unique",
+            y=y,
+            clean_y=y,
+            classes=tuple(str(i) for i in range(len(self))),
+            noisy_labels=torch.zeros(len(self), dtype=torch.bool),
+        )
+
+    def downsample(self, side: int) -> Dataset:
+        """Return images averaged down to ``side`` by ``side`` pixels.
+
+        Args:
+            side: new height and width; must divide the old ones.
+
+        Raises:
+            InputError: inputs are no images ``[N, H, W]`` or ``[N, C, H, W]``, or ``side`` does
+                not divide their height and width.
+
+        Source: Arpit et al. (2017), Figures 3 and 4 (28x28 to 14x14).
+        """
+        if len(self.shape) not in (2, 3):
+            raise InputError(
+                f"data set '{self.name}': inputs of shape {list(self.shape)} are no images; "
+                "only [H, W] and [C, H, W] can be averaged down"
+            )
+        height, width = self.shape[-2:]
+        if side < 1 or height % side or width % side:
+            raise InputError(
+                f"data set '{self.name}': cannot average {height}x{width} down to {side}x{side}; "
+                "choose a side that divides both"
+            )
+        images = self.x.reshape(len(self), -1, height, width)
+        small = functional.avg_pool2d(images, (height // side, width // side))
+        x = small.reshape(len(self), *self.shape[:-2], side, side)
+        return replace(self, name=f"{self.name}-{side}x{side}", x=x)
