@@ -1,0 +1,146 @@
+"""Opening the file: who may write, and what is said when it cannot be read or written."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from byheart.errors import StoreError
+from byheart.store.schema import VERSION, is_ours, migrate, version_of
+
+FILE = "results.sqlite"
+LOCK = "results.lock"
+PATIENCE = 5.0
+"""Seconds to wait for another program that holds the file."""
+
+
+def connect_to_write(folder: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Open the store of a folder for its one writer; make folder, file and tables where missing.
+
+    Returns:
+        The connection, and the lock that is held until it is closed.
+
+    Raises:
+        StoreError: someone else writes, or the file cannot be written or is not ours.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to folder {folder} ({error.strerror}): name another with --out"
+        ) from error
+    path = folder / FILE
+    with telling(path):
+        lock = _lock(folder)
+        try:
+            connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+            try:
+                _refuse_strangers(connection, path)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.close()
+            raise
+    return connection, lock
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """Open the store of a folder for reading, also while someone writes.
+
+    Raises:
+        StoreError: there is none, it is empty, not ours, or cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise StoreError(f"no {FILE} in {folder}: run `byheart study --out {folder}` first")
+    with telling(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE, isolation_level=None
+        )
+        try:
+            _refuse_strangers(connection, path)
+            version = version_of(connection)
+        except BaseException:
+            connection.close()
+            raise
+    if version == VERSION:
+        return connection
+    connection.close()
+    if version == 0:
+        raise StoreError(f"{path} is empty: run `byheart study --out {folder}` first")
+    for writer in connect_to_write(folder):
+        writer.close()
+    return connect_to_read(folder)
+
+
+@contextlib.contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into one line that names the file and the remedy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # The low byte is the error, the rest says more of it. Python's own errors have no code.
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        remedy = _REMEDIES.get(code)
+        if remedy is None:
+            raise
+        raise StoreError(f"{path} {remedy}") from error
+
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "cannot grow, the disk is full: make room and run the same command "
+    "again; nothing that finished is lost",
+    sqlite3.SQLITE_BUSY: "is locked by another program: close it and run the same command again",
+    sqlite3.SQLITE_LOCKED: "is locked by another program: close it and run the same command again",
+    sqlite3.SQLITE_READONLY: "cannot be written: change its permissions, or name another folder "
+    "with --out",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: change the permissions of its folder, or name "
+    "another with --out",
+    sqlite3.SQLITE_PERM: "cannot be opened: change its permissions, or name another folder with "
+    "--out",
+    sqlite3.SQLITE_IOERR: "cannot be read or written (disk error): check the disk, or name another "
+    "folder with --out",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite file: move it away, or name another folder with --out",
+    sqlite3.SQLITE_CORRUPT: "is damaged: bring back a copy or move it away, then run the study "
+    "again",
+}
+
+
+def _lock(folder: Path) -> sqlite3.Connection:
+    # SQLite's own file lock: the same on every platform, and gone with the process that held it,
+    # however that ended. Held on a second file so that others may read the first.
+    lock = sqlite3.connect(folder / LOCK, timeout=0.0, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        raise StoreError(
+            f"another study is writing to {folder}: wait until it ends, or name another folder "
+            "with --out"
+        ) from error
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
+    if not is_ours(connection):
+        raise StoreError(
+            f"{path} belongs to another program: move it away, or name another folder with --out"
+        )
+    version = version_of(connection)
+    if version > VERSION:
+        raise StoreError(
+            f"{path} is of version {version}, from a newer byheart; this one knows up to "
+            f"{VERSION}: upgrade byheart, or name another folder with --out"
+        )

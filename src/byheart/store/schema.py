@@ -1,0 +1,73 @@
+"""The tables, and the steps that bring an older file up to them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+APPLICATION = 0x62796872
+"""``PRAGMA application_id`` of our files: "byhr". Another program's file is left alone."""
+
+_VERSION_1 = """
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+CREATE TABLE trials (
+    key TEXT PRIMARY KEY,
+    facts TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('converged', 'budget', 'diverged', 'failed')),
+    epochs INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    threads INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    finished TEXT NOT NULL,
+    seal TEXT NOT NULL
+);
+CREATE TABLE arrays (
+    key TEXT NOT NULL REFERENCES trials (key) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    dtype TEXT NOT NULL,
+    shape TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (key, name)
+);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    started TEXT NOT NULL,
+    facts TEXT NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""Step i brings a file from version i to version i + 1. Steps are added, never changed."""
+
+VERSION = len(MIGRATIONS)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a file; 0 for an empty one."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Return whether the file is a store of ours, or empty."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION:
+        return True
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return version_of(connection) == 0 and tables == 0
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file to the newest version, one step and one transaction at a time."""
+    for version in range(version_of(connection), VERSION):
+        # executescript commits on its own, so each step carries its own transaction: a kill in the
+        # middle of it leaves the version before.
+        connection.executescript(
+            f"BEGIN IMMEDIATE;{MIGRATIONS[version]}"
+            f"INSERT OR REPLACE INTO meta VALUES ('schema', '{version + 1}');"
+            f"PRAGMA application_id = {APPLICATION};"
+            f"PRAGMA user_version = {version + 1};"
+            "COMMIT;"
+        )

@@ -1,0 +1,236 @@
+"""The records of all trials of an output folder: what is missing, add, read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from byheart.errors import StoreError
+from byheart.record import Record
+from byheart.store import codec
+from byheart.store.codec import StoredArray
+from byheart.store.connection import FILE, connect_to_read, connect_to_write, telling
+from byheart.store.export import export
+from byheart.store.inspect import Problem, Summary, find_problems, summaries
+from byheart.trial import Trial
+
+_CHUNK = 500
+"""Keys per query: below the 999 parameters that any SQLite allows."""
+
+
+class Store:
+    """Records in ``results.sqlite``. Open with :meth:`open`; close, or use ``with``."""
+
+    def __init__(
+        self, folder: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None
+    ) -> None:
+        self.folder = folder
+        self._path = folder / FILE
+        self._connection = connection
+        self._lock = lock
+
+    @classmethod
+    def open(cls, folder: Path | str, create: bool = True) -> Self:
+        """Open the store of an output folder.
+
+        Args:
+            folder: where ``results.sqlite`` lies or shall lie.
+            create: be the folder's one writer, and make what is missing. False: only read, also
+                while another process writes.
+
+        Raises:
+            StoreError: it cannot be written or read, is damaged, locked, not ours or newer.
+        """
+        folder = Path(folder)
+        if create:
+            return cls(folder, *connect_to_write(folder))
+        return cls(folder, connect_to_read(folder), None)
+
+    def close(self) -> None:
+        """Close the file and let others write. Closing twice does no harm."""
+        self._connection.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def missing(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Return the trials still to be trained: without a record, or with a failed one.
+
+        Args:
+            trials: in any order, with duplicates allowed.
+
+        Returns:
+            Each missing trial once, in the order given.
+        """
+        unique = {trial.key: trial for trial in trials}
+        with self._transaction("DEFERRED"):
+            rows = self._by_key("SELECT key FROM trials WHERE outcome <> 'failed' AND key", unique)
+            done = {key for (key,) in rows}
+        return [trial for key, trial in unique.items() if key not in done]
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Store the records of a pack: all of them or, if anything goes wrong, none.
+
+        A failed record gives way to a new one; any other stays as it is.
+
+        Raises:
+            StoreError: the disk is full or the file cannot be written; nothing was stored.
+        """
+        finished = _now()
+        with self._transaction("IMMEDIATE"):
+            for record in records:
+                self._add(record, finished)
+
+    def records(self, trials: Iterable[Trial]) -> dict[str, Record]:
+        """Return what the given trials left, by key; trials without a record are left out.
+
+        Raises:
+            StoreError: a record is not what was written.
+        """
+        unique = {trial.key: trial for trial in trials}
+        columns = ", ".join(("key", "seal", *codec.SEALED))
+        with self._transaction("DEFERRED"):
+            rows = list(self._by_key(f"SELECT {columns} FROM trials WHERE key", unique))
+            arrays: dict[str, dict[str, StoredArray]] = {row[0]: {} for row in rows}
+            for key, name, *stored in self._by_key(
+                "SELECT key, name, dtype, shape, checksum, data FROM arrays WHERE key", arrays
+            ):
+                arrays[key][name] = StoredArray(*stored)
+        found = {}
+        for key, seal, *values in rows:
+            ended = dict(zip(codec.SEALED, values, strict=True))
+            found[key] = Record(
+                trial=unique[key], arrays=self._decoded(key, seal, ended, arrays[key]), **ended
+            )
+        return found
+
+    def save_run(self, facts: Mapping[str, Any]) -> None:
+        """Remember what was asked for, so that the report can be drawn again from the file.
+
+        Args:
+            facts: JSON values; floats come back bit for bit.
+        """
+        text = json.dumps(facts, allow_nan=False)
+        with self._transaction("IMMEDIATE"):
+            self._connection.execute(
+                "INSERT INTO runs (started, facts) VALUES (?, ?)", (_now(), text)
+            )
+
+    def last_run(self) -> dict[str, Any] | None:
+        """Return the facts of the latest run and when it ``started``; None if there was none."""
+        with telling(self._path):
+            row = self._connection.execute(
+                "SELECT started, facts FROM runs ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+        return None if row is None else {"started": row[0], **json.loads(row[1])}
+
+    def forget(self, keys: Iterable[str]) -> int:
+        """Remove records, so that the next study trains their trials again.
+
+        Returns:
+            How many there were.
+        """
+        forgotten = 0
+        with self._transaction("IMMEDIATE"):
+            for key in set(keys):
+                self._connection.execute("DELETE FROM arrays WHERE key = ?", (key,))
+                cursor = self._connection.execute("DELETE FROM trials WHERE key = ?", (key,))
+                forgotten += cursor.rowcount
+        return forgotten
+
+    def verify(self) -> list[Problem]:
+        """Return everything in the file that is not what was written, and what to do about it."""
+        with self._transaction("DEFERRED"):
+            return find_problems(self._connection)
+
+    def summaries(self) -> list[Summary]:
+        """Return one row per trial: what was trained and how it ended, in the order added."""
+        with self._transaction("DEFERRED"):
+            return summaries(self._connection)
+
+    def export(self, folder: Path | str, format: str = "csv") -> list[Path]:
+        """Write ``trials.csv`` and all arrays to a folder, for other tools.
+
+        Args:
+            folder: made if missing.
+            format: "csv" (``arrays.csv``, one value a row) or "npz" (``arrays.npz`` by "key/name").
+
+        Returns:
+            The files written.
+
+        Raises:
+            InputError: the format is unknown or the folder cannot be written.
+        """
+        with self._transaction("DEFERRED"):
+            return export(self._connection, Path(folder), format)
+
+    def _add(self, record: Record, finished: str) -> None:
+        key = record.trial.key
+        execute = self._connection.execute
+        execute("DELETE FROM trials WHERE key = ? AND outcome = 'failed'", (key,))
+        if execute("SELECT 1 FROM trials WHERE key = ?", (key,)).fetchone():
+            return
+        arrays = {name: codec.encode(np.asarray(a)) for name, a in record.arrays.items()}
+        ended = codec.ending(record)
+        seal = codec.seal(key, ended, {name: a.checksum for name, a in arrays.items()})
+        execute(
+            f"INSERT INTO trials (key, facts, finished, seal, {', '.join(codec.SEALED)}) "
+            f"VALUES (?, ?, ?, ?, {', '.join('?' * len(codec.SEALED))})",
+            (key, codec.facts_text(record.trial), finished, seal, *ended.values()),
+        )
+        self._connection.executemany(
+            "INSERT INTO arrays (key, name, dtype, shape, checksum, data) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [(key, name, *array) for name, array in arrays.items()],
+        )
+
+    def _decoded(
+        self, key: str, seal: str, ended: Mapping[str, Any], arrays: Mapping[str, StoredArray]
+    ) -> dict[str, np.ndarray]:
+        checksums = {name: array.checksum for name, array in arrays.items()}
+        try:
+            if codec.seal(key, ended, checksums) != seal:
+                raise ValueError("its seal does not match")
+            return {name: codec.decode(arrays[name]) for name in sorted(arrays)}
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                f"the record of trial {key} in {self._path} is damaged ({error}): run `byheart "
+                f"store verify {self.folder} --repair`, then the study again"
+            ) from error
+
+    def _by_key(self, query: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        wanted = list(keys)
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            yield from self._connection.execute(
+                f"{query} IN ({', '.join('?' * len(chunk))})", chunk
+            )
+
+    @contextlib.contextmanager
+    def _transaction(self, kind: str) -> Iterator[None]:
+        with telling(self._path):
+            self._connection.execute(f"BEGIN {kind}")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A full disk may have rolled back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
