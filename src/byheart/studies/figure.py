@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class Point:
     y: float
     low: float | None = None
     high: float | None = None
+
+    def clipped(self) -> Point:
+        """Return the point with its interval cut to [0, 1], for proportions."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(0.0, self.low), high=min(1.0, self.high))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,147 @@
+"""The corruptions that studies compare, and the trials and values they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from byheart.record import Record
+from byheart.studies.base import Records, Setting
+from byheart.studies.figure import Point
+from byheart.trial import Algorithm, DataFacts, Probe, Trial
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is replaced by noise, and how much of it."""
+
+    name: str
+    inputs: float = 0.0
+    labels: float = 0.0
+
+
+REAL = Condition("real")
+RANDX = Condition("randX", inputs=1.0)
+RANDY = Condition("randY", labels=1.0)
+KINDS = (REAL, RANDX, RANDY)
+
+
+def input_noise(levels: Iterable[float]) -> tuple[Condition, ...]:
+    """Return one condition per level of input noise."""
+    return tuple(Condition(f"{level:g}", inputs=level) for level in levels)
+
+
+def label_noise(levels: Iterable[float]) -> tuple[Condition, ...]:
+    """Return one condition per level of label noise."""
+    return tuple(Condition(f"{level:g}", labels=level) for level in levels)
+
+
+def trials_per_seed(
+    setting: Setting,
+    condition: Condition,
+    algorithm: Algorithm,
+    *,
+    train: int,
+    validation: int = 0,
+    probes: tuple[Probe, ...] = (),
+) -> tuple[Trial, ...]:
+    """Return one trial per seed; equal seeds share subset, initialisation and order (paired)."""
+    return tuple(
+        Trial(
+            data=DataFacts(
+                fingerprint=setting.data.fingerprint,
+                train=train,
+                validation=validation,
+                inputs=condition.inputs,
+                labels=condition.labels,
+                seed=seed,
+            ),
+            algorithm=algorithm,
+            seed=seed,
+            probes=probes,
+        )
+        for seed in range(setting.seeds)
+    )
+
+
+def read(
+    records: Records, trials: Sequence[Trial], value: Callable[[Record], float | Values]
+) -> Values:
+    """Return ``value`` of each trial's record, stacked; NaN for one that diverged or failed."""
+    found = [records.of(trial) for trial in trials]
+    values = [
+        None if record is None or record.outcome == "diverged" else np.asarray(value(record))
+        for record in found
+    ]
+    shape = next((v.shape for v in values if v is not None), ())
+    gap = np.full(shape, np.nan)
+    return np.stack([gap if v is None else v.astype(float) for v in values])
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many trials ended without a usable value, and how."""
+
+    censored: int
+    diverged: int
+    failed: int
+
+
+def tally(records: Records, trials: Iterable[Trial]) -> Tally:
+    """Count how trials ended. Censored: asked to train to 100%, and never reached it."""
+    unique = {trial.key: trial for trial in trials}.values()
+    found = [(trial, records.of(trial)) for trial in unique]
+    return Tally(
+        censored=sum(
+            record is not None
+            and record.outcome == "budget"
+            and trial.algorithm.stop == "converged"
+            for trial, record in found
+        ),
+        diverged=sum(record is not None and record.outcome == "diverged" for _, record in found),
+        failed=sum(record is None for _, record in found),
+    )
+
+
+def slope(x: Sequence[float] | Values, y: Values) -> Values:
+    """Return the least-squares slope of each row of y [S, L] on x [L]; NaN rows stay NaN."""
+    centred = np.asarray(x, dtype=float) - np.mean(x)
+    return np.asarray((y * centred).sum(axis=1) / (centred**2).sum())
+
+
+def mean_points(
+    panel: str, series: str, x: Sequence[float] | Values, y: Values, *, log: bool = False
+) -> list[Point]:
+    """Return the mean over seeds and its 95% t interval at each x, for y [S, X].
+
+    Args:
+        panel: of the figure.
+        series: of the figure.
+        x: [X] positions.
+        y: one row per seed; NaN values are left out.
+        log: average logarithms (for times and ratios).
+    """
+    points = []
+    for at, column in zip(x, (np.log(y) if log else y).T, strict=True):
+        values = column[np.isfinite(column)]
+        if not len(values):
+            continue
+        centre = float(values.mean())
+        ends: tuple[float | None, float | None] = (None, None)
+        if len(values) > 2:
+            half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+            ends = (centre - half, centre + half)
+        if log:
+            centre = float(np.exp(centre))
+            ends = (
+                None if ends[0] is None else float(np.exp(ends[0])),
+                None if ends[1] is None else float(np.exp(ends[1])),
+            )
+        points.append(Point(panel, series, float(at), centre, *ends))
+    return points

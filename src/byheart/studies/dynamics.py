@@ -1,0 +1,168 @@
+"""The runs behind A17 Figures 7, 8 and 9: networks training on inputs or labels that are noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from byheart.statistics.verdict import Evidence
+from byheart.studies.base import Records, Setting
+from byheart.studies.conditions import (
+    Condition,
+    Values,
+    input_noise,
+    label_noise,
+    read,
+    tally,
+    trials_per_seed,
+)
+from byheart.studies.presets import log_spaced
+from byheart.trial import AccuracyProbe, Algorithm, CriticalProbe, Network, Trial
+
+FITTED = 0.9
+"""Training accuracy on the noisy examples from which on they count as fitted."""
+
+
+def accuracy_epochs(setting: Setting) -> tuple[int, ...]:
+    """Return the epochs at which accuracy is measured."""
+    own = setting.preset.dynamics
+    return log_spaced(own.epochs, own.checkpoints)
+
+
+def critical_epochs(setting: Setting) -> tuple[int, ...]:
+    """Return the epochs at which critical samples are searched; half of the budget among them."""
+    own = setting.preset.dynamics
+    spaced = log_spaced(own.epochs, own.critical_checkpoints)
+    return tuple(sorted({*spaced, own.epochs // 2}))
+
+
+def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
+    """Return one trial per seed, trained for the whole budget."""
+    own = setting.preset.dynamics
+    algorithm = Algorithm(
+        network=Network(hidden=own.hidden),
+        learning_rate=own.learning_rate,
+        batch_size=own.batch_size,
+        epochs=own.epochs,
+    )
+    probes = (
+        AccuracyProbe(epochs=accuracy_epochs(setting)),
+        CriticalProbe(
+            epochs=critical_epochs(setting),
+            radii=own.radii,
+            examples=own.critical_examples,
+            max_steps=own.max_steps,
+        ),
+    )
+    return trials_per_seed(
+        setting,
+        condition,
+        algorithm,
+        train=own.train,
+        validation=own.validation,
+        probes=probes,
+    )
+
+
+def by_inputs(setting: Setting) -> tuple[Condition, ...]:
+    """Return the levels of input noise, clean data first."""
+    return input_noise(setting.preset.dynamics.levels)
+
+
+def by_labels(setting: Setting) -> tuple[Condition, ...]:
+    """Return the levels of label noise, clean data first."""
+    return label_noise(setting.preset.dynamics.levels)
+
+
+def plan(setting: Setting) -> list[Trial]:
+    """Return the trials at every level of either noise; clean data are shared."""
+    conditions = dict.fromkeys((*by_inputs(setting), *by_labels(setting)))
+    return [trial for condition in conditions for trial in trials(setting, condition)]
+
+
+def evidence(
+    values: Mapping[str, Values], records: Records, setting: Setting, *, note: str = ""
+) -> Evidence:
+    """Return the evidence, with the counts of how the trials ended."""
+    count = tally(records, plan(setting))
+    return Evidence(values, diverged=count.diverged, failed=count.failed, note=note)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What the runs at one condition measured over time; one row per seed.
+
+    Attributes:
+        epochs: [C] epochs of the accuracies.
+        validation: [S, C] validation accuracy.
+        train: [S, C] training accuracy.
+        noisy: [S, C] training accuracy on the noisy examples.
+        critical_epochs: [D] epochs of the critical sample ratios.
+        critical: [S, D, radii] on validation examples.
+        critical_train: [S, D, radii] on training examples.
+    """
+
+    epochs: Values
+    validation: Values
+    train: Values
+    noisy: Values
+    critical_epochs: Values
+    critical: Values
+    critical_train: Values
+
+
+def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
+    """Return the curves of all seeds at a condition; NaN for one that diverged or failed."""
+    own = trials(setting, condition)
+
+    def of(name: str) -> Values:
+        return read(records, own, lambda record: np.asarray(record.arrays[name], dtype=float))
+
+    return Curves(
+        epochs=np.array(accuracy_epochs(setting), dtype=float),
+        validation=of("accuracy.validation"),
+        train=of("accuracy.train"),
+        noisy=of("accuracy.train_noisy"),
+        critical_epochs=np.array(critical_epochs(setting), dtype=float),
+        critical=of("critical.validation"),
+        critical_train=of("critical.train"),
+    )
+
+
+def peak_by_others(curve: Values) -> np.ndarray:
+    """Return for each seed the index at which the mean curve of the *other* seeds peaks, [S].
+
+    A curve's own maximum lies above its neighbours by chance alone, so "the peak is higher than
+    the end" would be true of pure noise. Taken from the other seeds, the place of the peak says
+    nothing about this seed's noise.
+    """
+    rows = np.arange(len(curve))
+    peaks = []
+    for seed in rows:
+        others = curve[(rows != seed) & np.isfinite(curve).all(axis=1)]
+        peaks.append(int(others.mean(axis=0).argmax()) if len(others) else 0)
+    return np.array(peaks)
+
+
+def fitted_epoch(epochs: Values, noisy: Values) -> Values:
+    """Return the first epoch at which the noisy examples are fitted; the last one if never, [S]."""
+    reached = noisy >= FITTED
+    first = np.where(reached.any(axis=1), epochs[reached.argmax(axis=1)], epochs[-1])
+    return np.where(np.isnan(noisy).any(axis=1), np.nan, first)
+
+
+def at_epoch(epochs: Values, curve: Values, when: Values) -> Values:
+    """Return each row of ``curve`` [S, C] at its own epoch [S], linear in log time."""
+    return np.array(
+        [
+            np.interp(np.log(moment), np.log(epochs), row)
+            for row, moment in zip(curve, when, strict=True)
+        ]
+    )
+
+
+def between(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Return the conditions with some noise but not only noise."""
+    return tuple(c for c in conditions if 0 < c.inputs + c.labels < 1)

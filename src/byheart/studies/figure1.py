@@ -1,0 +1,174 @@
+"""A17 Figure 1: are some examples easier than others?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from byheart.measures.difficulty import Difficulty, difficulty
+from byheart.statistics.verdict import Criterion, Evidence, Rule
+from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.conditions import KINDS, RANDX, RANDY, REAL, Condition, tally
+from byheart.studies.figure import Axis, Figure, Point
+from byheart.trial import Algorithm, CorrectProbe, DataFacts, Network, Trial
+
+TO_RANDX = "log2 over-dispersion of P(correct), real minus randX"
+TO_RANDY = "log2 over-dispersion of P(correct), real minus randY"
+ON_RANDX = "log2 over-dispersion of P(correct) on randX"
+ON_RANDY = "log2 over-dispersion of P(correct) on randY"
+FACTOR = round(float(np.log2(1.25)), 3)
+RANKS = 150
+"""Points of a curve over sorted examples; the eye cannot tell more apart."""
+
+
+class Figure1:
+    """P(correct) after one epoch, over many initialisations on each of a few draws of the data.
+
+    A seed is one draw of the data with its own initialisations, so that seeds are independent:
+    resampling initialisations within one draw would add their binomial noise a second time.
+    """
+
+    name = "figure-1"
+    title = "Easy and hard examples"
+    claims = (
+        Claim(
+            "easy-examples",
+            "A17 Fig 1",
+            "P(correct) varies far more between examples on real data than on randX or randY",
+            Rule((Criterion(TO_RANDX, "above", 1.0), Criterion(TO_RANDY, "above", 1.0))),
+        ),
+        Claim(
+            "randx-binomial",
+            "A17 Fig 1",
+            "on randX all examples are equally hard: the spread is binomial",
+            Rule((Criterion(ON_RANDX, "within", FACTOR),)),
+        ),
+        Claim(
+            "randy-patterns",
+            "A17 Fig 1, §3.1",
+            "on randY the spread is more than binomial: shared patterns are used",
+            Rule((Criterion(ON_RANDY, "above", FACTOR),)),
+        ),
+    )
+
+    def plan(self, setting: Setting) -> Sequence[Trial]:
+        """Return the trials: kinds x draws x initialisations, one epoch each."""
+        return [
+            trial
+            for kind in KINDS
+            for draw in range(setting.seeds)
+            for trial in _trials(setting, kind, draw)
+        ]
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return the log2 over-dispersion of each draw."""
+        log2 = {
+            kind.name: np.log2(
+                [
+                    np.nan if one is None else one.within_classes
+                    for one in _difficulties(records, setting, kind)
+                ]
+            )
+            for kind in KINDS
+        }
+        count = tally(records, self.plan(setting))
+        shared = {"diverged": count.diverged, "failed": count.failed}
+        real, randx, randy = (log2[kind.name] for kind in KINDS)
+        return {
+            "easy-examples": Evidence({TO_RANDX: real - randx, TO_RANDY: real - randy}, **shared),
+            "randx-binomial": Evidence({ON_RANDX: randx}, **shared),
+            "randy-patterns": Evidence({ON_RANDY: randy}, **shared),
+        }
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
+        """Return P(correct) of the sorted examples, with the binomial of the same mean."""
+        points: list[Point] = []
+        runs = setting.preset.examples.initialisations
+        for kind in KINDS:
+            found = [one for one in _difficulties(records, setting, kind) if one is not None]
+            if not found:
+                continue
+            curves = np.array([np.sort(one.p_correct)[::-1] for one in found])
+            points += _sorted_points(kind.name, curves.mean(axis=0))
+            binomial = stats.binom(runs, curves.mean()).ppf(_ranks(curves.shape[1])[1])
+            points += _sorted_points(f"{kind.name}, binomial", binomial[::-1] / runs)
+        names = [kind.name for kind in KINDS]
+        dashed = tuple(f"{name}, binomial" for name in names)
+        return [
+            Figure(
+                id="figure-1",
+                title="P(correct) of each training example after one epoch",
+                source="A17 Fig 1",
+                reading=(
+                    "Examples are sorted from easy to hard. Where a line leaves its dashed "
+                    f"binomial, which is what {runs} equally hard examples would give by chance, "
+                    "some examples are easier than others."
+                ),
+                x=Axis("examples, easiest first", percent=True),
+                y=Axis("P(correct)", percent=True),
+                series=(*names, *dashed),
+                points=tuple(points),
+                legend="training data",
+                dashed=dashed,
+                marks=False,
+            )
+        ]
+
+
+def _trials(setting: Setting, kind: Condition, draw: int) -> list[Trial]:
+    own = setting.preset.examples
+    algorithm = Algorithm(
+        network=Network(hidden=own.hidden),
+        learning_rate=own.learning_rate,
+        batch_size=own.batch_size,
+        epochs=1,
+    )
+    data = DataFacts(
+        fingerprint=setting.data.fingerprint,
+        train=own.train,
+        validation=0,
+        inputs=kind.inputs,
+        labels=kind.labels,
+        seed=draw,
+    )
+    first = draw * own.initialisations
+    return [
+        Trial(data=data, algorithm=algorithm, seed=seed, probes=(CorrectProbe(epochs=(1,)),))
+        for seed in range(first, first + own.initialisations)
+    ]
+
+
+def _difficulties(
+    records: Records, setting: Setting, kind: Condition
+) -> list[Difficulty | None]:
+    """Return the difficulty of each draw; None where fewer than two initialisations lasted."""
+    found = []
+    for draw in range(setting.seeds):
+        kept = [records.of(trial) for trial in _trials(setting, kind, draw)]
+        used = [one for one in kept if one is not None and one.outcome != "diverged"]
+        if len(used) < 2:
+            found.append(None)
+            continue
+        n = setting.preset.examples.train
+        bits = np.stack([one.arrays["correct.bits"][0] for one in used])
+        correct = np.unpackbits(bits, axis=1, count=n).astype(bool)
+        found.append(difficulty(correct, used[0].arrays["correct.label"]))
+    return found
+
+
+def _ranks(n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the positions of the examples drawn, and their quantiles in (0, 1)."""
+    index = np.unique(np.linspace(0, n - 1, RANKS).round().astype(np.int64))
+    return index, (index + 0.5) / n
+
+
+def _sorted_points(series: str, curve: NDArray[np.float64]) -> list[Point]:
+    index, quantile = _ranks(len(curve)) if len(curve) > RANKS else (np.arange(len(curve)), None)
+    if quantile is None:
+        quantile = (index + 0.5) / len(curve)
+    return [
+        Point("", series, float(q), float(curve[i])) for i, q in zip(index, quantile, strict=True)
+    ]

@@ -1,0 +1,290 @@
+"""A17 Figure 6 and K17 (2): how long until every training example is fitted?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from byheart.measures.convergence import restricted
+from byheart.record import Record
+from byheart.statistics.verdict import Criterion, Evidence, Rule
+from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.conditions import (
+    KINDS,
+    RANDX,
+    RANDY,
+    REAL,
+    Condition,
+    Values,
+    input_noise,
+    mean_points,
+    read,
+    slope,
+    tally,
+    trials_per_seed,
+)
+from byheart.studies.figure import Axis, Figure, Point
+from byheart.trial import Algorithm, Network, Trial
+
+MOST_CENSORED = 0.5
+"""Above this share of censored trials in any arm a claim on time cannot be decided."""
+ORDER_SMALLEST = round(float(np.log2(1.1)), 3)
+TIME = Axis("epochs to 100% training accuracy", log=True)
+READING_TIME = (
+    "Each line is the geometric mean over seeds, with its 95% interval; a trial that never "
+    "reached 100% counts as its budget, so a line with such trials lies too low, never too high."
+)
+
+ORDER_RANDY = "log2 of time to convergence, randY over real"
+ORDER_REAL = "log2 of time to convergence, real over randX"
+WIDTH_REAL = "slope of log time on log width, real"
+WIDTH_NOISE = "slope of log time on log width, randX"
+WIDTH_STEEPER = "slope of log time on log width, randX minus real"
+WIDTH_LONGER = "the same over the wider half, randX minus real"
+SIZE_REAL = "slope of log time on log n, real"
+SIZE_NOISE = "slope of log time on log n, randX"
+SIZE_STEEPER = "slope of log time on log n, randX minus real"
+
+
+class Figure6:
+    """Time to convergence by kind of data, by width and by number of examples."""
+
+    name = "figure-6"
+    title = "Time to convergence"
+    claims = (
+        Claim(
+            "time-order",
+            "K17 (2)",
+            "time to convergence: random labels > real data > random inputs",
+            Rule(
+                (
+                    Criterion(ORDER_RANDY, "above", ORDER_SMALLEST),
+                    Criterion(ORDER_REAL, "above", ORDER_SMALLEST),
+                )
+            ),
+        ),
+        Claim(
+            "time-capacity",
+            "A17 Fig 6 left",
+            "time to convergence falls with width; more steeply, and for longer, with noise",
+            Rule(
+                (
+                    Criterion(WIDTH_REAL, "below", 0.05),
+                    Criterion(WIDTH_NOISE, "below", 0.05),
+                    Criterion(WIDTH_STEEPER, "below", 0.05),
+                    Criterion(WIDTH_LONGER, "below", 0.05),
+                )
+            ),
+        ),
+        Claim(
+            "time-size",
+            "A17 Fig 6 right",
+            "time to convergence grows with the number of examples; more steeply with noise",
+            Rule(
+                (
+                    Criterion(SIZE_REAL, "above", 0.05),
+                    Criterion(SIZE_NOISE, "above", 0.05),
+                    Criterion(SIZE_STEEPER, "above", 0.05),
+                )
+            ),
+        ),
+    )
+
+    def plan(self, setting: Setting) -> Sequence[Trial]:
+        """Return the trials: kinds, widths x levels and sizes x levels, each to convergence."""
+        arms = [*_by_kind(setting).values(), *_by_width(setting), *_by_size(setting)]
+        return [trial for arm in arms for trial in arm]
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return paired log ratios and slopes per seed."""
+        kinds = _by_kind(setting)
+        log2 = {kind: np.log2(_times(records, kinds[kind])) for kind in KINDS}
+        return {
+            "time-order": _evidence(
+                {
+                    ORDER_RANDY: log2[RANDY] - log2[REAL],
+                    ORDER_REAL: log2[REAL] - log2[RANDX],
+                },
+                records,
+                list(kinds.values()),
+            ),
+            "time-capacity": self._capacity(records, setting),
+            "time-size": self._size(records, setting),
+        }
+
+    def _capacity(self, records: Records, setting: Setting) -> Evidence:
+        widths = setting.preset.time.widths
+        real, noise = (_grid(records, _width_arms(setting, kind)) for kind in (REAL, RANDX))
+        wider = len(widths) // 2 if len(widths) > 3 else 0
+        x = np.log(widths)
+        values = {
+            WIDTH_REAL: slope(x, real),
+            WIDTH_NOISE: slope(x, noise),
+            WIDTH_STEEPER: slope(x, noise) - slope(x, real),
+            WIDTH_LONGER: slope(x[wider:], noise[:, wider:]) - slope(x[wider:], real[:, wider:]),
+        }
+        return _evidence(values, records, _by_width(setting))
+
+    def _size(self, records: Records, setting: Setting) -> Evidence:
+        x = np.log(setting.preset.time.sizes)
+        real, noise = (_grid(records, _size_arms(setting, kind)) for kind in (REAL, RANDX))
+        values = {
+            SIZE_REAL: slope(x, real),
+            SIZE_NOISE: slope(x, noise),
+            SIZE_STEEPER: slope(x, noise) - slope(x, real),
+        }
+        return _evidence(values, records, _by_size(setting))
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
+        """Return time by kind, by width and by number of examples."""
+        own = setting.preset.time
+        levels = input_noise(own.levels)
+        by_width = [
+            point
+            for level in levels
+            for point in mean_points(
+                "", level.name, own.widths, _rows(records, _width_arms(setting, level)), log=True
+            )
+        ]
+        by_size = [
+            point
+            for level in levels
+            for point in mean_points(
+                "", level.name, own.sizes, _rows(records, _size_arms(setting, level)), log=True
+            )
+        ]
+        names = tuple(level.name for level in levels)
+        return [
+            _order_figure(records, setting),
+            Figure(
+                id="figure-6-width",
+                title=f"Time to convergence by width, {own.train} examples",
+                source="A17 Fig 6 left",
+                reading=READING_TIME,
+                x=Axis("units per hidden layer", log=True),
+                y=TIME,
+                series=names,
+                points=tuple(by_width),
+                legend="fraction of inputs replaced by noise",
+                ordered=True,
+            ),
+            Figure(
+                id="figure-6-size",
+                title=f"Time to convergence by number of examples, {own.width} units",
+                source="A17 Fig 6 right",
+                reading=READING_TIME,
+                x=Axis("training examples", log=True),
+                y=TIME,
+                series=names,
+                points=tuple(by_size),
+                legend="fraction of inputs replaced by noise",
+                ordered=True,
+            ),
+        ]
+
+
+def _order_figure(records: Records, setting: Setting) -> Figure:
+    own = setting.preset.time
+    points: list[Point] = []
+    for kind, arm in _by_kind(setting).items():
+        times = np.sort(_times(records, arm))
+        times = times[np.isfinite(times)]
+        done = [0.0, *[(i + 1) / len(times) for i in range(len(times))]]
+        points += [
+            Point("", kind.name, float(x), y)
+            for x, y in zip([times[0] if len(times) else 1.0, *times], done, strict=True)
+            if x < own.epochs
+        ]
+    return Figure(
+        id="time-order",
+        title=f"Trials at 100% training accuracy by epoch, {own.train} examples",
+        source="K17 (2)",
+        reading=(
+            "Each line climbs by one step per seed that has fitted its whole training set; a line "
+            "further to the right belongs to data that take longer to fit."
+        ),
+        x=Axis("epoch", log=True),
+        y=Axis("trials converged", percent=True),
+        series=tuple(kind.name for kind in KINDS),
+        points=tuple(points),
+        legend="training data",
+    )
+
+
+def _to_convergence(setting: Setting, hidden: tuple[int, ...]) -> Algorithm:
+    own = setting.preset.time
+    return Algorithm(
+        network=Network(hidden=hidden),
+        learning_rate=own.learning_rate,
+        batch_size=own.batch_size,
+        epochs=own.epochs,
+        stop="converged",
+    )
+
+
+def _arm(setting: Setting, condition: Condition, width: int, train: int) -> tuple[Trial, ...]:
+    return trials_per_seed(
+        setting, condition, _to_convergence(setting, (width, width)), train=train
+    )
+
+
+def _by_kind(setting: Setting) -> dict[Condition, tuple[Trial, ...]]:
+    own = setting.preset.time
+    return {kind: _arm(setting, kind, own.width, own.train) for kind in KINDS}
+
+
+def _width_arms(setting: Setting, level: Condition) -> list[tuple[Trial, ...]]:
+    own = setting.preset.time
+    return [_arm(setting, level, width, own.train) for width in own.widths]
+
+
+def _size_arms(setting: Setting, level: Condition) -> list[tuple[Trial, ...]]:
+    own = setting.preset.time
+    return [_arm(setting, level, own.width, size) for size in own.sizes]
+
+
+def _by_width(setting: Setting) -> list[tuple[Trial, ...]]:
+    levels = input_noise(setting.preset.time.levels)
+    return [arm for level in levels for arm in _width_arms(setting, level)]
+
+
+def _by_size(setting: Setting) -> list[tuple[Trial, ...]]:
+    levels = input_noise(setting.preset.time.levels)
+    return [arm for level in levels for arm in _size_arms(setting, level)]
+
+
+def _times(records: Records, arm: Sequence[Trial]) -> Values:
+    """Return the time to convergence of each seed, restricted to the budget, [S]."""
+
+    def time(record: Record) -> Values:
+        return restricted(record.epochs, record.trial.algorithm.epochs)
+
+    return read(records, arm, time)
+
+
+def _rows(records: Records, arms: Sequence[Sequence[Trial]]) -> Values:
+    return np.stack([_times(records, arm) for arm in arms], axis=1)
+
+
+def _grid(records: Records, arms: Sequence[Sequence[Trial]]) -> Values:
+    return np.log(_rows(records, arms))
+
+
+def _evidence(
+    values: Mapping[str, Values], records: Records, arms: Sequence[Sequence[Trial]]
+) -> Evidence:
+    count = tally(records, [trial for arm in arms for trial in arm])
+    shares = [tally(records, arm).censored / len(arm) for arm in arms]
+    mostly = sum(share > MOST_CENSORED for share in shares)
+    return Evidence(
+        values,
+        censored=count.censored,
+        diverged=count.diverged,
+        failed=count.failed,
+        undecidable=(
+            f"in {mostly} of {len(arms)} arms most trials never reached 100% within the budget"
+            if mostly
+            else ""
+        ),
+    )

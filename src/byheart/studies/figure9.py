@@ -1,0 +1,274 @@
+"""A17 Figure 9 and section 4: critical samples of networks that train on noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from byheart.statistics.verdict import Criterion, Evidence, Rule
+from byheart.studies import dynamics
+from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.conditions import Condition, Values, mean_points, read, slope
+from byheart.studies.dynamics import at_epoch, by_inputs, by_labels, curves
+from byheart.studies.figure import Axis, Figure
+from byheart.trial import Trial
+
+SLOPE_X = "slope of final CSR on input noise level"
+SLOPE_Y = "slope of final CSR on label noise level"
+GROWTH = "final CSR minus CSR after the first epoch"
+SETTLING = "growth of CSR in the first half of training minus growth in the second"
+TRAIN_RISE = "CSR on training examples at its peak minus after the first epoch"
+TRAIN_FALL = "CSR on training examples at its peak minus at the end"
+SHARPER = "slope of CSR on log2 epoch, after the validation peak minus before"
+RADII = ("a third of the radius", "the radius", "three times the radius")
+
+
+def _radius_names(noise: str) -> tuple[str, ...]:
+    return tuple(f"slope of final CSR on {noise} noise level at {radius}" for radius in RADII)
+
+
+class Figure9:
+    """Critical sample ratio (CSR) by noise level, over training, and at other radii."""
+
+    name = "figure-9"
+    title = "Critical samples"
+    claims = (
+        Claim(
+            "csr-noise",
+            "A17 Fig 9, 7, 8",
+            "CSR is higher for networks trained on noise, and higher the more noise",
+            Rule((Criterion(SLOPE_X, "above", 0.02), Criterion(SLOPE_Y, "above", 0.02))),
+        ),
+        Claim(
+            "csr-growth",
+            "A17 Fig 9",
+            "CSR grows during training, then settles",
+            Rule((Criterion(GROWTH, "above", 0.01), Criterion(SETTLING, "above", 0.01))),
+        ),
+        Claim(
+            "csr-train-fall",
+            "A17 footnote 5",
+            "on the training set CSR rises, then falls",
+            Rule((Criterion(TRAIN_RISE, "above", 0.005), Criterion(TRAIN_FALL, "above", 0.005))),
+        ),
+        Claim(
+            "csr-radius",
+            "A17 footnote 6",
+            "other radii give the same ordering",
+            Rule(
+                tuple(
+                    Criterion(name, "above", 0.005)
+                    for noise in ("input", "label")
+                    for name in _radius_names(noise)
+                )
+            ),
+        ),
+        Claim(
+            "csr-memorization",
+            "A17 §4.2",
+            "CSR rises sharply as the network goes from fitting real examples to fitting noisy "
+            "ones",
+            Rule((Criterion(SHARPER, "above", 0.002),)),
+        ),
+    )
+
+    def plan(self, setting: Setting) -> Sequence[Trial]:
+        """Return the trials at every noise level: those of Figures 7 and 8."""
+        return dynamics.plan(setting)
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return slopes and differences of CSR per seed."""
+        slopes_x = _slopes(records, setting, by_inputs(setting))
+        slopes_y = _slopes(records, setting, by_labels(setting))
+        at = _radius_index(setting)
+        by_radius = {
+            name: slopes[:, index]
+            for noise, slopes in (("input", slopes_x), ("label", slopes_y))
+            for index, name in enumerate(_radius_names(noise))
+        }
+        control = _control(records, setting)
+        found = {
+            "csr-noise": {SLOPE_X: slopes_x[:, at], SLOPE_Y: slopes_y[:, at]},
+            "csr-growth": _growth(records, setting),
+            "csr-train-fall": _train_fall(records, setting),
+            "csr-radius": by_radius,
+            "csr-memorization": {SHARPER: _sharper(records, setting)},
+        }
+        return {
+            claim: dynamics.evidence(
+                values, records, setting, note=control if claim == "csr-noise" else ""
+            )
+            for claim, values in found.items()
+        }
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
+        """Return CSR over epochs, by noise level at every radius, and the search's own curve."""
+        return [
+            _over_training(records, setting, "inputs", by_inputs(setting)),
+            _over_training(records, setting, "labels", by_labels(setting)),
+            _by_level(records, setting),
+            _search_success(records, setting),
+        ]
+
+
+def _conditions(setting: Setting) -> tuple[Condition, ...]:
+    return tuple(dict.fromkeys((*by_inputs(setting), *by_labels(setting))))
+
+
+def _radius_index(setting: Setting) -> int:
+    own = setting.preset.dynamics
+    return own.radii.index(own.radius)
+
+
+def _slopes(records: Records, setting: Setting, conditions: Sequence[Condition]) -> Values:
+    """Return the slope of the final CSR on the noise level at each radius, [S, radii]."""
+    levels = [c.inputs + c.labels for c in conditions]
+    final = np.stack([curves(records, setting, c).critical[:, -1] for c in conditions], axis=1)
+    return np.stack([slope(levels, final[..., r]) for r in range(final.shape[2])], axis=1)
+
+
+def _mean_curve(records: Records, setting: Setting, *, train: bool) -> tuple[Values, Values]:
+    """Return epochs, and CSR at the radius averaged over all conditions, [S, D]."""
+    at = _radius_index(setting)
+    every = [curves(records, setting, c) for c in _conditions(setting)]
+    ratios = [(one.critical_train if train else one.critical)[..., at] for one in every]
+    return every[0].critical_epochs, np.mean(ratios, axis=0)
+
+
+def _growth(records: Records, setting: Setting) -> dict[str, Values]:
+    epochs, ratio = _mean_curve(records, setting, train=False)
+    half = int(np.searchsorted(epochs, setting.preset.dynamics.epochs // 2))
+    early, middle, late = ratio[:, 0], ratio[:, half], ratio[:, -1]
+    return {GROWTH: late - early, SETTLING: (middle - early) - (late - middle)}
+
+
+def _train_fall(records: Records, setting: Setting) -> dict[str, Values]:
+    _, ratio = _mean_curve(records, setting, train=True)
+    peak = ratio[np.arange(len(ratio)), dynamics.peak_by_others(ratio)]
+    return {TRAIN_RISE: peak - ratio[:, 0], TRAIN_FALL: peak - ratio[:, -1]}
+
+
+def _sharper(records: Records, setting: Setting) -> Values:
+    """Return the change of CSR's slope at the validation peak, averaged over label noise, [S]."""
+    at = _radius_index(setting)
+    changes = []
+    for condition in dynamics.between(by_labels(setting)):
+        own = curves(records, setting, condition)
+        # A peak at the first or last checkpoint leaves nothing before or after it to compare.
+        peak = dynamics.peak_by_others(own.validation).clip(1, len(own.epochs) - 2)
+        turn = own.epochs[peak]
+        fitted = np.maximum(dynamics.fitted_epoch(own.epochs, own.noisy), own.epochs[peak + 1])
+        start = np.full(len(turn), own.critical_epochs[0])
+        ratio = own.critical[..., at]
+        first, middle, last = (
+            at_epoch(own.critical_epochs, ratio, when) for when in (start, turn, fitted)
+        )
+        before = (middle - first) / np.log2(turn / start)
+        changes.append((last - middle) / np.log2(fitted / turn) - before)
+    return np.asarray(np.mean(changes, axis=0))
+
+
+def _control(records: Records, setting: Setting) -> str:
+    """Return how much of the CSR the search's noise alone would have found."""
+    at = _radius_index(setting)
+    every = [trial for c in _conditions(setting) for trial in dynamics.trials(setting, c)]
+    control = read(records, every, lambda record: record.arrays["critical.control"])[:, at]
+    found = read(records, every, lambda record: record.arrays["critical.validation"])[:, -1, at]
+    if not np.isfinite(found).any():
+        return ""
+    return (
+        f"control: the search without its gradient finds a CSR of {np.nanmean(control):.3f} where "
+        f"the search finds {np.nanmean(found):.3f} (mean over all levels)"
+    )
+
+
+def _radius_text(radius: float) -> str:
+    return f"r = {radius * 255:.3g}/255"
+
+
+def _over_training(
+    records: Records, setting: Setting, noise: str, conditions: Sequence[Condition]
+) -> Figure:
+    at = _radius_index(setting)
+    points = []
+    for condition in conditions:
+        own = curves(records, setting, condition)
+        for panel, ratio in (
+            ("validation examples", own.critical),
+            ("training examples", own.critical_train),
+        ):
+            points += mean_points(panel, condition.name, own.critical_epochs, ratio[..., at])
+    radius = _radius_text(setting.preset.dynamics.radius)
+    return Figure(
+        id=f"figure-9-{noise}",
+        title=f"Critical sample ratio over training, noise in the {noise}",
+        source="A17 Fig 9, footnote 5",
+        reading=(
+            f"The share of examples with another predicted class within {radius}, as found by the "
+            "search: a lower bound. A line further up has its decision boundary nearer to the data."
+        ),
+        x=Axis("epoch", log=True),
+        y=Axis("critical sample ratio", percent=True),
+        series=tuple(condition.name for condition in conditions),
+        points=tuple(point.clipped() for point in points),
+        legend=f"fraction of {noise} replaced by noise",
+        ordered=True,
+    )
+
+
+def _by_level(records: Records, setting: Setting) -> Figure:
+    own = setting.preset.dynamics
+    points = []
+    for panel, conditions in (
+        ("noise in the inputs", by_inputs(setting)),
+        ("noise in the labels", by_labels(setting)),
+    ):
+        final = np.stack(
+            [curves(records, setting, c).critical[:, -1] for c in conditions], axis=1
+        )
+        for index, radius in enumerate(own.radii):
+            points += mean_points(panel, _radius_text(radius), own.levels, final[..., index])
+    return Figure(
+        id="figure-9-radius",
+        title="Critical sample ratio at the end of training, at several radii",
+        source="A17 Fig 9, footnote 6",
+        reading=(
+            "A line that climbs says that more noise brings more critical samples; the ordering is "
+            "the same at all radii if all lines climb."
+        ),
+        x=Axis("fraction replaced by noise", percent=True),
+        y=Axis("critical sample ratio", percent=True),
+        series=tuple(_radius_text(radius) for radius in own.radii),
+        points=tuple(point.clipped() for point in points),
+        legend="radius of the box",
+        ordered=True,
+    )
+
+
+def _search_success(records: Records, setting: Setting) -> Figure:
+    at = _radius_index(setting)
+    steps = np.arange(setting.preset.dynamics.max_steps + 1)
+    points = []
+    for condition in by_labels(setting):
+        success = read(
+            records,
+            dynamics.trials(setting, condition),
+            lambda record: record.arrays["critical.success"],
+        )
+        points += mean_points("", condition.name, steps, success[..., at])
+    return Figure(
+        id="figure-9-search",
+        title="Critical samples found by each iteration of the search",
+        source="A17 Algorithm 1",
+        reading=(
+            "A flat end says that more iterations would find few more. At iteration 0 stand those "
+            "that a smaller radius had settled."
+        ),
+        x=Axis("iteration of the search"),
+        y=Axis("critical sample ratio found", percent=True),
+        series=tuple(condition.name for condition in by_labels(setting)),
+        points=tuple(point.clipped() for point in points),
+        legend="fraction of labels replaced by noise",
+        ordered=True,
+    )

@@ -1,0 +1,132 @@
+"""The examples of a pack: every distinct input once, and for each replica the rows it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from byheart.data.corruption import draw_corruption, moments
+from byheart.data.balance import split_indices
+from byheart.data.dataset import Dataset
+from byheart.trial import DataFacts
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training and validation examples of R replicas.
+
+    Replicas share most of their inputs: noise levels of one seed differ only in which examples are
+    replaced, since the masks are nested. So inputs are stored once and referred to by row.
+
+    Attributes:
+        pool: [P, inputs] distinct inputs.
+        train_rows: [R, n] rows of the pool.
+        train_y: [R, n] labels, after corruption.
+        noisy: [R, n] bool, inputs or label replaced.
+        validation_rows: [R, m] rows of the pool, clean.
+        validation_y: [R, m].
+    """
+
+    pool: Tensor
+    train_rows: Tensor
+    train_y: Tensor
+    noisy: Tensor
+    validation_rows: Tensor
+    validation_y: Tensor
+
+    def select(self, replicas: Tensor) -> Examples:
+        """Return the examples of some replicas, by index or mask."""
+        return Examples(
+            self.pool,
+            self.train_rows[replicas],
+            self.train_y[replicas],
+            self.noisy[replicas],
+            self.validation_rows[replicas],
+            self.validation_y[replicas],
+        )
+
+    def inputs(self, rows: Tensor) -> Tensor:
+        """Return the inputs [R, B, inputs] of rows [R, B]."""
+        return self.pool.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+
+
+def gather_examples(
+    facts: Sequence[DataFacts],
+    dataset: Dataset,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> Examples:
+    """Draw subset and corruption of every replica.
+
+    Replica r sees what ``corrupt(dataset.split(...)[0], ...)`` gives, example by example.
+
+    Args:
+        facts: one per replica; all of the same sizes.
+        dataset: the clean source.
+        dtype: of the inputs.
+        device: of all tensors.
+    """
+    splits = {
+        seed: split_indices(
+            dataset.y, dataset.n_classes, facts[0].train, facts[0].validation, seed
+        )
+        for seed in dict.fromkeys(one.seed for one in facts)
+    }
+    used = torch.unique(torch.cat([torch.cat(pair) for pair in splits.values()]))
+    clean = dataset.x[used].flatten(1)
+    noise = {seed: _noise(facts, seed, dataset, train) for seed, (train, _) in splits.items()}
+    starts, start = {}, len(used)
+    for seed, (inputs, _) in noise.items():
+        starts[seed], start = start, start + len(inputs)
+
+    columns: list[tuple[Tensor, ...]] = []
+    for one in facts:
+        train, validation = splits[one.seed]
+        rows = torch.searchsorted(used, train)
+        y, noisy, replaced = _labels(one, dataset, train)
+        position = torch.cumsum(noise[one.seed][1], 0) - 1 + starts[one.seed]
+        rows = torch.where(replaced, position, rows)
+        columns.append(
+            (rows, y, noisy, torch.searchsorted(used, validation), dataset.y[validation])
+        )
+    pool = torch.cat([clean, *(inputs.flatten(1) for inputs, _ in noise.values())])
+    stacked = [torch.stack(column).to(device) for column in zip(*columns, strict=True)]
+    return Examples(pool.to(device=device, dtype=dtype), *stacked)
+
+
+def _noise(
+    facts: Sequence[DataFacts], seed: int, dataset: Dataset, train: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the noise inputs of one seed at its highest level, and the mask of their examples."""
+    x = dataset.x[train]
+    level = max(one.inputs for one in facts if one.seed == seed)
+    drawn = draw_corruption(
+        *moments(x),
+        dataset.shape,
+        dataset.y[train],
+        dataset.n_classes,
+        inputs=level,
+        labels=0.0,
+        seed=seed,
+    )
+    return drawn.inputs, drawn.input_mask
+
+
+def _labels(
+    one: DataFacts, dataset: Dataset, train: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    drawn = draw_corruption(
+        0.0,
+        1.0,
+        (),
+        dataset.y[train],
+        dataset.n_classes,
+        inputs=one.inputs,
+        labels=one.labels,
+        seed=one.seed,
+    )
+    return drawn.y, drawn.input_mask | drawn.label_mask, drawn.input_mask

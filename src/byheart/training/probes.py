@@ -1,0 +1,119 @@
+"""Measures taken at checkpoints while a pack trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass
+from byheart.networks.mlp import ReplicatedMLP
+from byheart.seeds import seed
+from byheart.training.examples import Examples
+from byheart.trial import AccuracyProbe, CorrectProbe, CriticalProbe, Probe
+
+CHUNK = 256
+"""Examples per forward pass and replica."""
+
+Measured = dict[str, NDArray[np.generic]]
+"""For each name an array whose first axis is the replicas."""
+
+
+def take_probes(
+    probes: Sequence[Probe], epoch: int, network: ReplicatedMLP, examples: Examples
+) -> Measured:
+    """Return what the probes due at this epoch measure, for all replicas."""
+    measured: Measured = {}
+    for probe in probes:
+        if epoch not in probe.epochs:
+            continue
+        match probe:
+            case AccuracyProbe():
+                taken = _accuracy(network, examples)
+            case CorrectProbe():
+                taken = _correct(network, examples)
+            case CriticalProbe():
+                taken = _critical(probe, network, examples, last=epoch == max(probe.epochs))
+        measured[f"{probe.name}.epoch"] = np.full(network.replicas, epoch, dtype=np.int64)
+        measured |= {f"{probe.name}.{name}": values for name, values in taken.items()}
+    return measured
+
+
+def logits(network: ReplicatedMLP, examples: Examples, rows: Tensor) -> Tensor:
+    """Return the logits [R, N, classes] of rows [R, N], a chunk of examples at a time."""
+    parts = [network(examples.inputs(part)) for part in rows.split(CHUNK, dim=1)]
+    return torch.cat(parts, dim=1)
+
+
+def _accuracy(network: ReplicatedMLP, examples: Examples) -> Measured:
+    scores = logits(network, examples, examples.train_rows)
+    correct = scores.argmax(-1) == examples.train_y
+    loss = torch.logsumexp(scores, -1) - scores.gather(-1, examples.train_y[..., None])[..., 0]
+    measured = {
+        "train": correct.double().mean(1),
+        "train_clean": _mean_where(correct, ~examples.noisy),
+        "train_noisy": _mean_where(correct, examples.noisy),
+        "train_loss": loss.double().mean(1),
+    }
+    if examples.validation_rows.shape[1]:
+        guess = logits(network, examples, examples.validation_rows).argmax(-1)
+        measured["validation"] = (guess == examples.validation_y).double().mean(1)
+    return {name: values.cpu().numpy() for name, values in measured.items()}
+
+
+def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over the examples of a mask, NaN where it is empty: [R, n] -> [R]."""
+    return (values & mask).double().sum(1) / mask.double().sum(1)
+
+
+def _correct(network: ReplicatedMLP, examples: Examples) -> Measured:
+    guess = logits(network, examples, examples.train_rows).argmax(-1)
+    bits = np.packbits((guess == examples.train_y).cpu().numpy(), axis=1)
+    return {"bits": bits, "label": examples.train_y.cpu().numpy()}
+
+
+def _critical(
+    probe: CriticalProbe, network: ReplicatedMLP, examples: Examples, *, last: bool
+) -> Measured:
+    validation = examples.inputs(examples.validation_rows[:, : probe.examples])
+    train = examples.inputs(examples.train_rows[:, : probe.examples])
+    ratio, success = _ratios(probe, network, validation, STEP_PER_RADIUS)
+    measured = {"validation": ratio, "train": _ratios(probe, network, train, STEP_PER_RADIUS)[0]}
+    if last:
+        measured["success"] = success
+        measured["control"] = _ratios(probe, network, validation, 0.0)[0]
+    return measured
+
+
+def _ratios(
+    probe: CriticalProbe, network: ReplicatedMLP, x: Tensor, step_per_radius: float
+) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Return the ratio at each radius [R, radii], and by iteration [R, max_steps + 1, radii].
+
+    Radii ascend, and a witness in a small box is one in every larger box: what is settled at one
+    radius is not searched again at the next, and counts there as found at iteration 0.
+    """
+    settled = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
+    ratios, curves = [], []
+    for radius in probe.radii:
+        generator = torch.Generator().manual_seed(seed("lass", radius) % 2**63)
+        found = lass(
+            network,
+            x,
+            radius,
+            step=step_per_radius * radius,
+            noise=NOISE_PER_RADIUS * radius,
+            max_steps=probe.max_steps,
+            generator=generator,
+            settled=settled,
+        )
+        witnessed = network(found.witness).argmax(-1) != found.predicted
+        at = torch.where(settled, 0, torch.where(witnessed, found.found_at, -1))
+        settled = at >= 0
+        by = torch.arange(probe.max_steps + 1, device=x.device)
+        curves.append(((at[..., None] <= by) & settled[..., None]).double().mean(1))
+        ratios.append(settled.double().mean(1))
+    return torch.stack(ratios, 1).cpu().numpy(), torch.stack(curves, 2).cpu().numpy()

@@ -1,0 +1,113 @@
+"""Stochastic gradient descent on a pack, with every hyperparameter a number per replica."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from byheart.networks.mlp import ReplicatedMLP
+from byheart.trial import Algorithm
+
+
+class SGD:
+    r"""SGD with momentum, weight decay and a step schedule (PyTorch's convention).
+
+    Formula: g <- grad + lambda theta; v <- mu v + g; theta <- theta - lr v.
+
+    Backpropagation is written out so that each gradient is formed and applied by one matrix
+    product: without momentum, theta <- theta + h^T (-lr delta) needs no gradient buffer at all, and
+    passes over the weights, not arithmetic, are what small networks spend their time on.
+    """
+
+    def __init__(
+        self, network: ReplicatedMLP, algorithms: Sequence[Algorithm], *, epoch: int = 0
+    ) -> None:
+        self._algorithms = list(algorithms)
+        like = network.biases[0]
+
+        def column(values: Sequence[float]) -> Tensor:
+            return torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, 1, 1)
+
+        momentum = [a.momentum for a in self._algorithms]
+        decay = [a.weight_decay for a in self._algorithms]
+        self._column = column
+        self._momentum = column(momentum) if any(momentum) else None
+        self._weight_decay = column(decay) if any(decay) else None
+        self._velocity = (
+            [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in _layers(network)]
+            if self._momentum is not None
+            else []
+        )
+        self.start_epoch(epoch)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rates of an epoch (counted from 0) by each replica's schedule."""
+        self._learning_rate = self._column(
+            [
+                a.learning_rate * (a.decay ** (epoch // a.decay_every) if a.decay_every else 1.0)
+                for a in self._algorithms
+            ]
+        )
+
+    def select(self, network: ReplicatedMLP, replicas: Tensor, *, epoch: int) -> SGD:
+        """Return the state of some replicas; ``network`` holds them already."""
+        chosen = SGD(network, [self._algorithms[i] for i in replicas.tolist()], epoch=epoch)
+        if chosen._momentum is not None:
+            chosen._velocity = [(w[replicas], b[replicas]) for w, b in self._velocity]
+        return chosen
+
+    def step(self, network: ReplicatedMLP, x: Tensor, y: Tensor) -> Tensor:
+        """Take one step on the mean cross-entropy of a batch, in place.
+
+        Args:
+            network: R replicas.
+            x: [R, B, inputs].
+            y: [R, B] labels.
+
+        Returns:
+            [R, B] the probability given to each label before the step.
+        """
+        activations = [x]
+        for weight, bias in _layers(network)[:-1]:
+            activations.append(torch.baddbmm(bias, activations[-1], weight).relu_())
+        logits = torch.baddbmm(network.biases[-1], activations[-1], network.weights[-1])
+        probabilities = torch.softmax(logits, dim=2)
+        index = y.unsqueeze(2)
+        given = probabilities.gather(2, index)
+        # delta = d loss / d logits = (softmax - onehot) / B
+        delta = probabilities.scatter_(2, index, given - 1).div_(x.shape[1])
+        deltas = [delta]
+        for weight, h in zip(network.weights[:0:-1], activations[:0:-1], strict=True):
+            deltas.append(torch.bmm(deltas[-1], weight.mT).mul_(h > 0))
+        for layer, (h, delta) in enumerate(zip(activations, reversed(deltas), strict=True)):
+            self._apply(network, layer, h, delta)
+        return given.squeeze(2)
+
+    def _apply(self, network: ReplicatedMLP, layer: int, h: Tensor, delta: Tensor) -> None:
+        weight, bias = network.weights[layer], network.biases[layer]
+        if self._momentum is None:
+            if self._weight_decay is not None:
+                keep = 1 - self._learning_rate * self._weight_decay
+                weight.mul_(keep)
+                bias.mul_(keep)
+            delta = delta.mul_(-self._learning_rate)
+            weight.baddbmm_(h.mT, delta)
+            bias.add_(delta.sum(1, keepdim=True))
+            return
+        for parameter, velocity, left in zip(
+            (weight, bias), self._velocity[layer], (h.mT, None), strict=True
+        ):
+            velocity.mul_(self._momentum)
+            if left is not None:
+                velocity.baddbmm_(left, delta)
+            else:
+                velocity.add_(delta.sum(1, keepdim=True))
+            if self._weight_decay is not None:
+                velocity.addcmul_(parameter, self._weight_decay)
+            parameter.addcmul_(velocity, self._learning_rate, value=-1)
+
+
+def _layers(network: ReplicatedMLP) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(network.weights, network.biases, strict=True))
