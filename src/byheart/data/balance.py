@@ -85,7 +85,11 @@ def _require(
     worst = int(short[np.argmax((needs - has)[short])])
     name = classes[worst] if classes else str(worst)
     raise InputError(
-        f"class '{name}' has {has[worst]} examples but {needs[worst]} are needed "
-        f"({for_training[worst]} for training, {for_validation[worst]} for validation): "
-        "ask for fewer examples"
+        f"class '{name}' has {has[worst]} examples but {needs[worst]} are needed"
+        + (
+            f" ({for_training[worst]} for training, {for_validation[worst]} for validation)"
+            if for_validation.any()
+            else ""
+        )
+        + ": ask for fewer examples"
     )

@@ -18,6 +18,8 @@ from byheart.data.balance import split_indices
 from byheart.data.checks import as_inputs, as_labels, class_names
 from byheart.errors import InputError
 
+__all__ = ["Dataset", "split_indices"]
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -50,6 +52,8 @@ class Dataset:
         classes: Sequence[str] | None = None,
     ) -> Dataset:
         """Return a clean data set, after checking and, where harmless, converting its arrays.
+
+        Arrays that have the right type already are not copied: leave them alone afterwards.
 
         Args:
             name: what to call it, in reports and in errors.

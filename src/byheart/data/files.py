@@ -73,14 +73,16 @@ def fetch(dataset: str, remote: Remote) -> Path:
                 fname=remote.name,
                 path=target,
             )
-        except (OSError, ValueError) as error:
-            problems.append(type(error).__name__)
+        except ValueError:
+            problems.append(f"{mirror} serves a file of another hash than {remote.sha256}")
+        except OSError as error:
+            problems.append(f"{mirror}: {type(error).__name__}")
         else:
             return Path(path)
     places = " and ".join(str(folder) for folder in searched)
     raise DataError(
         f"{dataset}: no file {remote.name} in {places}, and the download failed "
-        f"({', '.join(problems)}): get {remote.mirrors[0]}/{remote.name} and put it into "
+        f"({'; '.join(problems)}): get {remote.mirrors[0]}/{remote.name} and put it into "
         f"<folder>/{dataset}/, with {VARIABLE}=<folder>"
     )
 

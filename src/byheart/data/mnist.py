@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from byheart.data.assemble import assemble, from_bytes
 from byheart.data.dataset import Dataset
 from byheart.data.files import Remote, fetch, find
 from byheart.data.idx import read_idx
-from byheart.data.scale import from_bytes
 from byheart.errors import DataError
 
 PREFIXES = {"train": ("train",), "test": ("t10k", "test")}
@@ -175,4 +175,4 @@ def _pair(
             f"{images_path} holds {len(images)} images but {labels_path} {len(labels)} labels: "
             "they are not of one data set"
         )
-    return Dataset.from_arrays(name, from_bytes(images), labels, classes)
+    return assemble(images_path, name, from_bytes(images), labels, classes)

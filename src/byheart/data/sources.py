@@ -6,8 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from byheart.data.cifar import is_cifar_folder, load_cifar10, load_cifar_folder
 from byheart.data.dataset import Dataset
+from byheart.data.hub import PREFIX, load_hub
+from byheart.data.images import is_image_folder, load_image_folder
 from byheart.data.mnist import is_idx_folder, load_family, load_idx_folder
+from byheart.data.npz import load_npz
 from byheart.errors import DataError, InputError, choose
 
 SPLITS = ("train", "test")
@@ -42,21 +46,37 @@ def load_dataset(
 
 
 def _load(source: str, split: str) -> Dataset:
-    if source in NAMED:
-        return NAMED[source](split)
+    if source.lower() in NAMED:
+        return NAMED[source.lower()](split)
+    if source.startswith(PREFIX):
+        return load_hub(source, split)
     path = Path(source).expanduser()
     if path.is_dir():
         return _load_folder(path, split)
-    if os.sep in source or path.suffix:
+    if path.is_file():
+        if path.suffix != ".npz":
+            raise DataError(f"{path} is no .npz file: save arrays x and y with numpy.savez")
+        return load_npz(path, split)
+    if path.suffix or len(path.parts) != 1:
         raise DataError(f"data set '{source}': there is no such file or folder")
-    choose("data set", source, NAMED)
-    raise AssertionError("choose returned a name that is not known")
+    try:
+        choose("data set", source, NAMED)
+    except InputError as error:
+        raise InputError(f"{error}, a folder, a .npz file and {PREFIX}owner/name") from None
+    raise AssertionError(f"'{source}' is known but was not loaded")
 
 
 def _load_folder(folder: Path, split: str) -> Dataset:
     if is_idx_folder(folder):
         return load_idx_folder(folder, split)
-    raise DataError(f"{folder}: no data set")
+    if is_cifar_folder(folder):
+        return load_cifar_folder(folder, split)
+    if is_image_folder(folder):
+        return load_image_folder(folder, split)
+    raise DataError(
+        f"{folder} holds no data set: it needs IDX files (train-images-idx3-ubyte.gz, "
+        "train-labels-idx1-ubyte.gz) or one folder of images per class"
+    )
 
 
 def _digits(split: str) -> Dataset:
@@ -72,4 +92,5 @@ NAMED: dict[str, Callable[[str], Dataset]] = {
     "digits": _digits,
     "mnist": lambda split: load_family("mnist", split),
     "fashion-mnist": lambda split: load_family("fashion-mnist", split),
+    "cifar10": load_cifar10,
 }

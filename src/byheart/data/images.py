@@ -1,0 +1,127 @@
+"""A folder of images by class: one subfolder a class, named after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from byheart.data.assemble import assemble, from_bytes
+from byheart.data.dataset import Dataset
+from byheart.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
+GREY = frozenset({"1", "L", "LA"})
+DEEP = frozenset({"F", "I"})
+
+
+def is_image_folder(folder: Path) -> bool:
+    """Return whether a folder has subfolders, as a folder of images by class does."""
+    return any(path.is_dir() for path in _visible(folder))
+
+
+def load_image_folder(folder: Path, split: str) -> Dataset:
+    """Load images of one size from ``folder/class/image``, or ``folder/split/class/image``.
+
+    Classes are sorted by name. Grey images have shape [H, W]; if any has colours, all become RGB
+    of shape [3, H, W]. Files that are no images by their ending are left out.
+
+    Raises:
+        InputError: pillow is not installed.
+        DataError: a class without images, images that differ in size or cannot be read, or no
+            such split.
+    """
+    root = _root(folder, split)
+    paths = _paths(root)
+    images = (open_image(path) for path in paths)
+    pixels = stack_images(images, [str(path) for path in paths])
+    classes = sorted({path.parent.name for path in paths})
+    y = [classes.index(path.parent.name) for path in paths]
+    return assemble(root, folder.resolve().name, from_bytes(pixels), y, classes)
+
+
+def open_image(path: Path) -> Image:
+    """Read an image from a file.
+
+    Raises:
+        InputError: pillow is not installed.
+        DataError: the file is damaged, or no image.
+    """
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise InputError(f"reading {path} needs pillow: pip install 'byheart[images]'") from None
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.copy()
+    except UnidentifiedImageError:
+        raise DataError(f"{path} is no image that pillow can read: remove or repair it") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is a damaged image: {error}") from None
+
+
+def stack_images(images: Iterable[Image], names: Iterable[str]) -> npt.NDArray[np.uint8]:
+    """Return images of one size as bytes ``[N, H, W]``, or ``[N, 3, H, W]`` if any has colours.
+
+    Args:
+        images: of 8 bits a channel.
+        names: what errors call each image.
+
+    Raises:
+        DataError: images that differ in size, or have more than 8 bits a channel.
+    """
+    arrays: list[npt.NDArray[np.uint8]] = []
+    first = ""
+    for image, name in zip(images, names, strict=True):
+        if image.mode[0] in DEEP:
+            raise DataError(f"{name} has more than 8 bits a channel: convert it to 8 bits")
+        array = np.asarray(image.convert("L" if image.mode in GREY else "RGB"))
+        first = first or name
+        if arrays and array.shape[:2] != arrays[0].shape[:2]:
+            raise DataError(
+                f"{name} has {array.shape[1]}x{array.shape[0]} pixels but {first} has "
+                f"{arrays[0].shape[1]}x{arrays[0].shape[0]}: give all images the same size"
+            )
+        arrays.append(array)
+    if all(array.ndim == 2 for array in arrays):
+        return np.stack(arrays)
+    coloured = [a if a.ndim == 3 else np.repeat(a[..., None], 3, axis=2) for a in arrays]
+    return np.stack(coloured).transpose(0, 3, 1, 2)
+
+
+def _root(folder: Path, split: str) -> Path:
+    if (folder / "train").is_dir():
+        if not (folder / split).is_dir():
+            raise DataError(f"{folder} has no folder '{split}': put the {split} images there")
+        return folder / split
+    if split != "train":
+        raise DataError(
+            f"{folder} has no {split} part: make folders {folder}/train and {folder}/{split}"
+        )
+    return folder
+
+
+def _paths(root: Path) -> list[Path]:
+    paths = []
+    for folder in filter(Path.is_dir, _visible(root)):
+        images = [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES]
+        if not images:
+            raise DataError(
+                f"class folder {folder} holds no images (known endings: "
+                f"{' '.join(sorted(SUFFIXES))}): fill or remove it"
+            )
+        paths += images
+    if not paths:
+        raise DataError(f"{root} holds no class folders: make one folder of images per class")
+    return paths
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
