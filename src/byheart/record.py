@@ -26,8 +26,9 @@ class Record:
         arrays: what the probes measured, by name. ``<probe>.epoch`` [C] holds the checkpoints:
             ``accuracy.train``, ``.train_clean``, ``.train_noisy``, ``.validation``, ``.train_loss``
             [C]; ``correct.bits`` [C, ceil(n/8)] uint8 (numpy.packbits), ``correct.label`` [n];
-            ``critical.validation``, ``critical.train`` [C, radii]; ``critical.success``
-            [max_steps + 1, radii] and ``critical.control`` [radii] at the last checkpoint.
+            ``critical.validation`` [C, radii], ``critical.train`` [C, train radii];
+            ``critical.success`` [max_steps + 1, radii] and ``critical.control`` [radii] at the
+            last checkpoint.
         seconds: training time of the pack, shared equally between its replicas.
         threads: CPU threads the pack was trained with.
         device: where it was trained.

@@ -89,7 +89,8 @@ class CriticalProbe(Facts):
     """Critical sample ratio on validation and training examples, by the LASS search.
 
     Attributes:
-        radii: radii of the box, ascending, on the input scale [0, 1].
+        radii: radii of the box for validation examples, ascending, on the input scale [0, 1].
+        train_radii: the same for training examples.
         examples: how many validation examples, and how many training examples, are searched.
         max_steps: iteration limit of the search per radius.
     """
@@ -98,6 +99,7 @@ class CriticalProbe(Facts):
     version: Literal[1] = 1
     epochs: tuple[int, ...]
     radii: tuple[float, ...]
+    train_radii: tuple[float, ...] = ()
     examples: int = Field(gt=0)
     max_steps: int = Field(gt=0)
 

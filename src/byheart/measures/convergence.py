@@ -67,4 +67,4 @@ def restricted(epochs: ArrayLike, budget: ArrayLike) -> NDArray[np.float64]:
 
     Source: Royston & Parmar (2013).
     """
-    return np.minimum(np.asarray(epochs, dtype=float), np.asarray(budget, dtype=float))
+    return np.asarray(np.minimum(epochs, budget), dtype=float)

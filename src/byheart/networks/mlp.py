@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ def glorot_uniform(sizes: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor
     """
     rng = generator("init", seed, list(sizes))
     layers = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         bound = math.sqrt(6.0 / (fan_in + fan_out))
         weight = rng.uniform(-bound, bound, size=(fan_in, fan_out))
         layers.append((torch.from_numpy(weight), torch.zeros(fan_out, dtype=torch.float64)))
@@ -56,7 +57,7 @@ class ReplicatedMLP:
         device: str | torch.device = "cpu",
     ) -> ReplicatedMLP:
         """Return one replica per seed, each initialised by :func:`glorot_uniform`."""
-        shapes = list(zip(sizes, sizes[1:], strict=False))
+        shapes = list(itertools.pairwise(sizes))
         weights = [torch.empty(len(seeds), a, b, dtype=dtype) for a, b in shapes]
         biases = [torch.empty(len(seeds), 1, b, dtype=dtype) for _, b in shapes]
         for replica, seed in enumerate(seeds):
@@ -93,7 +94,7 @@ class ReplicatedMLP:
         """Return one replica as an ordinary module, with copies of its parameters."""
         layers: list[nn.Module] = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            linear = nn.Linear(*weight.shape[1:], device=weight.device, dtype=weight.dtype)
+            linear = nn.Linear(weight.shape[1], weight.shape[2]).to(weight)
             with torch.no_grad():
                 linear.weight.copy_(weight[replica].T)
                 linear.bias.copy_(bias[replica, 0])

@@ -16,9 +16,7 @@ EXACT_UP_TO = 16
 """Up to so many values the sign-flip test enumerates all 2**n sign patterns."""
 
 
-def bca_interval(
-    values: ArrayLike, *, level: float = 0.95, name: str = ""
-) -> tuple[float, float]:
+def bca_interval(values: ArrayLike, *, level: float = 0.95, name: str = "") -> tuple[float, float]:
     r"""Return the BCa bootstrap interval of a mean over seeds.
 
     Formula: with bias correction z0 and acceleration a (jackknife), the end points are the

@@ -145,7 +145,7 @@ def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
 
 def _usable(evidence: Evidence, criterion: Criterion) -> NDArray[np.float64]:
     values = np.asarray(evidence.values[criterion.name], dtype=float)
-    return values[np.isfinite(values)]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _measure(claim: str, criterion: Criterion, evidence: Evidence) -> Part:
@@ -220,7 +220,8 @@ def _corrected(claim: str, part: Part, evidence: Evidence, level: float) -> Part
     low, high = bca_interval(
         _usable(evidence, criterion), level=level, name=f"{claim}/{criterion.name}"
     )
-    verdict = _side(criterion, part.estimate, low, high)
+    significant = part.p <= 1.0 - level + 1e-12
+    verdict = _side(criterion, part.estimate, low, high) if significant else "inconclusive"
     return Part(
         criterion, part.n, part.estimate, part.ci, part.p, part.claimed, (low, high), verdict
     )

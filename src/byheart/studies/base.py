@@ -59,9 +59,20 @@ class Records:
 class Study(Protocol):
     """One figure or claim family of the papers. ``plan`` and ``judge`` are pure."""
 
-    name: str
-    title: str
-    claims: tuple[Claim, ...]
+    @property
+    def name(self) -> str:
+        """Short name, for files and links."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Heading of its section on the page."""
+        ...
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims it decides."""
+        ...
 
     def plan(self, setting: Setting) -> Sequence[Trial]:
         """Return the trials that decide the claims, with duplicates allowed."""

@@ -128,9 +128,7 @@ class Capacity:
             ),
             Figure(
                 id="capacity-size",
-                title=(
-                    f"How many examples {own.fit_width} units fit in {own.fit_epochs} epochs"
-                ),
+                title=(f"How many examples {own.fit_width} units fit in {own.fit_epochs} epochs"),
                 source="A17 abstract",
                 reading=(
                     "A line that falls further to the left belongs to data of which the same "
@@ -161,9 +159,7 @@ def _arm(
 
 def _width_arms(setting: Setting, kind: Condition) -> list[tuple[Trial, ...]]:
     own = setting.preset.time
-    return [
-        _arm(setting, kind, width, own.small_train, own.epochs) for width in own.small_widths
-    ]
+    return [_arm(setting, kind, width, own.small_train, own.epochs) for width in own.small_widths]
 
 
 def _size_arms(setting: Setting, kind: Condition) -> list[tuple[Trial, ...]]:
@@ -187,14 +183,8 @@ def _first_fit(grid: Values, fits: Values) -> Values:
     return np.where(np.isnan(fits).any(1), np.nan, first)
 
 
-def _evidence(
-    values: Mapping[str, Values], records: Records, trials: Sequence[Trial]
-) -> Evidence:
-    count = tally(records, trials)
-    return Evidence(
+def _evidence(values: Mapping[str, Values], records: Records, trials: Sequence[Trial]) -> Evidence:
+    return tally(records, trials).evidence(
         values,
-        censored=count.censored,
-        diverged=count.diverged,
-        failed=count.failed,
         note="trials that never reach 100% are what is measured here, so they are expected",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from byheart.record import Record
+from byheart.statistics.verdict import Evidence
 from byheart.studies.base import Records, Setting
 from byheart.studies.figure import Point
 from byheart.trial import Algorithm, DataFacts, Probe, Trial
@@ -91,6 +92,12 @@ class Tally:
     censored: int
     diverged: int
     failed: int
+
+    def evidence(
+        self, values: Mapping[str, Values], *, note: str = "", undecidable: str = ""
+    ) -> Evidence:
+        """Return values per seed together with these counts."""
+        return Evidence(values, self.censored, self.diverged, self.failed, note, undecidable)
 
 
 def tally(records: Records, trials: Iterable[Trial]) -> Tally:

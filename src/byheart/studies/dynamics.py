@@ -34,8 +34,10 @@ def accuracy_epochs(setting: Setting) -> tuple[int, ...]:
 def critical_epochs(setting: Setting) -> tuple[int, ...]:
     """Return the epochs at which critical samples are searched; half of the budget among them."""
     own = setting.preset.dynamics
+    half = own.epochs // 2
     spaced = log_spaced(own.epochs, own.critical_checkpoints)
-    return tuple(sorted({*spaced, own.epochs // 2}))
+    nearest = min(spaced, key=lambda epoch: abs(epoch - half))
+    return tuple(half if epoch == nearest else epoch for epoch in spaced)
 
 
 def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
@@ -52,6 +54,7 @@ def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
         CriticalProbe(
             epochs=critical_epochs(setting),
             radii=own.radii,
+            train_radii=(own.radius,),
             examples=own.critical_examples,
             max_steps=own.max_steps,
         ),
@@ -86,8 +89,7 @@ def evidence(
     values: Mapping[str, Values], records: Records, setting: Setting, *, note: str = ""
 ) -> Evidence:
     """Return the evidence, with the counts of how the trials ended."""
-    count = tally(records, plan(setting))
-    return Evidence(values, diverged=count.diverged, failed=count.failed, note=note)
+    return tally(records, plan(setting)).evidence(values, note=note)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Curves:
         noisy: [S, C] training accuracy on the noisy examples.
         critical_epochs: [D] epochs of the critical sample ratios.
         critical: [S, D, radii] on validation examples.
-        critical_train: [S, D, radii] on training examples.
+        critical_train: [S, D] on training examples, at the radius.
     """
 
     epochs: Values
@@ -127,7 +129,7 @@ def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
         noisy=of("accuracy.train_noisy"),
         critical_epochs=np.array(critical_epochs(setting), dtype=float),
         critical=of("critical.validation"),
-        critical_train=of("critical.train"),
+        critical_train=of("critical.train")[..., 0],
     )
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from byheart.measures.difficulty import Difficulty, difficulty
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import Claim, Records, Setting
-from byheart.studies.conditions import KINDS, RANDX, RANDY, REAL, Condition, tally
+from byheart.studies.conditions import KINDS, Condition, tally
 from byheart.studies.figure import Axis, Figure, Point
 from byheart.trial import Algorithm, CorrectProbe, DataFacts, Network, Trial
 
@@ -75,12 +75,11 @@ class Figure1:
             for kind in KINDS
         }
         count = tally(records, self.plan(setting))
-        shared = {"diverged": count.diverged, "failed": count.failed}
         real, randx, randy = (log2[kind.name] for kind in KINDS)
         return {
-            "easy-examples": Evidence({TO_RANDX: real - randx, TO_RANDY: real - randy}, **shared),
-            "randx-binomial": Evidence({ON_RANDX: randx}, **shared),
-            "randy-patterns": Evidence({ON_RANDY: randy}, **shared),
+            "easy-examples": count.evidence({TO_RANDX: real - randx, TO_RANDY: real - randy}),
+            "randx-binomial": count.evidence({ON_RANDX: randx}),
+            "randy-patterns": count.evidence({ON_RANDY: randy}),
         }
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
@@ -141,11 +140,9 @@ def _trials(setting: Setting, kind: Condition, draw: int) -> list[Trial]:
     ]
 
 
-def _difficulties(
-    records: Records, setting: Setting, kind: Condition
-) -> list[Difficulty | None]:
+def _difficulties(records: Records, setting: Setting, kind: Condition) -> list[Difficulty | None]:
     """Return the difficulty of each draw; None where fewer than two initialisations lasted."""
-    found = []
+    found: list[Difficulty | None] = []
     for draw in range(setting.seeds):
         kept = [records.of(trial) for trial in _trials(setting, kind, draw)]
         used = [one for one in kept if one is not None and one.outcome != "diverged"]
@@ -166,9 +163,7 @@ def _ranks(n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _sorted_points(series: str, curve: NDArray[np.float64]) -> list[Point]:
-    index, quantile = _ranks(len(curve)) if len(curve) > RANKS else (np.arange(len(curve)), None)
-    if quantile is None:
-        quantile = (index + 0.5) / len(curve)
     return [
-        Point("", series, float(q), float(curve[i])) for i, q in zip(index, quantile, strict=True)
+        Point("", series, float(quantile), float(curve[index]))
+        for index, quantile in zip(*_ranks(len(curve)), strict=True)
     ]

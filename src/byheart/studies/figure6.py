@@ -277,11 +277,8 @@ def _evidence(
     count = tally(records, [trial for arm in arms for trial in arm])
     shares = [tally(records, arm).censored / len(arm) for arm in arms]
     mostly = sum(share > MOST_CENSORED for share in shares)
-    return Evidence(
+    return count.evidence(
         values,
-        censored=count.censored,
-        diverged=count.diverged,
-        failed=count.failed,
         undecidable=(
             f"in {mostly} of {len(arms)} arms most trials never reached 100% within the budget"
             if mostly

@@ -33,9 +33,7 @@ class Figure7And8:
             "A17 Fig 7, 8",
             "final and best validation accuracy fall with the noise level",
             Rule(
-                tuple(
-                    Criterion(name, "below", 0.05) for name in (FINAL_X, BEST_X, FINAL_Y, BEST_Y)
-                )
+                tuple(Criterion(name, "below", 0.05) for name in (FINAL_X, BEST_X, FINAL_Y, BEST_Y))
             ),
         ),
         Claim(
@@ -63,13 +61,10 @@ class Figure7And8:
             hurt[final] = slope(levels, np.stack([v[:, -1] for v in validation], axis=1))
             hurt[best] = slope(levels, np.stack([v.max(axis=1) for v in validation], axis=1))
         first = [
-            _peak(records, setting, condition)
-            for condition in dynamics.between(by_labels(setting))
+            _peak(records, setting, condition) for condition in dynamics.between(by_labels(setting))
         ]
         drop, lead = (np.mean(values, axis=0) for values in zip(*first, strict=True))
-        note = (
-            "each seed's peak is looked for at the epoch where the other seeds' mean curve peaks"
-        )
+        note = "each seed's peak is looked for at the epoch where the other seeds' mean curve peaks"
         return {
             "noise-hurts": dynamics.evidence(hurt, records, setting),
             "patterns-first": dynamics.evidence(

@@ -9,14 +9,14 @@ import numpy as np
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import dynamics
 from byheart.studies.base import Claim, Records, Setting
-from byheart.studies.conditions import Condition, Values, mean_points, read, slope
+from byheart.studies.conditions import KINDS, Condition, Values, mean_points, read, slope
 from byheart.studies.dynamics import at_epoch, by_inputs, by_labels, curves
 from byheart.studies.figure import Axis, Figure
 from byheart.trial import Trial
 
 SLOPE_X = "slope of final CSR on input noise level"
 SLOPE_Y = "slope of final CSR on label noise level"
-GROWTH = "final CSR minus CSR after the first epoch"
+GROWTH = "final CSR minus CSR after the first epoch, on "
 SETTLING = "growth of CSR in the first half of training minus growth in the second"
 TRAIN_RISE = "CSR on training examples at its peak minus after the first epoch"
 TRAIN_FALL = "CSR on training examples at its peak minus at the end"
@@ -44,7 +44,12 @@ class Figure9:
             "csr-growth",
             "A17 Fig 9",
             "CSR grows during training, then settles",
-            Rule((Criterion(GROWTH, "above", 0.01), Criterion(SETTLING, "above", 0.01))),
+            Rule(
+                (
+                    *(Criterion(GROWTH + kind.name, "above", 0.01) for kind in KINDS),
+                    Criterion(SETTLING, "above", 0.01),
+                )
+            ),
         ),
         Claim(
             "csr-train-fall",
@@ -128,25 +133,26 @@ def _slopes(records: Records, setting: Setting, conditions: Sequence[Condition])
     return np.stack([slope(levels, final[..., r]) for r in range(final.shape[2])], axis=1)
 
 
-def _mean_curve(records: Records, setting: Setting, *, train: bool) -> tuple[Values, Values]:
-    """Return epochs, and CSR at the radius averaged over all conditions, [S, D]."""
-    at = _radius_index(setting)
-    every = [curves(records, setting, c) for c in _conditions(setting)]
-    ratios = [(one.critical_train if train else one.critical)[..., at] for one in every]
-    return every[0].critical_epochs, np.mean(ratios, axis=0)
-
-
 def _growth(records: Records, setting: Setting) -> dict[str, Values]:
-    epochs, ratio = _mean_curve(records, setting, train=False)
-    half = int(np.searchsorted(epochs, setting.preset.dynamics.epochs // 2))
-    early, middle, late = ratio[:, 0], ratio[:, half], ratio[:, -1]
-    return {GROWTH: late - early, SETTLING: (middle - early) - (late - middle)}
+    at = _radius_index(setting)
+    grown, settling = {}, []
+    for kind in KINDS:
+        own = curves(records, setting, kind)
+        half = int(np.searchsorted(own.critical_epochs, setting.preset.dynamics.epochs // 2))
+        early, middle, late = (own.critical[:, moment, at] for moment in (0, half, -1))
+        grown[GROWTH + kind.name] = late - early
+        settling.append((middle - early) - (late - middle))
+    return {**grown, SETTLING: np.mean(settling, axis=0)}
 
 
 def _train_fall(records: Records, setting: Setting) -> dict[str, Values]:
-    _, ratio = _mean_curve(records, setting, train=True)
-    peak = ratio[np.arange(len(ratio)), dynamics.peak_by_others(ratio)]
-    return {TRAIN_RISE: peak - ratio[:, 0], TRAIN_FALL: peak - ratio[:, -1]}
+    rise, fall = [], []
+    for kind in KINDS:
+        ratio = curves(records, setting, kind).critical_train
+        peak = ratio[np.arange(len(ratio)), dynamics.peak_by_others(ratio)]
+        rise.append(peak - ratio[:, 0])
+        fall.append(peak - ratio[:, -1])
+    return {TRAIN_RISE: np.mean(rise, axis=0), TRAIN_FALL: np.mean(fall, axis=0)}
 
 
 def _sharper(records: Records, setting: Setting) -> Values:
@@ -195,10 +201,10 @@ def _over_training(
     for condition in conditions:
         own = curves(records, setting, condition)
         for panel, ratio in (
-            ("validation examples", own.critical),
+            ("validation examples", own.critical[..., at]),
             ("training examples", own.critical_train),
         ):
-            points += mean_points(panel, condition.name, own.critical_epochs, ratio[..., at])
+            points += mean_points(panel, condition.name, own.critical_epochs, ratio)
     radius = _radius_text(setting.preset.dynamics.radius)
     return Figure(
         id=f"figure-9-{noise}",
@@ -224,9 +230,7 @@ def _by_level(records: Records, setting: Setting) -> Figure:
         ("noise in the inputs", by_inputs(setting)),
         ("noise in the labels", by_labels(setting)),
     ):
-        final = np.stack(
-            [curves(records, setting, c).critical[:, -1] for c in conditions], axis=1
-        )
+        final = np.stack([curves(records, setting, c).critical[:, -1] for c in conditions], axis=1)
         for index, radius in enumerate(own.radii):
             points += mean_points(panel, _radius_text(radius), own.levels, final[..., index])
     return Figure(
@@ -248,7 +252,7 @@ def _by_level(records: Records, setting: Setting) -> Figure:
 
 def _search_success(records: Records, setting: Setting) -> Figure:
     at = _radius_index(setting)
-    steps = np.arange(setting.preset.dynamics.max_steps + 1)
+    steps = range(setting.preset.dynamics.max_steps + 1)
     points = []
     for condition in by_labels(setting):
         success = read(

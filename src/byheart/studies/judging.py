@@ -11,9 +11,7 @@ from byheart.studies.finding import Finding, FindingPart
 from byheart.studies.registry import studies_of
 
 
-def judge(
-    chosen: Sequence[str], records: Mapping[str, Record], setting: Setting
-) -> list[Finding]:
+def judge(chosen: Sequence[str], records: Mapping[str, Record], setting: Setting) -> list[Finding]:
     """Judge the chosen claims, with Holm's correction over them.
 
     Args:

@@ -81,7 +81,7 @@ QUICK = Preset(
         hidden=(128, 128),
         learning_rate=0.1,
         batch_size=32,
-        epochs=120,
+        epochs=150,
         levels=(0.0, 0.25, 0.5, 0.75, 1.0),
         checkpoints=16,
         radii=(1 / 765, 1 / 255, 3 / 255),
@@ -101,9 +101,9 @@ QUICK = Preset(
         width=128,
         small_widths=(4, 6, 8, 12, 16, 24, 32),
         small_train=250,
-        fit_sizes=(60, 90, 120, 180, 250, 350, 500),
+        fit_sizes=(60, 90, 120, 180, 250, 350, 500, 700),
         fit_width=16,
-        fit_epochs=100,
+        fit_epochs=400,
     ),
 )
 
@@ -142,7 +142,7 @@ DESK = Preset(
         small_train=1000,
         fit_sizes=(125, 250, 350, 500, 700, 1000, 1400, 2000),
         fit_width=32,
-        fit_epochs=50,
+        fit_epochs=200,
     ),
 )
 

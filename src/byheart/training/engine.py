@@ -85,9 +85,7 @@ class _Run:
     ends: list[tuple[Outcome, int]]
 
     @classmethod
-    def start(
-        cls, pack: Pack, dataset: Dataset, *, device: str, dtype: torch.dtype
-    ) -> _Run:
+    def start(cls, pack: Pack, dataset: Dataset, *, device: str, dtype: torch.dtype) -> _Run:
         trials = pack.trials
         examples = gather_examples([t.data for t in trials], dataset, dtype=dtype, device=device)
         sizes = layer_sizes(trials[0], examples.pool.shape[1], dataset.n_classes)
@@ -154,7 +152,9 @@ class _Run:
         labels = self.examples.train_y.gather(1, order)
         given = [
             self.sgd.step(self.network, self.examples.inputs(batch), y)
-            for batch, y in zip(rows.split(size, 1), labels.split(size, 1), strict=True)
+            for batch, y in zip(
+                torch.split(rows, size, 1), torch.split(labels, size, 1), strict=True
+            )
         ]
         return torch.cat(given, 1)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from byheart.data.corruption import draw_corruption, moments
 from byheart.data.balance import split_indices
+from byheart.data.corruption import draw_corruption, moments
 from byheart.data.dataset import Dataset
 from byheart.trial import DataFacts
 
@@ -71,9 +71,7 @@ def gather_examples(
         device: of all tensors.
     """
     splits = {
-        seed: split_indices(
-            dataset.y, dataset.n_classes, facts[0].train, facts[0].validation, seed
-        )
+        seed: split_indices(dataset.y, dataset.n_classes, facts[0].train, facts[0].validation, seed)
         for seed in dict.fromkeys(one.seed for one in facts)
     }
     used = torch.unique(torch.cat([torch.cat(pair) for pair in splits.values()]))
@@ -116,9 +114,7 @@ def _noise(
     return drawn.inputs, drawn.input_mask
 
 
-def _labels(
-    one: DataFacts, dataset: Dataset, train: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _labels(one: DataFacts, dataset: Dataset, train: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     drawn = draw_corruption(
         0.0,
         1.0,

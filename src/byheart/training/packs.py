@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from byheart.trial import Trial
 
 CACHE_BYTES = 12 * 2**20
 """Weights (and momentum) of a pack should stay in the cache of one core."""
-MOST_REPLICAS = 128
+MOST_REPLICAS = 32
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def layer_sizes(trial: Trial, inputs: int, classes: int) -> tuple[int, ...]:
 def parameters(trial: Trial, inputs: int, classes: int) -> int:
     """Return the number of weights and biases of one replica."""
     sizes = layer_sizes(trial, inputs, classes)
-    return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
 
 def make_packs(trials: Sequence[Trial], *, inputs: int, classes: int) -> list[Pack]:
@@ -62,7 +63,7 @@ def make_packs(trials: Sequence[Trial], *, inputs: int, classes: int) -> list[Pa
         most = min(MOST_REPLICAS, max(1, CACHE_BYTES // bytes_each))
         count = math.ceil(len(group) / most)
         cuts = [round(i * len(group) / count) for i in range(count + 1)]
-        packs += [Pack(tuple(group[a:b])) for a, b in zip(cuts, cuts[1:], strict=False)]
+        packs += [Pack(tuple(group[a:b])) for a, b in itertools.pairwise(cuts)]
     return packs
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass
+from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass, verified
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import seed
 from byheart.training.examples import Examples
@@ -44,7 +44,7 @@ def take_probes(
 
 def logits(network: ReplicatedMLP, examples: Examples, rows: Tensor) -> Tensor:
     """Return the logits [R, N, classes] of rows [R, N], a chunk of examples at a time."""
-    parts = [network(examples.inputs(part)) for part in rows.split(CHUNK, dim=1)]
+    parts = [network(examples.inputs(part)) for part in torch.split(rows, CHUNK, dim=1)]
     return torch.cat(parts, dim=1)
 
 
@@ -79,17 +79,26 @@ def _critical(
     probe: CriticalProbe, network: ReplicatedMLP, examples: Examples, *, last: bool
 ) -> Measured:
     validation = examples.inputs(examples.validation_rows[:, : probe.examples])
-    train = examples.inputs(examples.train_rows[:, : probe.examples])
-    ratio, success = _ratios(probe, network, validation, STEP_PER_RADIUS)
-    measured = {"validation": ratio, "train": _ratios(probe, network, train, STEP_PER_RADIUS)[0]}
+    ratio, success = _ratios(network, validation, probe.radii, probe.max_steps)
+    measured = {"validation": ratio}
+    if probe.train_radii:
+        train = examples.inputs(examples.train_rows[:, : probe.examples])
+        measured["train"] = _ratios(network, train, probe.train_radii, probe.max_steps)[0]
     if last:
         measured["success"] = success
-        measured["control"] = _ratios(probe, network, validation, 0.0)[0]
+        measured["control"] = _ratios(
+            network, validation, probe.radii, probe.max_steps, step_per_radius=0.0
+        )[0]
     return measured
 
 
 def _ratios(
-    probe: CriticalProbe, network: ReplicatedMLP, x: Tensor, step_per_radius: float
+    network: ReplicatedMLP,
+    x: Tensor,
+    radii: Sequence[float],
+    max_steps: int,
+    *,
+    step_per_radius: float = STEP_PER_RADIUS,
 ) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     """Return the ratio at each radius [R, radii], and by iteration [R, max_steps + 1, radii].
 
@@ -98,7 +107,7 @@ def _ratios(
     """
     settled = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
     ratios, curves = [], []
-    for radius in probe.radii:
+    for radius in radii:
         generator = torch.Generator().manual_seed(seed("lass", radius) % 2**63)
         found = lass(
             network,
@@ -106,14 +115,14 @@ def _ratios(
             radius,
             step=step_per_radius * radius,
             noise=NOISE_PER_RADIUS * radius,
-            max_steps=probe.max_steps,
+            max_steps=max_steps,
             generator=generator,
             settled=settled,
         )
-        witnessed = network(found.witness).argmax(-1) != found.predicted
+        witnessed = verified(network, x, radius, found)
         at = torch.where(settled, 0, torch.where(witnessed, found.found_at, -1))
         settled = at >= 0
-        by = torch.arange(probe.max_steps + 1, device=x.device)
+        by = torch.arange(max_steps + 1, device=x.device)
         curves.append(((at[..., None] <= by) & settled[..., None]).double().mean(1))
         ratios.append(settled.double().mean(1))
     return torch.stack(ratios, 1).cpu().numpy(), torch.stack(curves, 2).cpu().numpy()

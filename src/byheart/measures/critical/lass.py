@@ -157,6 +157,17 @@ def lass(
     return Search(witness, found_at, predicted)
 
 
+@torch.no_grad()
+def verified(classifier: Classifier, x: Tensor, radius: float, found: Search) -> Tensor:
+    """Return which samples are critical for certain, bool [R, N].
+
+    Every witness is projected on the box again and scored again, all of them in one batch, against
+    the class predicted at x in a batch of the same size: what a report counts has been re-verified.
+    """
+    witness = Box.around(x, radius).project(found.witness)
+    return classifier(witness).argmax(-1) != classifier(x).argmax(-1)
+
+
 @dataclass(frozen=True)
 class _Walk:
     """The constants of a search."""
@@ -171,55 +182,69 @@ class _Walk:
     def run(self, witness: Tensor, found_at: Tensor, active: Tensor, max_steps: int) -> None:
         """Walk until every example is settled or the limit is reached; writes its arguments."""
         rows = _Rows.unsettled(active)
-        current, classifier, box, predicted = self._batch(rows, witness)
+        batch = self._batch(rows, witness)
         for iteration in range(1, max_steps + 1):
             walking = rows.gather(active)
-            moved = self._move(classifier, current, predicted, box, rows.examples)
-            current = torch.where(_like(walking, moved), moved, current)
-            with torch.no_grad():
-                flipped = walking & (classifier(current).argmax(-1) != predicted)
+            batch.move(self, walking, rows.examples)
+            flipped = walking & batch.flipped()
             if bool(flipped.any()):
                 at = rows.gather(found_at)
                 rows.scatter(found_at, torch.where(flipped, iteration, at))
                 rows.scatter(active, walking & ~flipped)
             most = int(active.sum(1).max())
             if most <= SHRINK * rows.examples.shape[1] or iteration == max_steps:
-                rows.scatter(witness, current)
+                rows.scatter(witness, batch.x)
                 if most == 0 or iteration == max_steps:
                     return
                 rows = _Rows.unsettled(active)
-                current, classifier, box, predicted = self._batch(rows, witness)
+                batch = self._batch(rows, witness)
 
-    def _batch(self, rows: _Rows, witness: Tensor) -> tuple[Tensor, Classifier, Box, Tensor]:
+    def _batch(self, rows: _Rows, witness: Tensor) -> _Batch:
         classifier = self.classifier
         if len(rows.replicas) < len(witness):
             classifier = classifier.select(rows.replicas)
-        return (
-            rows.gather(witness),
-            classifier,
-            self.box.take(rows),
-            rows.gather(self.predicted),
+        return _Batch(
+            classifier, self.box.take(rows), rows.gather(self.predicted), rows.gather(witness)
         )
 
-    def _move(
-        self, classifier: Classifier, x: Tensor, predicted: Tensor, box: Box, examples: Tensor
-    ) -> Tensor:
-        moved = x
-        if self.step:
-            moved = x - self.step * _score_gradient(classifier, x, predicted).sign()
-        if self.noise:
-            shape = (self.predicted.shape[1], *x.shape[2:])
-            eta = torch.randn(shape, generator=self.generator, dtype=x.dtype).to(x.device)
-            moved = moved + self.noise * eta[examples]
-        return box.project(moved)
 
+class _Batch:
+    """Unsettled examples on their walk. One forward pass serves both verdict and next gradient."""
 
-def _score_gradient(classifier: Classifier, x: Tensor, predicted: Tensor) -> Tensor:
-    with torch.enable_grad():
-        point = x.detach().requires_grad_()
-        score = margin(classifier(point), predicted).sum()
-        (gradient,) = torch.autograd.grad(score, point)
-    return gradient
+    def __init__(self, classifier: Classifier, box: Box, predicted: Tensor, x: Tensor) -> None:
+        self.classifier = classifier
+        self.box = box
+        self.predicted = predicted
+        self.x = x
+        self._scored: tuple[Tensor, Tensor] | None = None
+
+    def flipped(self) -> Tensor:
+        """Return where the predicted class is another than at the start."""
+        _, logits = self._score()
+        return logits.detach().argmax(-1) != self.predicted
+
+    def move(self, walk: _Walk, walking: Tensor, examples: Tensor) -> None:
+        """Take one step with the examples that still walk."""
+        moved = self.x
+        if walk.step:
+            point, logits = self._score()
+            with torch.enable_grad():
+                score = margin(logits, self.predicted).sum()
+            (gradient,) = torch.autograd.grad(score, point)
+            moved = moved - walk.step * gradient.sign()
+        if walk.noise:
+            shape = (walk.predicted.shape[1], *self.x.shape[2:])
+            eta = torch.randn(shape, generator=walk.generator, dtype=self.x.dtype)
+            moved = moved + walk.noise * eta.to(self.x.device)[examples]
+        self.x = torch.where(_like(walking, moved), self.box.project(moved), self.x)
+        self._scored = None
+
+    def _score(self) -> tuple[Tensor, Tensor]:
+        if self._scored is None:
+            with torch.enable_grad():
+                point = self.x.detach().requires_grad_()
+                self._scored = point, self.classifier(point)
+        return self._scored
 
 
 def _like(mask: Tensor, x: Tensor) -> Tensor:
