@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +29,13 @@ def as_inputs(name: str, x: Tensor | npt.ArrayLike, *, noise: Tensor | None = No
     if inputs.is_complex():
         raise InputError(f"data set '{name}': inputs are complex; give real numbers in [0, 1]")
     inputs = inputs.to(torch.float32)
+    if inputs.ndim > 0 and len(inputs) == 0:
+        return inputs
     if inputs.ndim < 2 or 0 in inputs.shape[1:]:
         raise InputError(
             f"data set '{name}': inputs have shape {list(inputs.shape)}; "
             "give one row of at least one number per example"
         )
-    if len(inputs) == 0:
-        return inputs
     low, high = torch.aminmax(inputs)
     if not torch.isfinite(low + high):
         bad = int((~torch.isfinite(inputs)).flatten(1).any(1).nonzero()[0])
@@ -98,13 +99,38 @@ def class_names(name: str, labels: Tensor, classes: Sequence[str] | None) -> tup
     return names
 
 
+def require_equal_lengths(name: str, lengths: Mapping[str, int]) -> None:
+    """Refuse arrays that do not all hold one entry per example.
+
+    Args:
+        name: the data set, for the error.
+        lengths: number of entries by what they are.
+
+    Raises:
+        InputError: two lengths differ.
+    """
+    if len(set(lengths.values())) > 1:
+        has = ", ".join(f"{length} {what}" for what, length in lengths.items())
+        raise InputError(f"data set '{name}' has {has}: give one of each per example")
+
+
 def _as_tensor(name: str, what: str, values: Tensor | npt.ArrayLike) -> Tensor:
     if isinstance(values, Tensor):
         return values.detach()
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"data set '{name}': {what} are lists of different lengths; give all the same shape"
+        ) from None
     if array.dtype.kind not in "buif":
         raise InputError(f"data set '{name}': {what} are of type {array.dtype}, not numbers")
-    # Torch has few unsigned types and wants native byte order; both conversions are exact here.
-    kind = {"u": np.uint8 if array.dtype.itemsize == 1 else np.int64}.get(array.dtype.kind)
-    native = array.astype(kind or array.dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(np.require(native, requirements=["C", "W"]))
+    return torch.from_numpy(np.require(array, _known_to_torch(array.dtype), ["C", "W"]))
+
+
+def _known_to_torch(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.kind == "u" and dtype.itemsize > 1:
+        return np.dtype(np.int64)
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return np.dtype(np.float64)
+    return dtype.newbyteorder("=")

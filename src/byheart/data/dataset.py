@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from byheart.data.balance import split_indices
-from byheart.data.checks import as_inputs, as_labels, class_names
+from byheart.data.checks import as_inputs, as_labels, class_names, require_equal_lengths
 from byheart.errors import InputError
 
 __all__ = ["Dataset", "split_indices"]
@@ -66,6 +66,7 @@ class Dataset:
                 outside [0, 1], lengths that differ, or a dtype that is no number.
         """
         inputs, labels = as_inputs(name, x), as_labels(name, y)
+        require_equal_lengths(name, {"inputs": len(inputs), "labels": len(labels)})
         names = class_names(name, labels, classes)
         clean = torch.zeros(len(labels), dtype=torch.bool)
         return cls(name, inputs, labels, names, labels, clean, clean).validate()
@@ -76,15 +77,12 @@ class Dataset:
         Raises:
             InputError: see :meth:`from_arrays`. Inputs replaced by noise may leave [0, 1].
         """
-        n = len(self.x)
-        for what in ("y", "clean_y", "noisy_inputs", "noisy_labels"):
-            if len(getattr(self, what)) != n:
-                raise InputError(
-                    f"data set '{self.name}': {n} inputs but {len(getattr(self, what))} {what}; "
-                    "give one of each per example"
-                )
-        if n == 0:
-            raise InputError(f"data set '{self.name}' is empty: give at least two classes")
+        fields = ("x", "y", "clean_y", "noisy_inputs", "noisy_labels")
+        require_equal_lengths(self.name, {field: len(getattr(self, field)) for field in fields})
+        if len(self) == 0:
+            raise InputError(
+                f"data set '{self.name}' is empty: give examples of at least two classes"
+            )
         as_inputs(self.name, self.x, noise=self.noisy_inputs)
         for labels in (self.y, self.clean_y):
             class_names(self.name, as_labels(self.name, labels), self.classes)

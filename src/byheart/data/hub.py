@@ -49,7 +49,7 @@ def load_hub(source: str, split: str) -> Dataset:
     image = _column(source, table.features, datasets.Image, "image")
     label = _column(source, table.features, datasets.ClassLabel, "class label")
     pixels = stack_images(table[image], (f"{source} row {i}" for i in range(len(table))))
-    labels = np.asarray(table[label])
+    labels = np.asarray(list(table[label]))
     return Dataset.from_arrays(name, from_bytes(pixels), labels, table.features[label].names)
 
 

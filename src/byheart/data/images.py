@@ -67,19 +67,21 @@ def open_image(path: Path) -> Image:
         raise DataError(f"{path} is a damaged image: {error}") from None
 
 
-def stack_images(images: Iterable[Image], names: Iterable[str]) -> npt.NDArray[np.uint8]:
+def stack_images(images: Iterable[Image | None], names: Iterable[str]) -> npt.NDArray[np.uint8]:
     """Return images of one size as bytes ``[N, H, W]``, or ``[N, 3, H, W]`` if any has colours.
 
     Args:
-        images: of 8 bits a channel.
+        images: of 8 bits a channel; None where one is missing.
         names: what errors call each image.
 
     Raises:
-        DataError: images that differ in size, or have more than 8 bits a channel.
+        DataError: images that are missing, differ in size, or have more than 8 bits a channel.
     """
     arrays: list[npt.NDArray[np.uint8]] = []
     first = ""
     for image, name in zip(images, names, strict=True):
+        if image is None:
+            raise DataError(f"{name} holds no image: leave it out")
         if image.mode[0] in DEEP:
             raise DataError(f"{name} has more than 8 bits a channel: convert it to 8 bits")
         array = np.asarray(image.convert("L" if image.mode in GREY else "RGB"))

@@ -31,22 +31,28 @@ def load_npz(path: Path, split: str) -> Dataset:
         DataError: the file is damaged, lacks an array, holds objects, or is no data set.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} holds one array, not a .npz with x and y: use numpy.savez")
-            x, y = _keys(path, file.files, split)
-            arrays = [file[x], file[y]]
-            classes = [str(c) for c in file["classes"]] if "classes" in file.files else None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is damaged or no .npz file: {error}") from None
+        x, y, classes = _read(path, split)
+    except DataError:
+        raise
     except ValueError as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} cannot be read: {_reason(error)}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
     except (OSError, MemoryError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    inputs = from_bytes(arrays[0]) if arrays[0].dtype == np.uint8 else arrays[0]
-    return assemble(path, path.stem, inputs, _flat(arrays[1]), classes)
+    inputs = from_bytes(x) if x.dtype == np.uint8 else x
+    return assemble(path, path.stem, inputs, _flat(y), classes)
+
+
+def _read(path: Path, split: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any], list[str] | None]:
+    # Opened here, since numpy leaves a damaged file open.
+    with path.open("rb") as raw:
+        if raw.peek(2)[:2] != b"PK":
+            raise DataError(f"{path} is no .npz file: save arrays x and y with numpy.savez")
+        with np.load(raw, allow_pickle=False) as file:
+            x, y = _keys(path, file.files, split)
+            classes = [str(c) for c in file["classes"]] if "classes" in file.files else None
+            return file[x], file[y], classes
 
 
 def _keys(path: Path, has: list[str], split: str) -> tuple[str, str]:

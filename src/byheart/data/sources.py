@@ -57,7 +57,7 @@ def _load(source: str, split: str) -> Dataset:
         if path.suffix != ".npz":
             raise DataError(f"{path} is no .npz file: save arrays x and y with numpy.savez")
         return load_npz(path, split)
-    if path.suffix or len(path.parts) != 1:
+    if path.suffix or source != path.name:
         raise DataError(f"data set '{source}': there is no such file or folder")
     try:
         choose("data set", source, NAMED)

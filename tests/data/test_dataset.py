@@ -1,0 +1,199 @@
+"""What a data set accepts, refuses, and can be turned into."""
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from byheart.data import Dataset, corrupt
+from byheart.errors import InputError
+
+
+def make(x: Any = None, y: Any = None, classes: list[str] | None = None) -> Dataset:
+    inputs = np.linspace(0, 1, 12).reshape(6, 2) if x is None else x
+    labels = [0, 1, 2, 0, 1, 2] if y is None else y
+    return Dataset.from_arrays("toy", inputs, labels, classes)
+
+
+def test_harmless_types_are_converted() -> None:
+    dataset = make(np.eye(4, dtype=np.float64), np.array([0, 1, 0, 1], dtype=np.uint8))
+    assert dataset.x.dtype == torch.float32
+    assert dataset.y.dtype == torch.int64
+    assert dataset.classes == ("0", "1")
+    assert not dataset.noisy.any()
+    assert torch.equal(dataset.y, dataset.clean_y)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "f2", "g", "u2", "?", "i1"])
+def test_inputs_of_any_real_type_are_converted(dtype: str) -> None:
+    assert torch.equal(make(np.eye(6).astype(dtype)).x, torch.eye(6))
+
+
+def test_lists_and_whole_floats_and_read_only_arrays_will_do() -> None:
+    fixed = np.eye(2)
+    fixed.flags.writeable = False
+    assert torch.equal(make([[0, 1], [1, 0]], [0.0, 1.0]).y, torch.tensor([0, 1]))
+    assert torch.equal(make(fixed, [0, 1]).x, torch.eye(2))
+
+
+def test_facts_that_planning_needs() -> None:
+    dataset = make(np.zeros((5, 3, 2)), [0, 1, 1, 1, 0], ["no", "yes"])
+    assert (len(dataset), dataset.shape, dataset.n_classes) == (5, (3, 2), 2)
+    assert dataset.smallest_class == 2
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "classes", "message"),
+    [
+        ([], [], None, "is empty"),
+        (None, [1] * 6, None, r"one class only \('1'\)"),
+        (None, [0, 1, 2, 0, 1, 3], ["a", "b", "c"], r"label 3 is out of range.*0\.\.2"),
+        (None, [0, 1, 2, 0, 1, -1], None, "label -1 is out of range"),
+        (None, [0, 1, 2, 0, 1, 9], None, "labels go up to 9 with only 6 examples"),
+        (None, [0, 1, 2, 0, 1, 0.5], None, "whole numbers"),
+        (None, [0, 1, 2, 0, 1, np.nan], None, "whole numbers"),
+        (None, [[0, 1, 2, 0, 1, 1]], None, r"labels have shape \[1, 6\]"),
+        (None, list("abcabc"), None, "labels are of type <U1, not numbers"),
+        (None, [0, 1], None, "6 inputs, 2 labels: give one of each"),
+        (None, None, ["a", "b", "b"], "two classes are called 'b'"),
+        (np.full((6, 2), np.nan), None, None, "the input of example 0 holds NaN"),
+        (np.full((6, 2), np.inf), None, None, "example 0 holds NaN or infinity"),
+        (np.full((6, 2), 255), None, None, r"range from 255 to 255; scale them to \[0, 1\]"),
+        (np.full((6, 2), -0.1), None, None, "range from -0.1 to -0.1"),
+        (np.zeros(6), None, None, r"inputs have shape \[6\]"),
+        (np.zeros((6, 0)), None, None, r"inputs have shape \[6, 0\]"),
+        (np.zeros((6, 2), dtype=object), None, None, "inputs are of type object"),
+        (np.zeros((6, 2), dtype=complex), None, None, "inputs are of type complex128"),
+        (torch.zeros(6, 2, dtype=torch.complex64), None, None, "inputs are complex"),
+        ([[1, 0], [1]], [0, 1], None, "inputs are lists of different lengths"),
+    ],
+)
+def test_bad_arrays_get_one_clear_line(
+    x: object, y: object, classes: list[str] | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        make(x, y, classes)
+    assert "data set 'toy'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_example_that_holds_nan_is_named() -> None:
+    x = np.zeros((6, 2))
+    x[4, 1] = np.nan
+    with pytest.raises(InputError, match="example 4"):
+        make(x)
+
+
+def test_only_noise_may_leave_the_unit_interval() -> None:
+    noisy = corrupt(make(), inputs=0.5)
+    x = noisy.x.clone()
+    x[noisy.noisy_inputs] = 7.0
+    dataclasses.replace(noisy, x=x).validate()
+    x[~noisy.noisy_inputs] = 7.0
+    with pytest.raises(InputError, match="range from 7 to 7"):
+        dataclasses.replace(noisy, x=x).validate()
+
+
+def test_a_data_set_of_noise_only_is_valid() -> None:
+    corrupt(make(), inputs=1.0, labels=1.0).validate()
+
+
+def test_arrays_of_unequal_length_are_told_apart() -> None:
+    short = dataclasses.replace(make(), noisy_labels=torch.zeros(2, dtype=torch.bool))
+    with pytest.raises(InputError, match="2 noisy_labels"):
+        short.validate()
+
+
+def test_a_subset_keeps_every_array_in_step(toy: Dataset) -> None:
+    noisy = corrupt(toy, inputs=0.5, labels=0.5)
+    at = torch.tensor([7, 3, 50])
+    part = noisy.subset(at)
+    for field in ("x", "y", "clean_y", "noisy_inputs", "noisy_labels", "noisy"):
+        assert torch.equal(getattr(part, field), getattr(noisy, field)[at])
+    assert part.classes == noisy.classes
+
+
+def test_a_split_error_names_data_set_and_class(toy: Dataset) -> None:
+    with pytest.raises(InputError, match="data set 'toy': class '0' has 12 examples but 15"):
+        toy.split(40, 20, seed=0)
+
+
+def test_a_balanced_subset_that_asks_too_much_says_so_without_a_split(toy: Dataset) -> None:
+    with pytest.raises(InputError, match="class '0' has 12 examples but 15 are needed: ask for"):
+        toy.balanced(60, seed=0)
+
+
+def test_unique_labels_give_each_example_its_class(toy: Dataset) -> None:
+    unique = toy.with_unique_labels()
+    assert torch.equal(unique.y, torch.arange(60))
+    assert torch.equal(unique.clean_y, torch.arange(60))
+    assert torch.equal(unique.x, toy.x)
+    assert unique.n_classes == 60
+    unique.validate()
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (1, 4, 6), (3, 4, 6)])
+def test_downsampling_averages_blocks(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    small = Dataset.from_arrays("toy", x, [0, 1]).downsample(2)
+    assert small.shape == (*shape[:-2], 2, 2)
+    for row in range(2):
+        for column in range(2):
+            block = x[..., 2 * row : 2 * row + 2, 3 * column : 3 * column + 3]
+            mean = torch.from_numpy(block.mean((-2, -1)))
+            torch.testing.assert_close(small.x[..., row, column], mean)
+
+
+def test_downsampling_keeps_labels_and_mean() -> None:
+    x = torch.rand(4, 28, 28)
+    small = Dataset.from_arrays("toy", x, [0, 1, 0, 1]).downsample(14)
+    torch.testing.assert_close(small.x, functional.avg_pool2d(x[:, None], 2)[:, 0])
+    assert small.y.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("side", [0, 3, 8])
+def test_a_side_that_does_not_divide_is_refused(toy: Dataset, side: int) -> None:
+    with pytest.raises(InputError, match=f"4x4 down to {side}x{side}"):
+        toy.downsample(side)
+
+
+def test_only_images_are_averaged() -> None:
+    with pytest.raises(InputError, match=r"shape \[2\] are no images"):
+        make().downsample(1)
+
+
+def test_the_fingerprint_is_of_numbers_and_not_of_names(toy: Dataset) -> None:
+    renamed = dataclasses.replace(toy, name="other", classes=("a", "b", "c", "d"))
+    assert renamed.fingerprint == toy.fingerprint
+    assert len(toy.fingerprint) == 64
+
+
+def test_the_fingerprint_tells_inputs_labels_classes_and_shape_apart(toy: Dataset) -> None:
+    x = toy.x.clone()
+    x[0, 0, 0] = 0.5
+    others = [
+        dataclasses.replace(toy, x=x),
+        dataclasses.replace(toy, y=toy.y.flip(0)),
+        dataclasses.replace(toy, classes=(*toy.classes, "4")),
+        dataclasses.replace(toy, x=toy.x.reshape(60, 2, 8)),
+        toy.subset(range(59)),
+    ]
+    assert len({toy.fingerprint, *(other.fingerprint for other in others)}) == 6
+
+
+def test_the_fingerprint_is_what_its_description_says() -> None:
+    dataset = make([[0.0, 1.0], [0.5, 0.25]], [0, 1])
+    digest = hashlib.sha256(b"[[2, 2], 2]")
+    digest.update(np.array([0, 1, 0.5, 0.25], dtype="<f4").tobytes())
+    digest.update(np.array([0, 1], dtype="<i8").tobytes())
+    assert dataset.fingerprint == digest.hexdigest()
+
+
+def test_the_fingerprint_does_not_see_memory_layout(toy: Dataset) -> None:
+    turned = dataclasses.replace(toy, x=toy.x.transpose(1, 2).contiguous().transpose(1, 2))
+    assert not turned.x.is_contiguous()
+    assert turned.fingerprint == toy.fingerprint
