@@ -67,11 +67,11 @@ def test_facts_of_an_older_measure_are_no_problem(store):
         (key, text, *list(ended.values())[1:], seal(key, ended, {})),
     )
     assert store.verify() == []
-    assert len(store.summaries()) == 5
+    assert len(store.list()) == 5
 
 
 def test_a_summary_says_what_was_trained_and_how_it_ended(store):
-    rows = store.summaries()
+    rows = store.list()
     assert [row.key for row in rows] == [a_trial(seed).key for seed in range(4)]
     assert rows[1].facts["algorithm"]["network"]["hidden"] == [8]
     assert (rows[1].outcome, rows[1].epochs, rows[1].seconds, rows[1].arrays) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 import sqlite3
@@ -65,7 +66,7 @@ class Store:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def missing(self, trials: Iterable[Trial]) -> list[Trial]:
+    def missing(self, trials: Iterable[Trial]) -> builtins.list[Trial]:
         """Return the trials still to be trained: without a record, or with a failed one.
 
         Args:
@@ -150,17 +151,17 @@ class Store:
                 forgotten += cursor.rowcount
         return forgotten
 
-    def verify(self) -> list[Problem]:
+    def verify(self) -> builtins.list[Problem]:
         """Return everything in the file that is not what was written, and what to do about it."""
         with self._transaction("DEFERRED"):
             return find_problems(self._connection)
 
-    def summaries(self) -> list[Summary]:
+    def list(self) -> builtins.list[Summary]:
         """Return one row per trial: what was trained and how it ended, in the order added."""
         with self._transaction("DEFERRED"):
             return summaries(self._connection)
 
-    def export(self, folder: Path | str, format: str = "csv") -> list[Path]:
+    def export(self, folder: Path | str, format: str = "csv") -> builtins.list[Path]:
         """Write ``trials.csv`` and all arrays to a folder, for other tools.
 
         Args:

@@ -1,0 +1,24 @@
+"""What each pack costs: which one goes first, and its weight in the time left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from byheart.runners.base import pack_id
+from byheart.training.packs import Pack
+
+if TYPE_CHECKING:
+    from byheart.data.dataset import Dataset
+
+
+def costs_of(packs: Sequence[Pack], dataset: Dataset) -> dict[str, float]:
+    """Return the cost of each pack by its id: floating-point operations of its whole budget."""
+    # Loaded late: torch comes with it, and `byheart claims` comes by here too.
+    from byheart.training.cost import flops
+
+    inputs, classes = math.prod(dataset.x.shape[1:]), len(dataset.classes)
+    return {
+        pack_id(pack): sum(flops(trial, inputs, classes) for trial in pack.trials) for pack in packs
+    }

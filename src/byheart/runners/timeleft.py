@@ -1,0 +1,101 @@
+"""How long it will take yet, from how long the work so far took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from byheart.runners.base import pack_id
+from byheart.training.packs import Pack
+
+_TOO_EARLY = 0.005
+"""Share of the work below which a rate says nothing yet."""
+
+
+@dataclass
+class _Running:
+    since: float
+    share: float = 0.0
+
+
+class TimeLeft:
+    """Estimates the time left from costs: a long pack weighs more than a short one.
+
+    Args:
+        clock: seconds from any fixed moment.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._costs: dict[str, float] = {}
+        self._running: dict[str, _Running] = {}
+        self._finished: set[str] = set()
+        self._begun = clock()
+
+    @property
+    def planned(self) -> int:
+        """Number of packs to train."""
+        return len(self._costs)
+
+    @property
+    def done(self) -> int:
+        """Number of packs that ended."""
+        return len(self._finished)
+
+    def plan(self, costs: Mapping[str, float]) -> None:
+        """Begin: these packs will be trained, at these costs in any unit."""
+        self._costs = dict(costs)
+        self._begun = self._clock()
+
+    def start(self, pack: Pack) -> None:
+        """Note that a pack begins, perhaps once more."""
+        self._running[pack_id(pack)] = _Running(self._clock())
+
+    def advance(self, pack: Pack, done: int, total: int) -> None:
+        """Note that a pack has trained ``done`` of ``total`` epochs."""
+        self._running[pack_id(pack)].share = done / total
+
+    def finish(self, pack: Pack) -> None:
+        """Note that a pack ended."""
+        self._running.pop(pack_id(pack), None)
+        self._finished.add(pack_id(pack))
+
+    def share(self) -> float:
+        """Return the part of all work that is done, in 0..1."""
+        total = sum(self._costs.values())
+        if total == 0:
+            return 1.0
+        done = sum(self._costs[key] for key in self._finished)
+        done += sum(self._costs[key] * run.share for key, run in self._running.items())
+        return done / total
+
+    def of(self, pack: Pack) -> float | None:
+        """Return the seconds a running pack will take yet; None if it is too early to tell."""
+        return self._of(self._running[pack_id(pack)])
+
+    def overall(self) -> float | None:
+        """Return the seconds until all packs have ended; None if it is too early to tell.
+
+        At least as long as the slowest running pack: with many workers the last ones run alone.
+        """
+        share = self.share()
+        if share < _TOO_EARLY:
+            return None
+        rest = (self._clock() - self._begun) * (1 - share) / share
+        return max([rest, *(self._of(run) or 0.0 for run in self._running.values())])
+
+    def _of(self, run: _Running) -> float | None:
+        if run.share < _TOO_EARLY:
+            return None
+        return (self._clock() - run.since) * (1 - run.share) / run.share
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as "45 s", "3 min 20 s" or "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

@@ -1,0 +1,67 @@
+"""Training functions for the tests of the runners: quick, and some that go wrong.
+
+A pack says what shall happen to it by its number of hidden units.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from byheart.record import Record
+
+FINE, RAISES, KILLED, KILLED_ONCE, FORGETS, SLOW, HANGS = range(8, 15)
+
+
+def train(pack, dataset, *, device, on_epoch):
+    import torch
+
+    hidden = pack.trials[0].algorithm.network.hidden[0]
+    budget = pack.trials[0].algorithm.epochs
+    note(f"{hidden} {pack.trials[0].seed} {os.getpid()}")
+    for epoch in range(1, budget + 1):
+        on_epoch(epoch, budget)
+        if hidden in (SLOW, HANGS):
+            time.sleep(0.05 if hidden == SLOW else 60)
+    if hidden == RAISES:
+        raise RuntimeError("the loss\nwent away")
+    if hidden == KILLED or (hidden == KILLED_ONCE and noted(hidden) == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    mean = dataset.x.mean().item() + dataset.y.sum().item()
+    records = [
+        Record(
+            trial,
+            "budget",
+            epochs=budget,
+            arrays={"accuracy.train": np.array([mean, trial.seed])},
+            seconds=float(os.getpid()),
+            threads=torch.get_num_threads(),
+            device=device,
+        )
+        for trial in pack.trials
+    ]
+    return records[1:] if hidden == FORGETS else records
+
+
+def note(line: str) -> None:
+    """Write down that a pack was begun, in a file that all processes see."""
+    log = os.environ.get("TRAINED")
+    if log:
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def noted_pids() -> set[int]:
+    """Return the processes that began a pack."""
+    lines = Path(os.environ["TRAINED"]).read_text(encoding="utf-8").splitlines()
+    return {int(line.split()[2]) for line in lines}
+
+
+def noted(hidden: int) -> int:
+    """Return how often a pack with so many hidden units was begun."""
+    lines = Path(os.environ["TRAINED"]).read_text(encoding="utf-8").splitlines()
+    return sum(line.split()[0] == str(hidden) for line in lines)
