@@ -116,6 +116,17 @@ def test_a_damaged_array_inside_is_named(tmp_path: Path) -> None:
         load_dataset(path)
 
 
+def test_a_way_of_compressing_that_python_lacks_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path / "bad.npz", x=X, y=Y)
+    content = bytearray(path.read_bytes())
+    # The method stands 8 bytes into the header of a member, and 10 into its entry at the end.
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(signature) + offset] = 99
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"{path} cannot be read: .*compression"):
+        load_dataset(path)
+
+
 def test_a_bare_array_under_the_name_is_told(tmp_path: Path) -> None:
     path = tmp_path / "bare.npz"
     with path.open("wb") as file:

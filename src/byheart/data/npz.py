@@ -38,7 +38,8 @@ def load_npz(path: Path, split: str) -> Dataset:
         raise DataError(f"{path} cannot be read: {_reason(error)}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} is damaged: {error}") from None
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, RuntimeError) as error:
+        # zipfile raises RuntimeError where a file is encrypted or compressed in a way it lacks.
         raise DataError(f"{path} cannot be read: {error}") from None
     inputs = from_bytes(x) if x.dtype == np.uint8 else x
     return assemble(path, path.stem, inputs, _flat(y), classes)
