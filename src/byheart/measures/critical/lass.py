@@ -43,7 +43,8 @@ class Box:
     @classmethod
     def around(cls, x: Tensor, radius: float) -> Box:
         """Return the box, with ||bound - x|| <= radius exactly (checked in float64)."""
-        low, high = x - radius, x + radius
+        # Rounded once, from float64, a bound is off by less than one float: one step mends it.
+        low, high = ((x.double() + side).to(x.dtype) for side in (-radius, radius))
         too_low = x.double() - low.double() > radius
         too_high = high.double() - x.double() > radius
         return cls(

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import byheart
+from byheart.errors import InputError
+
+
+def linear(weight: torch.Tensor) -> nn.Linear:
+    model = nn.Linear(weight.shape[1], weight.shape[0], bias=False).to(weight)
+    model.weight.data = weight
+    return model
+
+
+def truth(weight: torch.Tensor, x: torch.Tensor, radius: float) -> torch.Tensor:
+    """Return which samples are critical for two linear scores: |margin| < r ||w1 - w0||_1."""
+    w = weight[1] - weight[0]
+    return (x @ w).abs() < radius * w.abs().sum()
+
+
+@pytest.mark.parametrize("radius", [0.01, 0.05, 0.2])
+def test_the_search_finds_exactly_the_critical_samples_of_a_linear_network(radius: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(2, 20, generator=generator, dtype=torch.float64)
+    x = torch.rand(500, 20, generator=generator, dtype=torch.float64)
+    found = byheart.critical_samples(
+        linear(weight), x, radius=radius, step=radius, noise=0.0, max_steps=5
+    )
+    expected = truth(weight, x, radius)
+    assert 0 < int(expected.sum()) < 500
+    assert torch.equal(found.critical, expected)
+    assert found.lower == float(expected.double().mean())
+
+
+class Noisy(nn.Module):
+    """A classifier that is random in train mode and whose parts stand in different modes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.BatchNorm1d(4).eval()
+        self.dropout = nn.Dropout(0.9)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.dropout(self.frozen(x)))
+
+
+def test_every_submodule_gets_its_own_mode_back() -> None:
+    model = Noisy()
+    before = {name: module.training for name, module in model.named_modules()}
+    byheart.critical_samples(model, torch.rand(10, 4), radius=0.0, max_steps=3)
+    assert {name: module.training for name, module in model.named_modules()} == before
+    assert before["dropout"]
+    assert not before["frozen"]
+
+
+def test_dropout_noise_is_not_counted_as_critical() -> None:
+    torch.manual_seed(0)
+    found = byheart.critical_samples(Noisy(), torch.rand(50, 4), radius=1e-7, max_steps=20)
+    assert found.lower == 0.0
+
+
+def test_modes_come_back_after_an_error() -> None:
+    class Broken(Noisy):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sum()
+
+    model = Broken()
+    with pytest.raises(InputError, match=r"\[N, classes\]"):
+        byheart.critical_samples(model, torch.rand(10, 4))
+    assert model.dropout.training
+
+
+def test_neither_parameters_nor_the_global_random_state_are_touched() -> None:
+    model = Noisy()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    byheart.critical_samples(model, torch.rand(10, 4, generator=torch.Generator()), radius=0.1)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_equal_seeds_give_equal_witnesses() -> None:
+    model, x = Noisy(), torch.rand(60, 4)
+    one, same, other = (
+        byheart.critical_samples(model, x, radius=0.2, step=0.02, noise=0.05, seed=seed)
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one.witness, same.witness)
+    assert not torch.equal(one.witness, other.witness)
+
+
+def test_the_success_curve_ends_at_the_lower_bound_and_the_control_finds_no_more() -> None:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 10))
+    x = torch.rand(300, 8, 8)
+    found = byheart.critical_samples(
+        model, x, radius=0.02, step=0.01, noise=0.005, max_steps=10, batch_size=128
+    )
+    assert found.success[0] == 0.0
+    assert bool((found.success.diff() >= 0).all())
+    assert float(found.success[-1]) == found.lower
+    assert 0.0 <= found.control <= found.lower
+    inside = (found.witness.double() - x.double()).abs() <= 0.02
+    assert bool(inside.all())
+    assert torch.equal(found.witness[~found.critical], x[~found.critical])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"radius": -0.1}, "radius must be"),
+        ({"radius": float("nan")}, "radius must be"),
+        ({"noise": float("inf")}, "noise must be"),
+        ({"max_steps": 0}, "max_steps must be 1"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        byheart.critical_samples(Noisy(), torch.rand(5, 4), **settings)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.rand(0, 4), "N >= 1"),
+        (torch.zeros(3, 4, dtype=torch.int64), "floating-point"),
+        (torch.full((3, 4), float("nan")), "not finite"),
+    ],
+)
+def test_unusable_inputs_are_refused(x: torch.Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        byheart.critical_samples(Noisy(), x)
+
+
+def test_a_network_with_broken_weights_is_refused() -> None:
+    model = Noisy()
+    model.head.weight.data[0, 0] = float("nan")
+    with pytest.raises(InputError, match="logits that are not finite"):
+        byheart.critical_samples(model, torch.rand(5, 4))
