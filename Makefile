@@ -34,7 +34,7 @@ types: $(VENV)/.lint ## Check types (mypy --strict)
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs ## Build the documentation into site/, warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'site/index.html'
 
 bench: $(VENV)/.byheart ## Run the benchmarks, each beside its slow twin

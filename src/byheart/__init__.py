@@ -1,0 +1,34 @@
+"""Does your network know its training data by heart? Memorization in deep networks, measured."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from byheart.data import Dataset, corrupt, load_dataset
+    from byheart.measures.critical.search import critical_samples
+
+__version__ = "0.1.0"
+__all__ = ["Dataset", "__version__", "corrupt", "critical_samples", "load_dataset"]
+
+_HOMES = {
+    "Dataset": "byheart.data",
+    "corrupt": "byheart.data",
+    "load_dataset": "byheart.data",
+    "critical_samples": "byheart.measures.critical.search",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: `byheart claims` should not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'byheart' has no attribute '{name}'")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *_HOMES})

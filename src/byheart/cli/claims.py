@@ -1,0 +1,48 @@
+"""``byheart claims``: what the papers claim, and what would decide it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from byheart.cli.console import results, write_json
+from byheart.statistics.verdict import Rule
+from byheart.studies import registry
+
+
+def claims(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """List every claim with its source and the rule that decides it."""
+    listed = registry.claims()
+    if as_json:
+        write_json(
+            [
+                {
+                    "claim": claim.id,
+                    "source": claim.source,
+                    "statement": claim.statement,
+                    "rule": claim.rule.describe(),
+                }
+                for claim in listed
+            ]
+        )
+        return
+    console = results()
+    for claim in listed:
+        console.print(Text.assemble((claim.id, "bold"), "  ", (claim.source, "dim")))
+        console.print(Padding(Text(claim.statement), (0, 0, 0, 2), expand=False))
+        console.print(Padding(_rule(claim.rule), (0, 0, 1, 2), expand=False))
+
+
+def _rule(rule: Rule) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(style="dim", justify="right", no_wrap=True)
+    for i, criterion in enumerate(rule.criteria):
+        joint = "and" if rule.combine == "all" else "or"
+        table.add_row(joint if i else "supported if", Text(criterion.describe()))
+    return table

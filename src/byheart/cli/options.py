@@ -1,0 +1,56 @@
+"""The options that `study` and `plan` share: declared, explained and checked in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from byheart.errors import InputError, choose
+from byheart.runners import InlineRunner, ProcessesRunner, Runner
+
+RUNNERS = ("inline", "processes")
+
+Claims = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[CLAIM]...", help="Ids from `byheart claims`; all if none is given."),
+]
+PresetName = Annotated[str, typer.Option("--preset", help="Size: quick, desk or paper.")]
+DataSource = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="SOURCE",
+        help="digits, mnist, fashion-mnist, cifar10, a folder of IDX files or of images by class, "
+        "an .npz with x and y, or hf:owner/name; the preset's own if not given.",
+    ),
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", help="Independent repetitions; the preset's if not given.")
+]
+RunnerName = Annotated[str, typer.Option("--runner", help="inline or processes.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Worker processes; one per core if not given.")
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Output folder; out/<preset> if not given."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def make_runner(name: str, workers: int | None) -> Runner:
+    """Return the runner of that name.
+
+    Raises:
+        InputError: there is none, or fewer than one worker is asked for.
+    """
+    choose("runner", name, RUNNERS)
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is {workers}: ask for at least 1")
+    # One thread each, so that both give the same bits.
+    if name == "inline":
+        return InlineRunner(threads=1)
+    return ProcessesRunner(workers=workers, threads=1)

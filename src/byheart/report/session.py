@@ -1,0 +1,91 @@
+"""The page of a session: a pure function of what its store holds."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from byheart.record import Record
+from byheart.report.facts import RunFacts
+from byheart.report.page import write_report
+from byheart.report.sections import Section
+from byheart.store import Store
+from byheart.studies.base import Records, Study
+from byheart.studies.finding import Finding
+from byheart.studies.judging import judge
+from byheart.studies.registry import studies_of
+from byheart.studies.session import SessionFacts, load_session, plan
+
+
+def report_stored(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
+    """Judge the last session in a store, and write its page.
+
+    Args:
+        folder: where to.
+        store: open for reading.
+
+    Returns:
+        The path of the page, and the findings.
+
+    Raises:
+        StoreError: nothing was run, a record is damaged, or the folder cannot be written.
+    """
+    facts = load_session(store)
+    records = store.records(plan(studies_of(facts.claims), facts.setting))
+    findings = judge(facts.claims, records, facts.setting)
+    return report_session(folder, facts, records, findings), findings
+
+
+def report_session(
+    folder: Path, facts: SessionFacts, records: Mapping[str, Record], findings: Sequence[Finding]
+) -> Path:
+    """Write the page of a session, and return its path.
+
+    Args:
+        folder: where to.
+        facts: what was asked for.
+        records: by key of the trial.
+        findings: what came out.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    found = Records(records)
+    sections = [
+        Section(
+            title=study.title,
+            source=_sources(study),
+            claims=tuple(claim.id for claim in study.claims),
+            figures=tuple(study.figures(found, facts.setting)),
+        )
+        for study in studies_of(facts.claims)
+    ]
+    return write_report(folder, _run_facts(facts, records), findings, sections)
+
+
+def _sources(study: Study) -> str:
+    return "; ".join(dict.fromkeys(claim.source for claim in study.claims))
+
+
+def _run_facts(facts: SessionFacts, records: Mapping[str, Record]) -> RunFacts:
+    preset, data = facts.setting.preset, facts.setting.data
+    return RunFacts(
+        command=shlex.join(facts.command),
+        preset=preset.name,
+        data=data.name,
+        data_fingerprint=data.fingerprint,
+        examples=data.examples,
+        shape=data.shape,
+        classes=data.classes,
+        seeds=facts.setting.seeds,
+        settings=preset.model_dump(mode="json", exclude={"name", "default_data", "seeds"}),
+        versions=dict(facts.versions),
+        trials=len(records),
+        outcomes=dict(Counter(record.outcome for record in records.values())),
+        train_seconds=sum(record.seconds for record in records.values()),
+        started=facts.started or None,
+        device=facts.device,
+        runner=facts.runner,
+    )

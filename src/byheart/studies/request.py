@@ -1,0 +1,112 @@
+"""What was asked for, checked before anything is trained or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from byheart.errors import InputError
+from byheart.studies.base import Setting, SourceFacts, Study
+from byheart.studies.presets import find_preset
+from byheart.studies.registry import chosen_claims, claims, studies_of
+from byheart.studies.session import plan
+from byheart.trial import Trial
+
+if TYPE_CHECKING:
+    from byheart.data import Dataset
+
+
+@dataclass(frozen=True)
+class Request:
+    """Claims to decide, on a data set that has enough examples for them.
+
+    Attributes:
+        claims: ids, in the order of the page.
+        setting: preset, data set and number of seeds.
+        dataset: the clean source.
+        source: the data source as it was named.
+    """
+
+    claims: tuple[str, ...]
+    setting: Setting
+    dataset: Dataset
+    source: str
+
+    @property
+    def studies(self) -> tuple[Study, ...]:
+        """The studies that decide the claims."""
+        return studies_of(self.claims)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials of the studies, each once."""
+        return plan(self.studies, self.setting)
+
+    def command(self, *more: str) -> tuple[str, ...]:
+        """Return the words that ask for the same again, beginning with ``byheart study``."""
+        every = len(self.claims) == len(claims())
+        words = ["byheart", "study", *(() if every else self.claims)]
+        words += ["--preset", self.setting.preset.name]
+        if self.source != self.setting.preset.default_data:
+            words += ["--data", self.source]
+        if self.setting.seeds != self.setting.preset.seeds:
+            words += ["--seeds", str(self.setting.seeds)]
+        return (*words, *more)
+
+
+def make_request(
+    names: Iterable[str] = (),
+    *,
+    preset: str = "quick",
+    source: str | None = None,
+    seeds: int | None = None,
+) -> Request:
+    """Check what was asked for, and load the data.
+
+    Args:
+        names: ids of claims; all if there are none.
+        preset: name of a preset.
+        source: a data source; the preset's own if None.
+        seeds: independent repetitions; the preset's own number if None.
+
+    Raises:
+        InputError: a name that is not known, fewer than one seed, or too little data.
+        DataError: data that are missing, damaged or not what they claim to be.
+    """
+    found = find_preset(preset)
+    wanted = chosen_claims(names)
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds is {seeds}: ask for at least 1 (3 or more give a verdict)")
+    # Loading data loads torch, which a mistake in a name need not wait for.
+    from byheart.data import load_dataset
+
+    name = source or found.default_data
+    dataset = load_dataset(name)
+    facts = SourceFacts(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        examples=len(dataset),
+        shape=dataset.shape,
+        classes=dataset.classes,
+        smallest_class=dataset.smallest_class,
+    )
+    setting = Setting(found, facts, found.seeds if seeds is None else seeds)
+    request = Request(wanted, setting, dataset, name)
+    _require_examples(request.trials, dataset, found.name)
+    return request
+
+
+def _require_examples(trials: Sequence[Trial], dataset: Dataset, preset: str) -> None:
+    from byheart.data.balance import split_indices
+
+    sizes = {(trial.data.train, trial.data.validation) for trial in trials}
+    for train, validation in sorted(sizes, key=sum, reverse=True):
+        try:
+            split_indices(dataset.y, dataset.n_classes, train, validation, 0, dataset.classes)
+        except InputError as error:
+            problem = str(error).partition(": ask")[0]
+            raise InputError(
+                f"data set '{dataset.name}' is too small for preset '{preset}': {problem}; choose "
+                "a smaller preset, fewer claims or more data"
+            ) from None
