@@ -37,7 +37,7 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
     refused(tmp_path / "file", r"cannot write .*--out")
 
 
-@pytest.mark.parametrize("name", ["results.sqlite", "results.lock"])
+@pytest.mark.parametrize("name", ["results.sqlite", ".results.lock"])
 def test_a_file_that_cannot_be_opened_is_named(tmp_path, name):
     (tmp_path / name).mkdir()
     refused(tmp_path, r"results.sqlite cannot be opened: change the permissions.*--out")

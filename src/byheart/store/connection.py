@@ -11,7 +11,7 @@ from byheart.errors import StoreError
 from byheart.store.schema import VERSION, is_ours, migrate, version_of
 
 FILE = "results.sqlite"
-LOCK = "results.lock"
+LOCK = ".results.lock"
 PATIENCE = 5.0
 """Seconds to wait for another program that holds the file."""
 

@@ -1,0 +1,231 @@
+"""A study run from plan to findings: what is stored already is not trained again."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+import byheart
+from byheart.errors import StoreError
+from byheart.record import Record
+from byheart.runners.base import Runner
+from byheart.runners.progress import Progress, SilentProgress
+from byheart.store import Store
+from byheart.studies.base import Setting, Study
+from byheart.studies.finding import Finding
+from byheart.studies.judging import judge
+from byheart.training.packs import Pack, make_packs
+from byheart.trial import Trial
+
+if TYPE_CHECKING:
+    from byheart.data.dataset import Dataset
+
+Judge = Callable[[Sequence[str], Mapping[str, Record], Setting], list[Finding]]
+
+_LIBRARIES = ("torch", "numpy", "scipy")
+_SETTING = TypeAdapter(Setting)
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What was asked for, and with what: enough to judge and draw again from the store.
+
+    Attributes:
+        claims: ids of the claims, in the order asked for.
+        setting: preset, data set and number of seeds.
+        versions: of byheart and of what it computes with, by name.
+        machine: system, processor type and number of cores; never a name of the machine.
+        runner: what trained.
+        device: where.
+        command: the command line, word by word; empty if there was none.
+        started: when (UTC, ISO 8601); empty until it is stored.
+    """
+
+    claims: tuple[str, ...]
+    setting: Setting
+    versions: Mapping[str, str]
+    machine: Mapping[str, str]
+    runner: str = ""
+    device: str = "cpu"
+    command: tuple[str, ...] = ()
+    started: str = ""
+
+
+@dataclass(frozen=True)
+class SessionResult:
+    """What a session found.
+
+    Attributes:
+        findings: one per claim.
+        records: what every trial left, by key.
+        trials: all trials of the plan, each once.
+        trained: how many of them were trained in this session.
+        facts: what was asked for, as it is stored.
+    """
+
+    findings: list[Finding]
+    records: Mapping[str, Record]
+    trials: Sequence[Trial]
+    trained: int
+    facts: SessionFacts
+
+    @property
+    def failed(self) -> list[Record]:
+        """The records of trials that could not be trained."""
+        return [record for record in self.records.values() if record.outcome == "failed"]
+
+
+def run_session(
+    studies: Sequence[Study],
+    claims: Sequence[str],
+    setting: Setting,
+    dataset: Dataset,
+    store: Store,
+    runner: Runner,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+    judge: Judge = judge,
+) -> SessionResult:
+    """Plan, train what is missing, and judge.
+
+    Interrupted at any moment, it can be run again: packs are a pure function of the whole plan and
+    are stored whole, so it ends with the same findings.
+
+    Args:
+        studies: those that decide the claims.
+        claims: ids of the claims to judge.
+        setting: preset, data set and number of seeds.
+        dataset: the clean source that ``setting.data.fingerprint`` names.
+        store: where records lie; open for writing.
+        runner: trains.
+        device: "cpu", "cuda" or "mps".
+        progress: is told how it goes.
+        command: the command line, kept with the results.
+        judge: turns records into findings.
+
+    Returns:
+        Findings, and what they rest on.
+
+    Raises:
+        StoreError: the store cannot be written or read; what was stored stays.
+    """
+    progress = progress or SilentProgress()
+    facts = current_facts(claims, setting, runner=runner.name, device=device, command=command)
+    trials = plan(studies, setting)
+    store.save_run(_as_json(facts))
+    missing = {trial.key for trial in store.missing(trials)}
+    packs = missing_packs(trials, missing, setting)
+    with contextlib.closing(progress):
+        progress.skipped(len(trials) - len(missing))
+        _train(packs, dataset, store, runner, device, progress)
+    # From the store even where just trained: one way, whether or not a study was interrupted.
+    records = store.records(trials)
+    findings = judge(claims, records, setting)
+    return SessionResult(findings, records, trials, len(missing), facts)
+
+
+def plan(studies: Sequence[Study], setting: Setting) -> list[Trial]:
+    """Return all trials of the studies, each once."""
+    trials = (trial for study in studies for trial in study.plan(setting))
+    return list({trial.key: trial for trial in trials}.values())
+
+
+def missing_packs(trials: Sequence[Trial], missing: set[str], setting: Setting) -> list[Pack]:
+    """Return the packs still to be trained, each without its trials that are stored already.
+
+    Args:
+        trials: the full plan: packs never depend on what happens to be missing.
+        missing: keys of trials without a record.
+        setting: gives the sizes of inputs and outputs.
+    """
+    inputs, classes = math.prod(setting.data.shape), len(setting.data.classes)
+    rests = (
+        Pack(tuple(trial for trial in pack.trials if trial.key in missing))
+        for pack in make_packs(trials, inputs=inputs, classes=classes)
+    )
+    return [rest for rest in rests if rest.trials]
+
+
+def current_facts(
+    claims: Sequence[str],
+    setting: Setting,
+    *,
+    runner: str = "",
+    device: str = "cpu",
+    command: Sequence[str] = (),
+) -> SessionFacts:
+    """Return the facts of a session on this machine with the installed versions."""
+    versions = {"byheart": byheart.__version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in _LIBRARIES}
+    machine = {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": str(os.cpu_count() or 1),
+    }
+    return SessionFacts(tuple(claims), setting, versions, machine, runner, device, tuple(command))
+
+
+def load_session(store: Store) -> SessionFacts:
+    """Return what the last session in a store was asked for.
+
+    Raises:
+        StoreError: there was none, or it was of another version of byheart.
+    """
+    run = store.last_run()
+    if run is None:
+        raise StoreError(
+            f"no study was run in {store.folder}: run `byheart study --out {store.folder}` first"
+        )
+    try:
+        setting = _SETTING.validate_python(run.pop("setting"))
+        return SessionFacts(
+            claims=tuple(run.pop("claims")),
+            setting=setting,
+            command=tuple(run.pop("command")),
+            **run,
+        )
+    except (ValidationError, KeyError, TypeError) as error:
+        version = run.get("versions", {}).get("byheart", "of another version")
+        raise StoreError(
+            f"the study in {store.folder} was run by byheart {version}, which this byheart "
+            f"{byheart.__version__} cannot read: run the study again, or use that version"
+        ) from error
+
+
+def _train(
+    packs: Sequence[Pack],
+    dataset: Dataset,
+    store: Store,
+    runner: Runner,
+    device: str,
+    progress: Progress,
+) -> None:
+    if not packs:
+        return
+    # Closed by name, so that an interrupt here ends the workers before it goes on.
+    results = runner.run(packs, dataset, device=device, progress=progress)
+    with contextlib.closing(results):
+        for result in results:
+            store.add(result.records)
+
+
+def _as_json(facts: SessionFacts) -> dict[str, Any]:
+    return {
+        "claims": list(facts.claims),
+        "setting": _SETTING.dump_python(facts.setting, mode="json"),
+        "versions": dict(facts.versions),
+        "machine": dict(facts.machine),
+        "runner": facts.runner,
+        "device": facts.device,
+        "command": list(facts.command),
+    }
