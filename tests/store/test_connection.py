@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,6 +144,35 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path):
         assert store.verify() == []
         store.add(big)
         assert store.missing(trials) == []
+
+
+def test_a_disk_too_full_to_open_the_store_is_called_full(tmp_path, monkeypatch):
+    # Without room for the index of its log, SQLite speaks of a disk error.
+    filled(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
+    path = tmp_path / "results.sqlite"
+    with pytest.raises(StoreError, match="the disk is full"), connection.telling(path):
+        raise failing(sqlite3.SQLITE_IOERR_SHMSIZE)
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="disk error"), connection.telling(path):
+        raise failing(sqlite3.SQLITE_IOERR_READ)
+
+
+def failing(code):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    return error
+
+
+def test_a_folder_that_can_only_be_read_is_read(tmp_path, monkeypatch):
+    filled(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with Store.open(tmp_path, create=False) as store:
+        assert len(store.list()) == 40
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            ".results.lock",
+            "results.sqlite",
+        ]
 
 
 def test_an_older_file_is_brought_up_to_date_step_by_step(tmp_path, monkeypatch):

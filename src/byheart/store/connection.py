@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from byheart.store.schema import VERSION, is_ours, migrate, version_of
 
 FILE = "results.sqlite"
 LOCK = ".results.lock"
+_LITTLE = 2**16
+"""Bytes of room below which a failed write is called a full disk; SQLite does not always say."""
 PATIENCE = 5.0
 """Seconds to wait for another program that holds the file."""
 
@@ -60,10 +64,12 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     if not path.is_file():
         raise StoreError(f"no {FILE} in {folder}: run `byheart study --out {folder}` first")
+    # Readers too leave notes beside the file. Where they cannot, nobody writes, and SQLite may be
+    # told so, unless a writer that was killed has left what belongs into the file.
+    frozen = not os.access(folder, os.W_OK) and not Path(f"{path}-wal").exists()
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
     with telling(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE, isolation_level=None
-        )
+        connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
         try:
             _refuse_strangers(connection, path)
             version = version_of(connection)
@@ -88,6 +94,8 @@ def telling(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # The low byte is the error, the rest says more of it. Python's own errors have no code.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _LITTLE:
+            code = sqlite3.SQLITE_FULL
         remedy = _REMEDIES.get(code)
         if remedy is None:
             raise
