@@ -145,6 +145,16 @@ def test_a_reader_reads_while_the_writer_writes(store):
         assert list(reader.records([trial])) == [trial.key]
 
 
+def test_a_reader_changes_nothing_and_leaves_nothing_behind(tmp_path):
+    Store.open(tmp_path).close()
+    with Store.open(tmp_path, create=False) as reader:
+        with pytest.raises(StoreError, match="cannot be written"):
+            reader.add([a_record(a_trial())])
+        assert reader.list() == []
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".results.lock", "results.sqlite"]
+
+
 def test_a_process_killed_with_9_loses_nothing_it_had_added(tmp_path):
     script = (
         "import os, signal, sys\n"

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from byheart.record import Record
 from byheart.runners.base import pack_id
+from byheart.runners.progress import stored_in_words
 from byheart.runners.timeleft import TimeLeft
 from byheart.training.packs import Pack
 
@@ -53,7 +54,7 @@ class RichProgress:
     def skipped(self, done: int) -> None:
         """Say how many trials are stored already."""
         if done:
-            self._console.print(f"{done} trials are stored already", highlight=False)
+            self._console.print(stored_in_words(done), highlight=False)
 
     def planned(self, costs: Mapping[str, float]) -> None:
         """Draw the overall bar."""

@@ -87,7 +87,7 @@ class PlainProgress:
     def skipped(self, done: int) -> None:
         """Say how many trials are stored already."""
         if done:
-            self._write(f"{done} trials are stored already")
+            self._write(stored_in_words(done))
 
     def planned(self, costs: Mapping[str, float]) -> None:
         """Say how much is to be trained."""
@@ -138,6 +138,11 @@ def make_progress(quiet: bool = False) -> Progress:
 
         return RichProgress()
     return PlainProgress()
+
+
+def stored_in_words(done: int) -> str:
+    """Return the line that says how many trials need no training."""
+    return "1 trial is stored already" if done == 1 else f"{done} trials are stored already"
 
 
 def _packs(count: int) -> str:

@@ -64,13 +64,15 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     if not path.is_file():
         raise StoreError(f"no {FILE} in {folder}: run `byheart study --out {folder}` first")
-    # Readers too leave notes beside the file. Where they cannot, nobody writes, and SQLite may be
-    # told so, unless a writer that was killed has left what belongs into the file.
+    # Readers too leave notes beside the file, and only who may write tidies them up at the end.
+    # Where none may, nobody writes, and SQLite can be told so, unless a writer that was killed has
+    # left what belongs into the file.
     frozen = not os.access(folder, os.W_OK) and not Path(f"{path}-wal").exists()
-    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+    address = f"{path.absolute().as_uri()}?{'mode=ro&immutable=1' if frozen else 'mode=rw'}"
     with telling(path):
         connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
         try:
+            connection.execute("PRAGMA query_only = ON")
             _refuse_strangers(connection, path)
             version = version_of(connection)
         except BaseException:

@@ -1,0 +1,85 @@
+"""The time left weighs packs by what they cost."""
+
+import pytest
+from tests.runners.examples import a_pack
+
+from byheart.runners.base import pack_id
+from byheart.runners.timeleft import TimeLeft, in_words
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def planned(clock, *costs):
+    packs = [a_pack(seed) for seed in range(len(costs))]
+    left = TimeLeft(clock)
+    left.plan({pack_id(pack): cost for pack, cost in zip(packs, costs, strict=True)})
+    return left, packs
+
+
+def test_it_is_unknown_before_anything_was_trained(clock):
+    left, (pack,) = planned(clock, 1.0)
+    left.start(pack)
+    assert left.overall() is None
+    assert left.of(pack) is None
+    assert left.share() == 0.0
+
+
+def test_a_costly_pack_counts_for_more(clock):
+    left, (short, long) = planned(clock, 1.0, 9.0)
+    left.start(short)
+    clock.now = 2.0
+    left.finish(short)
+    assert left.share() == pytest.approx(0.1)
+    assert left.overall() == pytest.approx(18.0)
+    assert (left.done, left.planned) == (1, 2)
+    left.start(long)
+    clock.now = 11.0
+    left.advance(long, 50, 100)
+    assert left.share() == pytest.approx(0.55)
+    assert left.overall() == pytest.approx(9.0)
+
+
+def test_it_is_never_shorter_than_the_slowest_running_pack(clock):
+    left, (short, long) = planned(clock, 5.0, 5.0)
+    left.start(short)
+    left.start(long)
+    clock.now = 10.0
+    left.finish(short)
+    left.advance(long, 10, 100)
+    assert left.of(long) == pytest.approx(90.0)
+    assert left.overall() == pytest.approx(90.0)
+
+
+def test_a_pack_that_starts_again_starts_from_nothing(clock):
+    left, (pack,) = planned(clock, 1.0)
+    left.start(pack)
+    left.advance(pack, 50, 100)
+    left.start(pack)
+    assert left.share() == 0.0
+
+
+def test_all_done_leaves_nothing(clock):
+    left, (pack,) = planned(clock, 1.0)
+    left.start(pack)
+    clock.now = 1.0
+    left.finish(pack)
+    assert left.overall() == 0.0
+    assert TimeLeft(clock).share() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+)
+def test_durations_read_well(seconds, words):
+    assert in_words(seconds) == words
