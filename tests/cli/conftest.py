@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from byheart.cli.main import main
+from byheart.studies.presets import PRESETS, QUICK
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,26 @@ def byheart(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a preset whose studies take a moment; known in this process only."""
+    preset = QUICK.model_copy(
+        update={
+            "name": "tiny",
+            "seeds": 3,
+            "time": QUICK.time.model_copy(
+                update={
+                    "epochs": 4,
+                    "small_widths": (4, 8),
+                    "small_train": 40,
+                    "fit_sizes": (20, 40),
+                    "fit_width": 8,
+                    "fit_epochs": 4,
+                }
+            ),
+        }
+    )
+    monkeypatch.setitem(PRESETS, "tiny", preset)
+    return "tiny"

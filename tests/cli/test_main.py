@@ -40,7 +40,7 @@ def test_every_command_explains_itself(byheart: Run, command: str) -> None:
     [
         ("stduy", "stduy"),
         ("study --sedes 3", "--sedes"),
-        ("study --seeds x", "'x'"),
+        ("study --seeds x", "study --help"),
         ("study --seeds", "--seeds"),
         ("report", "DIR"),
         ("claims extra", "extra"),

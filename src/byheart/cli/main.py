@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         error(f"{problem.filename or 'the output'}: {problem.strerror}: {_DISK[problem.errno]}")
         return BAD_INPUT
     except _UsageError as problem:
-        error(f"{_message(problem)} (see byheart --help)")
+        error(_message(problem))
         return BAD_INPUT
     if code == INTERRUPTED:
         say("interrupted: what was finished is kept, and the same command resumes")
@@ -94,4 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _message(problem: Exception) -> str:
     described = getattr(problem, "format_message", None)
-    return str(described() if described else problem).rstrip(".")
+    message = str(described() if described else problem).rstrip(".")
+    context = getattr(problem, "ctx", None)
+    return f"{message} (see {context.command_path if context else 'byheart'} --help)"

@@ -1,0 +1,72 @@
+"""``byheart plan``."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from byheart.training import cost, engine
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Refuse to train; return the function that would."""
+    real = engine.train
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a plan trains nothing")
+
+    monkeypatch.setattr(engine, "train", refuse)
+    monkeypatch.setattr(cost, "training_speed", lambda *_, **__: 1e9)
+    return real
+
+
+def test_a_plan_says_what_a_study_would_take(byheart: Run, tiny: str, tmp_path: Path) -> None:
+    words = ("plan", "--preset", tiny, "--out", tmp_path / "out", "--workers", "2", "--json")
+    plan = json.loads(byheart(*words, "capacity-data").out)
+    assert plan["trials"] == sum(share["trials"] for share in plan["shapes"])
+    assert plan["packs"] == sum(share["packs"] for share in plan["shapes"])
+    assert plan["hours"] == pytest.approx(plan["flops"] / 1e9 / 3600 / plan["side_by_side"])
+    assert plan["bytes_per_pack"] > 0
+    assert plan["stored"] == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_seeds_cost_more(byheart: Run, tiny: str) -> None:
+    def trials(seeds: str) -> int:
+        words = ("plan", "capacity-data", "--preset", tiny, "--seeds", seeds, "--json")
+        return int(json.loads(byheart(*words).out)["trials"])
+
+    assert trials("6") == 2 * trials("3")
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_the_table_fits_the_terminal(
+    byheart: Run, tiny: str, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = byheart("plan", "capacity-data", "--preset", tiny)
+    assert shown.code == 0
+    assert max(len(line) for line in shown.out.splitlines()[:-1]) <= int(columns)
+    assert "TFLOP" in shown.out
+
+
+def test_what_is_stored_already_costs_nothing(
+    byheart: Run, tiny: str, tmp_path: Path, train: Callable[..., object]
+) -> None:
+    words = ("capacity-data", "--preset", tiny, "--out", tmp_path, "--runner", "inline")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "train", train)
+        assert byheart("study", *words).code == 0
+    plan = json.loads(byheart("plan", *words, "--json").out)
+    assert plan["stored"] == plan["trials"]
+    assert plan["packs"] == 0
+    assert plan["hours"] == 0
+
+
+def test_a_plan_is_refused_like_a_study(byheart: Run) -> None:
+    assert "did you mean 'csr-noise'?" in byheart("plan", "csr-niose").error

@@ -1,0 +1,98 @@
+"""``byheart store``."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from byheart.record import Record
+from byheart.store import Store
+from byheart.trial import Algorithm, DataFacts, Network, Trial
+
+Run = Callable[..., Any]
+
+
+def trial(seed: int) -> Trial:
+    return Trial(
+        data=DataFacts(fingerprint="f", train=40, validation=0, labels=0.5, seed=seed),
+        algorithm=Algorithm(
+            network=Network(hidden=(8, 6)), learning_rate=0.1, batch_size=10, epochs=5
+        ),
+        seed=seed,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with two records, of which one failed."""
+    with Store.open(tmp_path) as store:
+        store.add(
+            [
+                Record(trial(0), "budget", 5, {"accuracy.train": np.arange(3.0)}),
+                Record(trial(1), "failed", 0, reason="no room"),
+            ]
+        )
+    return tmp_path
+
+
+def damage(folder: Path) -> None:
+    with sqlite3.connect(folder / "results.sqlite") as connection:
+        connection.execute("UPDATE arrays SET data = zeroblob(length(data))")
+    connection.close()
+
+
+def test_a_sound_store_verifies(byheart: Run, folder: Path) -> None:
+    verified = byheart("store", "verify", folder)
+    assert verified.code == 0
+    assert verified.err == f"2 trials in {folder} verified\n"
+
+
+def test_a_damaged_record_is_named_and_repair_forgets_it(byheart: Run, folder: Path) -> None:
+    damage(folder)
+    found = byheart("store", "verify", folder)
+    assert found.code == 2
+    assert trial(0).key in found.out
+    assert found.err.startswith("error: ")
+    repaired = byheart("store", "verify", folder, "--repair")
+    assert repaired.code == 0
+    assert "1 damaged ones forgotten" in repaired.err
+    assert byheart("store", "verify", folder).code == 0
+
+
+def test_the_list_says_what_each_trial_was_and_how_it_ended(byheart: Run, folder: Path) -> None:
+    listed = byheart("store", "list", folder)
+    row = next(line for line in listed.out.splitlines() if trial(0).key[:8] in line)
+    assert all(word in row for word in ("8-6", "40", "labels 50%", "0/0", "budget"))
+    assert max(len(line) for line in listed.out.splitlines()) <= 80
+    assert "no room" in listed.err
+
+
+def test_the_list_as_json_holds_all_facts(byheart: Run, folder: Path) -> None:
+    rows = json.loads(byheart("store", "list", folder, "--json").out)
+    assert [row["key"] for row in rows] == [trial(0).key, trial(1).key]
+    assert rows[0]["facts"] == trial(0).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_an_export_names_its_files(byheart: Run, folder: Path, tmp_path: Path, kind: str) -> None:
+    to = tmp_path / "elsewhere"
+    exported = byheart("store", "export", folder, "--to", to, "--format", kind)
+    assert exported.out.split() == [str(to / "trials.csv"), str(to / f"arrays.{kind}")]
+    assert (to / "trials.csv").is_file()
+
+
+def test_an_unknown_format_gets_one_line(byheart: Run, folder: Path) -> None:
+    refused = byheart("store", "export", folder, "--format", "cvs")
+    assert refused.code == 2
+    assert "did you mean 'csv'?" in refused.error
+
+
+def test_a_folder_without_a_store_gets_one_line(byheart: Run, tmp_path: Path) -> None:
+    for command in ("verify", "list", "export"):
+        refused = byheart("store", command, tmp_path / "nothing")
+        assert refused.code == 2
+        assert str(tmp_path / "nothing") in refused.error
