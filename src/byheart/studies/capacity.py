@@ -74,14 +74,14 @@ class Capacity:
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
         """Return paired log2 ratios per seed. An ungiven fit lies just outside the grid."""
-        own = setting.preset.time
+        own = setting.preset.capacity
         needed = {
-            kind: _first_fit(np.log2(own.small_widths), _fits(records, _width_arms(setting, kind)))
+            kind: _first_fit(np.log2(own.widths), _fits(records, _width_arms(setting, kind)))
             for kind in KINDS
         }
         fitted = {
             kind: -_first_fit(
-                -np.log2(own.fit_sizes)[::-1], _fits(records, _size_arms(setting, kind))[:, ::-1]
+                -np.log2(own.sizes)[::-1], _fits(records, _size_arms(setting, kind))[:, ::-1]
             )
             for kind in KINDS
         }
@@ -100,21 +100,21 @@ class Capacity:
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
         """Return the fraction of seeds that fit, by width and by number of examples."""
-        own = setting.preset.time
+        own = setting.preset.capacity
         by_width, by_size = [], []
         for kind in KINDS:
             by_width += mean_points(
-                "", kind.name, own.small_widths, _fits(records, _width_arms(setting, kind))
+                "", kind.name, own.widths, _fits(records, _width_arms(setting, kind))
             )
             by_size += mean_points(
-                "", kind.name, own.fit_sizes, _fits(records, _size_arms(setting, kind))
+                "", kind.name, own.sizes, _fits(records, _size_arms(setting, kind))
             )
         fits = Axis("seeds that reach 100% training accuracy", percent=True)
         names = tuple(kind.name for kind in KINDS)
         return [
             Figure(
                 id="capacity-width",
-                title=f"Which widths fit {own.small_train} examples in {own.epochs} epochs",
+                title=f"Which widths fit {own.train} examples in {own.width_epochs} epochs",
                 source="K17 (1)",
                 reading=(
                     "A line that rises further to the right belongs to data that need a wider "
@@ -128,7 +128,7 @@ class Capacity:
             ),
             Figure(
                 id="capacity-size",
-                title=(f"How many examples {own.fit_width} units fit in {own.fit_epochs} epochs"),
+                title=(f"How many examples {own.width} units fit in {own.size_epochs} epochs"),
                 source="A17 abstract",
                 reading=(
                     "A line that falls further to the left belongs to data of which the same "
@@ -146,7 +146,7 @@ class Capacity:
 def _arm(
     setting: Setting, kind: Condition, width: int, train: int, epochs: int
 ) -> tuple[Trial, ...]:
-    own = setting.preset.time
+    own = setting.preset.capacity
     algorithm = Algorithm(
         network=Network(hidden=(width, width)),
         learning_rate=own.learning_rate,
@@ -158,13 +158,13 @@ def _arm(
 
 
 def _width_arms(setting: Setting, kind: Condition) -> list[tuple[Trial, ...]]:
-    own = setting.preset.time
-    return [_arm(setting, kind, width, own.small_train, own.epochs) for width in own.small_widths]
+    own = setting.preset.capacity
+    return [_arm(setting, kind, width, own.train, own.width_epochs) for width in own.widths]
 
 
 def _size_arms(setting: Setting, kind: Condition) -> list[tuple[Trial, ...]]:
-    own = setting.preset.time
-    return [_arm(setting, kind, own.fit_width, size, own.fit_epochs) for size in own.fit_sizes]
+    own = setting.preset.capacity
+    return [_arm(setting, kind, own.width, size, own.size_epochs) for size in own.sizes]
 
 
 def _fits(records: Records, arms: Sequence[Sequence[Trial]]) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from byheart.studies.conditions import (
 from byheart.studies.presets import log_spaced
 from byheart.trial import AccuracyProbe, Algorithm, CriticalProbe, Network, Trial
 
+FIRST_EPOCH_UPDATES = math.ceil(50_000 / 128)
+"""Updates in the first epoch of 50,000 examples in batches of 128 (Zhang et al. 2017)."""
 FITTED = 0.9
 """Training accuracy on the noisy examples from which on they count as fitted."""
 
@@ -38,6 +41,19 @@ def critical_epochs(setting: Setting) -> tuple[int, ...]:
     spaced = log_spaced(own.epochs, own.critical_checkpoints)
     nearest = min(spaced, key=lambda epoch: abs(epoch - half))
     return tuple(half if epoch == nearest else epoch for epoch in spaced)
+
+
+def early(setting: Setting) -> int:
+    """Return the index of the first search after as many updates as the papers' first epoch.
+
+    The papers look at networks after one epoch of 50,000 examples. One epoch of a thousand leaves a
+    network that has barely moved, whose classes lie close together for that reason alone.
+    """
+    own = setting.preset.dynamics
+    per_epoch = math.ceil(own.train / own.batch_size)
+    moments = critical_epochs(setting)
+    due = [i for i, epoch in enumerate(moments) if epoch * per_epoch >= FIRST_EPOCH_UPDATES]
+    return min(due[0] if due else 0, len(moments) - 2)
 
 
 def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:

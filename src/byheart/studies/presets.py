@@ -35,7 +35,7 @@ class DynamicsSetting(Facts):
 
 
 class TimeSetting(Facts):
-    """Figure 6 and the workshop's (1) and (2): time to convergence, and who converges at all."""
+    """Figure 6 and the workshop's (2): time to convergence by kind, width and examples."""
 
     learning_rate: float
     batch_size: int
@@ -45,11 +45,24 @@ class TimeSetting(Facts):
     train: int
     sizes: tuple[int, ...]
     width: int
-    small_widths: tuple[int, ...]
-    small_train: int
-    fit_sizes: tuple[int, ...]
-    fit_width: int
-    fit_epochs: int
+
+
+class CapacitySetting(Facts):
+    """The workshop's (1) and A17's effective capacity: who reaches 100% training accuracy at all.
+
+    Attributes:
+        widths: tried on ``train`` examples, for ``width_epochs`` at most.
+        sizes: tried with ``width`` units, for ``size_epochs`` at most.
+    """
+
+    learning_rate: float
+    batch_size: int
+    widths: tuple[int, ...]
+    train: int
+    width_epochs: int
+    sizes: tuple[int, ...]
+    width: int
+    size_epochs: int
 
 
 class Preset(Facts):
@@ -61,6 +74,7 @@ class Preset(Facts):
     examples: ExampleSetting
     dynamics: DynamicsSetting
     time: TimeSetting
+    capacity: CapacitySetting
 
 
 def log_spaced(last: int, count: int) -> tuple[int, ...]:
@@ -99,11 +113,16 @@ QUICK = Preset(
         train=500,
         sizes=(120, 250, 500, 1000),
         width=128,
-        small_widths=(4, 6, 8, 12, 16, 24, 32),
-        small_train=250,
-        fit_sizes=(60, 90, 120, 180, 250, 350, 500, 700),
-        fit_width=16,
-        fit_epochs=400,
+    ),
+    capacity=CapacitySetting(
+        learning_rate=0.1,
+        batch_size=32,
+        widths=(4, 6, 8, 12, 16, 24, 32),
+        train=250,
+        width_epochs=300,
+        sizes=(60, 90, 120, 180, 250, 350, 500, 700),
+        width=16,
+        size_epochs=400,
     ),
 )
 
@@ -117,32 +136,37 @@ DESK = Preset(
     dynamics=DynamicsSetting(
         train=1000,
         validation=1000,
-        hidden=(512, 512),
-        learning_rate=0.1,
+        hidden=(256, 256),
+        learning_rate=0.01,
         batch_size=32,
-        epochs=100,
+        epochs=250,
         levels=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
-        checkpoints=18,
+        checkpoints=20,
         radii=(0.1 / 255, 0.3 / 255, 0.9 / 255),
         radius=0.3 / 255,
         critical_checkpoints=9,
         critical_examples=500,
-        max_steps=12,
+        max_steps=10,
     ),
     time=TimeSetting(
-        learning_rate=0.1,
+        learning_rate=0.01,
         batch_size=32,
-        epochs=200,
+        epochs=600,
         levels=(0.0, 0.5, 1.0),
         widths=(64, 128, 256, 512),
         train=1000,
         sizes=(250, 500, 1000, 2000),
-        width=512,
-        small_widths=(4, 6, 8, 12, 16, 24, 32, 48, 64),
-        small_train=1000,
-        fit_sizes=(125, 250, 350, 500, 700, 1000, 1400, 2000),
-        fit_width=32,
-        fit_epochs=200,
+        width=256,
+    ),
+    capacity=CapacitySetting(
+        learning_rate=0.1,
+        batch_size=32,
+        widths=(4, 6, 8, 12, 16, 24, 32, 48, 64),
+        train=1000,
+        width_epochs=200,
+        sizes=(125, 250, 350, 500, 700, 1000, 1400, 2000, 2800),
+        width=16,
+        size_epochs=200,
     ),
 )
 
@@ -177,11 +201,16 @@ PAPER = Preset(
         train=50_000,
         sizes=(1000, 5000, 10_000, 25_000, 50_000),
         width=4096,
-        small_widths=(16, 32, 64, 128, 256, 512, 1024),
-        small_train=50_000,
-        fit_sizes=(1000, 2500, 5000, 10_000, 25_000, 50_000),
-        fit_width=256,
-        fit_epochs=200,
+    ),
+    capacity=CapacitySetting(
+        learning_rate=0.01,
+        batch_size=128,
+        widths=(16, 32, 64, 128, 256, 512, 1024),
+        train=50_000,
+        width_epochs=1000,
+        sizes=(1000, 2500, 5000, 10_000, 25_000, 50_000),
+        width=256,
+        size_epochs=200,
     ),
 )
 
