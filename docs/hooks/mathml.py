@@ -17,5 +17,9 @@ def on_page_content(content: str, **_: object) -> str:
 
 def _mathml(found: re.Match[str]) -> str:
     block = found["tag"] == "div"
-    formula = convert(html.unescape(found["tex"]).strip(), display="block" if block else "inline")
+    tex = html.unescape(found["tex"]).strip()
+    formula = convert(tex, display="block" if block else "inline")
+    # The converter prints a command it does not know instead of refusing it.
+    if "\\" in html.unescape(formula):
+        raise ValueError(f"a command in this formula is not known to latex2mathml: {tex}")
     return f'<div class="formula">{formula}</div>' if block else formula
