@@ -16,7 +16,7 @@ from byheart.studies.conditions import (
     REAL,
     Condition,
     Values,
-    mean_points,
+    proportion_points,
     read,
     tally,
     trials_per_seed,
@@ -103,10 +103,10 @@ class Capacity:
         own = setting.preset.capacity
         by_width, by_size = [], []
         for kind in KINDS:
-            by_width += mean_points(
+            by_width += proportion_points(
                 "", kind.name, own.widths, _fits(records, _width_arms(setting, kind))
             )
-            by_size += mean_points(
+            by_size += proportion_points(
                 "", kind.name, own.sizes, _fits(records, _size_arms(setting, kind))
             )
         fits = Axis("seeds that reach 100% training accuracy", percent=True)
@@ -123,7 +123,7 @@ class Capacity:
                 x=Axis("units per hidden layer", log=True),
                 y=fits,
                 series=names,
-                points=tuple(point.clipped() for point in by_width),
+                points=tuple(by_width),
                 legend="training data",
             ),
             Figure(
@@ -137,7 +137,7 @@ class Capacity:
                 x=Axis("training examples", log=True),
                 y=fits,
                 series=names,
-                points=tuple(point.clipped() for point in by_size),
+                points=tuple(by_size),
                 legend="training data",
             ),
         ]

@@ -122,6 +122,25 @@ def slope(x: Sequence[float] | Values, y: Values) -> Values:
     return np.asarray((y * centred).sum(axis=1) / (centred**2).sum())
 
 
+def proportion_points(
+    panel: str, series: str, x: Sequence[float] | Values, hits: Values
+) -> list[Point]:
+    """Return the share of seeds and its 95% Wilson interval at each x, for 0 or 1 in hits [S, X].
+
+    A t interval would have no width where all seeds agree.
+    """
+    points = []
+    for at, column in zip(x, hits.T, strict=True):
+        values = column[np.isfinite(column)]
+        if len(values):
+            test = stats.binomtest(round(float(values.sum())), len(values))
+            low, high = test.proportion_ci(method="wilson")
+            points.append(
+                Point(panel, series, float(at), float(values.mean()), float(low), float(high))
+            )
+    return points
+
+
 def mean_points(
     panel: str, series: str, x: Sequence[float] | Values, y: Values, *, log: bool = False
 ) -> list[Point]:

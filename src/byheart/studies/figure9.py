@@ -28,7 +28,7 @@ SETTLING = "growth of CSR in the first half of training minus growth in the seco
 TRAIN_RISE = f"CSR on training examples at its peak minus {EARLY}"
 TRAIN_FALL = "CSR on training examples at its peak minus at the end"
 RISE = "slope of CSR on log2 epoch, from the validation peak until the noise is fitted"
-SHARPER = "the same minus the slope before the validation peak"
+SHARPER = "slope of CSR on log2 epoch after the validation peak minus before it"
 RADII = ("a third of the radius", "the radius", "three times the radius")
 
 
