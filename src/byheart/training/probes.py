@@ -49,19 +49,21 @@ def logits(network: ReplicatedMLP, examples: Examples, rows: Tensor) -> Tensor:
 
 
 def _accuracy(network: ReplicatedMLP, examples: Examples) -> Measured:
-    scores = logits(network, examples, examples.train_rows)
-    correct = scores.argmax(-1) == examples.train_y
-    loss = torch.logsumexp(scores, -1) - scores.gather(-1, examples.train_y[..., None])[..., 0]
+    # Means are taken in float64, which not every device has.
+    scores = logits(network, examples, examples.train_rows).cpu()
+    labels, noisy = examples.train_y.cpu(), examples.noisy.cpu()
+    correct = scores.argmax(-1) == labels
+    loss = torch.logsumexp(scores, -1) - scores.gather(-1, labels[..., None])[..., 0]
     measured = {
         "train": correct.double().mean(1),
-        "train_clean": _mean_where(correct, ~examples.noisy),
-        "train_noisy": _mean_where(correct, examples.noisy),
+        "train_clean": _mean_where(correct, ~noisy),
+        "train_noisy": _mean_where(correct, noisy),
         "train_loss": loss.double().mean(1),
     }
     if examples.validation_rows.shape[1]:
         guess = logits(network, examples, examples.validation_rows).argmax(-1)
-        measured["validation"] = (guess == examples.validation_y).double().mean(1)
-    return {name: values.cpu().numpy() for name, values in measured.items()}
+        measured["validation"] = (guess == examples.validation_y).cpu().double().mean(1)
+    return {name: values.numpy() for name, values in measured.items()}
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
@@ -123,6 +125,6 @@ def _ratios(
         at = torch.where(settled, 0, torch.where(witnessed, found.found_at, -1))
         settled = at >= 0
         by = torch.arange(max_steps + 1, device=x.device)
-        curves.append(((at[..., None] <= by) & settled[..., None]).double().mean(1))
-        ratios.append(settled.double().mean(1))
-    return torch.stack(ratios, 1).cpu().numpy(), torch.stack(curves, 2).cpu().numpy()
+        curves.append(((at[..., None] <= by) & settled[..., None]).cpu().double().mean(1))
+        ratios.append(settled.cpu().double().mean(1))
+    return torch.stack(ratios, 1).numpy(), torch.stack(curves, 2).numpy()

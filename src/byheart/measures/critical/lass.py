@@ -44,12 +44,15 @@ class Box:
     def around(cls, x: Tensor, radius: float) -> Box:
         """Return the box, with ||bound - x|| <= radius exactly (checked in float64)."""
         # Rounded once, from float64, a bound is off by less than one float: one step mends it.
-        low, high = ((x.double() + side).to(x.dtype) for side in (-radius, radius))
-        too_low = x.double() - low.double() > radius
-        too_high = high.double() - x.double() > radius
+        # On the CPU, since not every device has float64.
+        centre = x.cpu()
+        exact = centre.double()
+        low, high = ((exact + side).to(x.dtype) for side in (-radius, radius))
+        too_low = exact - low.double() > radius
+        too_high = high.double() - exact > radius
         return cls(
-            torch.where(too_low, torch.nextafter(low, x), low),
-            torch.where(too_high, torch.nextafter(high, x), high),
+            torch.where(too_low, torch.nextafter(low, centre), low).to(x.device),
+            torch.where(too_high, torch.nextafter(high, centre), high).to(x.device),
         )
 
     def project(self, x: Tensor) -> Tensor:

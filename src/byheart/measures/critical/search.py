@@ -37,7 +37,7 @@ class CriticalSamples:
     @property
     def lower(self) -> float:
         """Lower bound of the critical sample ratio: what was found is critical, more may be."""
-        return float(self.critical.double().mean())
+        return float(self.critical.cpu().double().mean())
 
 
 def critical_samples(
@@ -102,8 +102,8 @@ def critical_samples(
         critical=critical,
         witness=witness,
         found_at=found_at,
-        success=found_by.double().mean(0),
-        control=float(control.double().mean()),
+        success=found_by.cpu().double().mean(0),
+        control=float(control.cpu().double().mean()),
         radius=radius,
     )
 
