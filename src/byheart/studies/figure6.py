@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from byheart.measures.convergence import restricted
+from byheart.measures.convergence import kaplan_meier, restricted
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import Claim, Records, Setting
@@ -188,27 +188,35 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
     own = setting.preset.time
     points: list[Point] = []
     for kind, arm in _by_kind(setting).items():
-        times = np.sort(_times(records, arm))
-        times = times[np.isfinite(times)]
-        done = [0.0, *[(i + 1) / len(times) for i in range(len(times))]]
+        ended = [one for one in map(records.of, arm) if one and one.outcome != "diverged"]
+        if not ended:
+            continue
+        survival = kaplan_meier(
+            [one.epochs for one in ended], [one.outcome == "converged" for one in ended]
+        )
+        done = np.concatenate([[0.0], 1.0 - survival.surviving])
         points += [
-            Point("", kind.name, float(x), y)
-            for x, y in zip([times[0] if len(times) else 1.0, *times], done, strict=True)
-            if x < own.epochs
+            Point("", kind.name, float(epoch), float(level))
+            for step, epoch in enumerate(survival.time)
+            for level in done[step : step + 2]
         ]
+        if done[-1] < 1:
+            points += [Point("", kind.name, float(own.epochs), float(done[-1]))]
     return Figure(
         id="time-order",
         title=f"Trials at 100% training accuracy by epoch, {own.train} examples",
         source="K17 (2)",
         reading=(
-            "Each line climbs by one step per seed that has fitted its whole training set; a line "
-            "further to the right belongs to data that take longer to fit."
+            "Each line climbs as seeds come to fit their whole training set (Kaplan-Meier); one "
+            "further to the right belongs to data that take longer to fit, and one that ends below "
+            "100% to data that some seeds never fit."
         ),
         x=Axis("epoch", log=True),
         y=Axis("trials converged", percent=True),
         series=tuple(kind.name for kind in KINDS),
         points=tuple(points),
         legend="training data",
+        marks=False,
     )
 
 
