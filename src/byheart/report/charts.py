@@ -1,0 +1,104 @@
+"""From a figure to a chart: one declaration for the page, the SVG and the paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from xml.sax.saxutils import escape
+
+import altair as alt
+import vl_convert
+
+from byheart.report.marks import layers, rows
+from byheart.report.style import CONFIG
+from byheart.studies.figure import Figure
+
+LETTER, SYMBOL = 7, 34
+"""Room in pixels that a letter of the legend takes, and a symbol with the space around it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Size of a panel in pixels, how many stand side by side, and how the legend is set.
+
+    A compact legend has its title above the names, which stand in as many columns as fit.
+    """
+
+    width: int
+    height: int
+    columns: int
+    compact: bool = False
+
+
+def panels(figure: Figure) -> list[str]:
+    """Return the names of the panels, in the order in which they appear."""
+    return list(dict.fromkeys(point.panel for point in figure.points))
+
+
+def wide(figure: Figure) -> Layout:
+    """Return the layout of the SVG: what fits on the width of a page of paper."""
+    count = len(panels(figure))
+    if count <= 1:
+        return Layout(600, 300, 1)
+    return Layout(310, 220, 2) if count in (2, 4) else Layout(198, 190, 3)
+
+
+def narrow(figure: Figure) -> Layout:
+    """Return the layout for a phone: one panel a row."""
+    return Layout(236, 200, 1, compact=True)
+
+
+def declare(figure: Figure, layout: Layout, *, interactive: bool) -> dict[str, Any]:
+    """Return the Vega-Lite declaration of a figure, without its data.
+
+    Args:
+        figure: what to draw.
+        layout: size of a panel in pixels, and the number of columns.
+        interactive: answer the pointer; left out of the SVG, which cannot.
+
+    Returns:
+        The declaration; its data set is named ``points`` and holds the rows of the figure.
+    """
+    data = alt.NamedData(name="points")
+    view = alt.layer(*layers(figure, interactive=interactive), data=data)
+    chart: alt.LayerChart | alt.FacetChart = view.properties(
+        width=layout.width, height=layout.height
+    )
+    names = panels(figure)
+    if len(names) > 1:
+        by_panel = alt.Facet("panel:N", sort=names, header=alt.Header(title=None))
+        chart = chart.facet(facet=by_panel, columns=layout.columns).resolve_axis(x="independent")
+    declaration: dict[str, Any] = chart.properties(background="transparent", padding=4).to_dict()
+    return declaration | {"config": _config(figure, layout)}
+
+
+def draw_svg(figure: Figure, layout: Layout) -> str:
+    """Return the figure as SVG, with its title and reading for those who cannot see it."""
+    declaration = declare(figure, layout, interactive=False)
+    declaration["datasets"] = {"points": rows(figure)}
+    svg: str = vl_convert.vegalite_to_svg(declaration, vl_version=library_version())
+    head, body = svg.split(">", 1)
+    words = f"<title>{escape(figure.title)}</title><desc>{escape(figure.reading)}</desc>"
+    return f"{head}>{words}{body}"
+
+
+def library_version() -> str:
+    """Return the version of Vega-Lite that Altair declares for, as vl-convert wants it."""
+    return alt.SCHEMA_VERSION.lstrip("v").rsplit(".", 1)[0]
+
+
+def _config(figure: Figure, layout: Layout) -> dict[str, Any]:
+    if not layout.compact:
+        return CONFIG
+    longest = max(map(len, figure.series), default=1)
+    columns = max(1, layout.width // (LETTER * longest + SYMBOL))
+    return CONFIG | {"legend": CONFIG["legend"] | {"titleOrient": "top", "columns": columns}}
+
+
+@cache
+def libraries() -> str:
+    """Return Vega, Vega-Lite and vega-embed as one script that needs no network."""
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", library_version())
+    # Within a script element nothing else may close it.
+    return bundle.replace("</script", "<\\/script")

@@ -1,0 +1,166 @@
+"""The layers of a chart: bands, lines, dots, and what answers the pointer."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import altair as alt
+
+from byheart.report import axes, palette, style
+from byheart.studies.figure import Axis, Figure, Point
+
+HOVER_POINTS = 120
+"""At most so many points of a series answer the pointer: a thousand would only slow the page."""
+
+Row = dict[str, str | float | bool | None]
+
+
+def drawable(figure: Figure) -> list[Point]:
+    """Return the points that the axes can show: finite, and positive on a logarithmic axis."""
+
+    def shown(axis: Axis, value: float) -> bool:
+        return math.isfinite(value) and (value > 0 or not axis.log)
+
+    return [one for one in figure.points if shown(figure.x, one.x) and shown(figure.y, one.y)]
+
+
+def rows(figure: Figure) -> list[Row]:
+    """Return the data of the chart, one row a point, rounded to what a screen can show."""
+    points = drawable(figure)
+    sizes = Counter((point.panel, point.series) for point in points)
+    seen: Counter[tuple[str, str]] = Counter()
+    floor = min((point.y for point in points), default=1.0) if figure.y.log else -math.inf
+    result: list[Row] = []
+    for point in points:
+        line = (point.panel, point.series)
+        low, high = _band(point, floor)
+        result.append(
+            {
+                "panel": point.panel,
+                "series": point.series,
+                "x": _short(point.x),
+                "y": _short(point.y),
+                "low": low,
+                "high": high,
+                "hover": seen[line] % math.ceil(sizes[line] / HOVER_POINTS) == 0,
+                "lone": sizes[line] == 1,
+            }
+        )
+        seen[line] += 1
+    return result
+
+
+def layers(figure: Figure, *, interactive: bool) -> list[alt.Chart]:
+    """Return the layers of one panel, from back to front.
+
+    Args:
+        figure: what to draw.
+        interactive: add the layer that answers the pointer.
+    """
+    table = rows(figure)
+    colour = alt.Color("series:N", **_series(figure, palette.series_colours(figure)))
+    base = alt.Chart().encode(
+        x=alt.X("x:Q", **axes.horizontal(figure.x, _values(table, "x"))), color=colour
+    )
+    y = alt.Y("y:Q", **axes.vertical(figure.y, _values(table, "y", "low", "high")))
+    result = list(_intervals(figure, base, table))
+    dash = alt.StrokeDash("series:N", **_series(figure, _dashes(figure)))
+    result.append(base.mark_line(strokeWidth=2, strokeCap="butt").encode(y=y, strokeDash=dash))
+    if figure.marks:
+        shape = alt.Shape("series:N", **_series(figure, _shapes(figure)))
+        dots = base.mark_point(filled=True, size=42, opacity=1).encode(y=y, shape=shape)
+        own = alt.FieldOneOfPredicate("series", _plain(figure))
+        result.append(dots.transform_filter(own) if figure.dashed else dots)
+    if interactive:
+        result.append(_hover(figure, base.encode(y=y)))
+    return result
+
+
+def _intervals(figure: Figure, base: alt.Chart, table: list[Row]) -> Iterator[alt.Chart]:
+    known = [row for row in table if row["low"] is not None]
+    if not known:
+        return
+    band = base.transform_filter("isValid(datum.low)").encode(
+        y=alt.Y("low:Q", title=figure.y.title), y2=alt.Y2("high:Q")
+    )
+    yield band.mark_area(opacity=0.16, line=False)
+    if any(row["lone"] for row in known):
+        # A single point has no band: its interval is a line.
+        yield band.transform_filter("datum.lone").mark_rule(strokeWidth=1.5)
+
+
+def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
+    near = alt.selection_point(name="near", on="pointerover", clear="pointerout")
+    y_format = axes.number_format(figure.y, tip=True)
+    tips = [
+        alt.Tooltip("series:N", title=figure.legend or "series"),
+        alt.Tooltip("x:Q", title=figure.x.title, format=axes.number_format(figure.x, tip=True)),
+        alt.Tooltip("y:Q", title=figure.y.title, format=y_format),
+    ]
+    if any(point.low is not None for point in figure.points):
+        tips.append(alt.Tooltip("low:Q", title="95% from", format=y_format))
+        tips.append(alt.Tooltip("high:Q", title="95% to", format=y_format))
+    seen = alt.condition(near, alt.value(0.45), alt.value(0), empty=False)
+    dots: alt.Chart = (
+        base.transform_filter("datum.hover")
+        .mark_point(filled=True, size=170, shape="circle", strokeWidth=0)
+        .encode(opacity=seen, tooltip=tips)
+        .add_params(near)
+    )
+    return dots
+
+
+def _values(table: list[Row], *fields: str) -> list[float]:
+    found = (row[field] for row in table for field in fields)
+    return [float(value) for value in found if value is not None]
+
+
+def _series(figure: Figure, values: Iterable[Any]) -> dict[str, Any]:
+    legend: alt.Legend | None = None
+    title = figure.legend or None
+    if len(figure.series) > 1 and figure.marks:
+        legend = alt.Legend(title=title)
+    elif len(figure.series) > 1:
+        legend = alt.Legend(title=title, symbolType="stroke", symbolSize=480)
+    names = list(figure.series)
+    scale = alt.Scale(domain=names, range=list(values))
+    return {"scale": scale, "sort": names, "title": title, "legend": legend}
+
+
+def _plain(figure: Figure) -> list[str]:
+    return [name for name in figure.series if name not in figure.dashed]
+
+
+def _dashes(figure: Figure) -> list[list[int]]:
+    # Kinds that carry no marker are told apart by their dashes; levels by their place in the ramp.
+    told_by_dash = not figure.marks and not figure.ordered
+    own = {
+        name: style.DASHES[index % len(style.DASHES)] if told_by_dash else style.DASHES[0]
+        for index, name in enumerate(_plain(figure))
+    }
+    return [own.get(name, style.REFERENCE_DASH) for name in figure.series]
+
+
+def _shapes(figure: Figure) -> list[str]:
+    own = {
+        name: style.SHAPES[0] if figure.ordered else style.SHAPES[index % len(style.SHAPES)]
+        for index, name in enumerate(_plain(figure))
+    }
+    return [own.get(name, style.REFERENCE_SHAPE) for name in figure.series]
+
+
+def _band(point: Point, floor: float) -> tuple[float | None, float | None]:
+    """Return the interval; one that reaches zero on a logarithmic axis is cut at ``floor``."""
+    if point.low is None or point.high is None:
+        return None, None
+    if not (math.isfinite(point.low) and math.isfinite(point.high)):
+        return None, None
+    low = point.low if point.low > 0 or floor == -math.inf else min(floor, point.high)
+    return _short(low), _short(point.high)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")

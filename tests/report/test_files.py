@@ -1,0 +1,62 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.report.examples import findings
+
+from byheart.errors import StoreError
+from byheart.report.files import write_findings, write_text
+from byheart.studies.finding import Finding
+
+
+def test_findings_survive_the_file(tmp_path: Path) -> None:
+    rows = json.loads(write_findings(tmp_path, findings()).read_text(encoding="utf-8"))
+    assert [Finding.model_validate(row) for row in rows] == findings()
+
+
+def test_findings_are_a_list_that_a_person_can_read(tmp_path: Path) -> None:
+    text = write_findings(tmp_path, findings()[:1]).read_text(encoding="utf-8")
+    assert text.startswith('[\n  {\n    "claim": "easy-examples",\n')
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    assert write_text(tmp_path / "a" / "b.txt", "x").read_text(encoding="utf-8") == "x"
+
+
+def test_a_full_disk_is_one_line_and_the_old_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = write_text(tmp_path / "report.html", "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError) as caught:
+        write_text(old, "new")
+    assert str(caught.value) == (
+        f"cannot write '{old}': No space left on device; free some space or choose another folder"
+    )
+    assert old.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    blocked = write_text(tmp_path / "out", "a file")
+    with pytest.raises(StoreError, match=r"cannot write '.*out/report\.html'") as caught:
+        write_text(blocked / "report.html", "x")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_interrupted_write_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "report.html", "new")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import pytest
+from tests.report.figures import figures
+
+from byheart.report import palette
+
+WHITE, DARK = "#ffffff", "#14171c"
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG 2.1."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+LINES = [light for light in palette.dark_twins() if light != palette.GRID]
+
+
+@pytest.mark.parametrize("light", LINES)
+def test_every_line_shows_on_white_and_its_twin_on_dark(light: str) -> None:
+    assert contrast(light, WHITE) >= 3
+    assert contrast(palette.dark_twins()[light], DARK) >= 3
+
+
+@pytest.mark.parametrize("light", [palette.INK, palette.FAINT])
+def test_every_text_can_be_read_in_both_modes(light: str) -> None:
+    assert contrast(light, WHITE) >= 4.5
+    assert contrast(palette.dark_twins()[light], DARK) >= 4.5
+
+
+def test_the_three_kinds_keep_their_colour_in_every_figure() -> None:
+    for figure in figures():
+        colours = dict(zip(figure.series, palette.series_colours(figure), strict=True))
+        assert all(colours[k] == palette.KINDS[k] for k in palette.KINDS if k in colours)
+
+
+def test_levels_grow_steadily_lighter() -> None:
+    leveled = next(figure for figure in figures() if figure.ordered)
+    ramp = [luminance(colour) for colour in palette.series_colours(leveled)]
+    assert ramp == sorted(ramp)
+    assert len(set(ramp)) == len(leveled.series)
+
+
+def test_dark_twins_keep_the_order_of_the_levels() -> None:
+    leveled = next(figure for figure in figures() if figure.ordered)
+    twins = palette.dark_twins()
+    ramp = [luminance(twins[colour]) for colour in palette.series_colours(leveled)]
+    assert ramp == sorted(ramp)
+
+
+def test_a_reference_is_grey_among_kinds_and_among_levels() -> None:
+    for ordered in (False, True):
+        figure = replace(figures()[0], ordered=ordered)
+        assert palette.series_colours(figure)[-1] == palette.REFERENCE
+
+
+def test_a_reference_named_after_a_series_has_its_colour() -> None:
+    names = ("real", "randX", "real, binomial", "chance")
+    figure = replace(figures()[0], series=names, dashed=names[2:])
+    real, _, named, plain = palette.series_colours(figure)
+    assert (named, plain) == (real, palette.REFERENCE)
+
+
+def test_many_series_all_get_a_colour_with_a_twin() -> None:
+    names = tuple(f"series {index}" for index in range(23))
+    for ordered in (False, True):
+        figure = replace(figures()[0], series=names, dashed=(), ordered=ordered)
+        colours = palette.series_colours(figure)
+        assert len(colours) == 23
+        assert set(colours) <= set(palette.dark_twins())
