@@ -95,7 +95,9 @@ class Store:
                 self._add(record, finished)
 
     def records(self, trials: Iterable[Trial]) -> dict[str, Record]:
-        """Return what the given trials left, by key; trials without a record are left out.
+        """Return what the given trials left, by key and in the order given.
+
+        Trials without a record are left out.
 
         Raises:
             StoreError: a record is not what was written.
@@ -115,7 +117,7 @@ class Store:
             found[key] = Record(
                 trial=unique[key], arrays=self._decoded(key, seal, ended, arrays[key]), **ended
             )
-        return found
+        return {key: found[key] for key in unique if key in found}
 
     def save_run(self, facts: Mapping[str, Any]) -> None:
         """Remember what was asked for, so that the report can be drawn again from the file.
