@@ -12,7 +12,7 @@ from byheart.report.facts import RunFacts
 from byheart.report.page import write_report
 from byheart.report.sections import Section
 from byheart.store import Store
-from byheart.studies.base import Records, Study
+from byheart.studies.base import Records
 from byheart.studies.finding import Finding
 from byheart.studies.judging import judge
 from byheart.studies.registry import studies_of
@@ -56,17 +56,13 @@ def report_session(
     sections = [
         Section(
             title=study.title,
-            source=_sources(study),
+            source=study.source,
             claims=tuple(claim.id for claim in study.claims),
             figures=tuple(study.figures(found, facts.setting)),
         )
         for study in studies_of(facts.claims)
     ]
     return write_report(folder, _run_facts(facts, records), findings, sections)
-
-
-def _sources(study: Study) -> str:
-    return "; ".join(dict.fromkeys(claim.source for claim in study.claims))
 
 
 def _run_facts(facts: SessionFacts, records: Mapping[str, Record]) -> RunFacts:

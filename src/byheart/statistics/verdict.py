@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -136,7 +137,7 @@ def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
     p_values = [_combined_p(own, rule) for own, (_, rule, _) in zip(parts, cases, strict=True)]
     adjusted, levels = holm(p_values, alpha=ALPHA)
     return [
-        _judge(case, own, p, p_holm, level)
+        _judge(case, own, p, p_holm, level, claims=len(cases))
         for case, own, p, p_holm, level in zip(
             cases, parts, p_values, adjusted.tolist(), levels.tolist(), strict=True
         )
@@ -187,8 +188,23 @@ def _combined_p(parts: Sequence[Part], rule: Rule) -> float:
     return max(part.p for part in parts)
 
 
+def seeds_needed(claims: int) -> int:
+    """Return the fewest seeds with which the sign-flip test can decide one of so many claims.
+
+    Formula: the smallest n with 2^(1-n) <= alpha / m: all n values on one side give p = 2^(1-n),
+    and Holm asks the smallest of m p values for alpha / m.
+    """
+    return 1 + math.ceil(math.log2(claims / ALPHA))
+
+
 def _judge(
-    case: tuple[str, Rule, Evidence], parts: Sequence[Part], p: float, p_holm: float, level: float
+    case: tuple[str, Rule, Evidence],
+    parts: Sequence[Part],
+    p: float,
+    p_holm: float,
+    level: float,
+    *,
+    claims: int,
 ) -> Judgement:
     claim, rule, evidence = case
     # A side that one part alone can decide shares the error rate between the parts.
@@ -210,6 +226,9 @@ def _judge(
             verdict = some
         elif all(one == every for one in verdicts):
             verdict = every
+    if verdict == "inconclusive" and not reasons and decisive.n < seeds_needed(claims):
+        count = f"{claims} claims" if claims > 1 else "a claim"
+        reasons.append(f"{decisive.n} seeds cannot decide {count}: {seeds_needed(claims)} can")
     return Judgement(tuple(judged), decisive, p, p_holm, level, verdict, tuple(reasons))
 
 

@@ -70,6 +70,11 @@ class Study(Protocol):
         ...
 
     @property
+    def source(self) -> str:
+        """Where in the papers it stands."""
+        ...
+
+    @property
     def claims(self) -> tuple[Claim, ...]:
         """The claims it decides."""
         ...

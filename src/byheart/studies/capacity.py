@@ -39,6 +39,7 @@ class Capacity:
 
     name = "capacity"
     title = "Capacity"
+    source = "A17 §1, K17 (1)"
     claims = (
         Claim(
             "capacity-noise",

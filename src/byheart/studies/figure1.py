@@ -33,6 +33,7 @@ class Figure1:
 
     name = "figure-1"
     title = "Easy and hard examples"
+    source = "A17 Fig 1, §3.1"
     claims = (
         Claim(
             "easy-examples",

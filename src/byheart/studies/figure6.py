@@ -52,6 +52,7 @@ class Figure6:
 
     name = "figure-6"
     title = "Time to convergence"
+    source = "A17 Fig 6, K17 (2)"
     claims = (
         Claim(
             "time-order",

@@ -27,6 +27,7 @@ class Figure7And8:
 
     name = "figure-7-8"
     title = "Patterns first, noise later"
+    source = "A17 Fig 7, 8"
     claims = (
         Claim(
             "noise-hurts",

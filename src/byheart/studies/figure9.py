@@ -41,6 +41,7 @@ class Figure9:
 
     name = "figure-9"
     title = "Critical samples"
+    source = "A17 Fig 7, 8, 9, §4"
     claims = (
         Claim(
             "csr-noise",
