@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from byheart.training.packs import CACHE_BYTES, MOST_REPLICAS, make_packs, parameters
+from byheart.training.packs import FOOTPRINTS, make_packs, parameters
 from byheart.trial import Algorithm, DataFacts, Network, Trial
 
 
@@ -36,16 +36,22 @@ def test_packs_do_not_depend_on_the_order_or_repetition_of_trials() -> None:
     shuffled = random.Random(0).sample(trials * 2, 2 * len(trials))
     assert make_packs(shuffled, inputs=64, classes=10) == packs
     assert sum(len(pack.trials) for pack in packs) == len(trials)
-    assert max(len(pack.trials) for pack in packs) <= MOST_REPLICAS
+    assert max(len(pack.trials) for pack in packs) <= FOOTPRINTS["cpu"].replicas
 
 
 def test_the_weights_of_a_pack_fit_the_cache() -> None:
     trials = [trial(seed, hidden=(512, 512)) for seed in range(20)]
     packs = make_packs(trials, inputs=784, classes=10)
     each = 4 * parameters(trials[0], 784, 10)
-    assert max(len(pack.trials) for pack in packs) == CACHE_BYTES // each
+    assert max(len(pack.trials) for pack in packs) == FOOTPRINTS["cpu"].bytes // each
     sizes = [len(pack.trials) for pack in packs]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_packs_for_a_gpu_are_larger() -> None:
+    trials = [trial(seed, hidden=(512, 512)) for seed in range(40)]
+    (pack,) = make_packs(trials, inputs=784, classes=10, device="cuda")
+    assert len(pack.trials) == 40
 
 
 def test_a_network_larger_than_the_cache_trains_alone() -> None:

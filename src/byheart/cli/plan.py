@@ -39,7 +39,8 @@ def plan(
     if (folder / "results.sqlite").exists():
         with Store.open(folder, create=False) as store:
             missing = store.missing(trials)
-    packs = missing_packs(trials, {trial.key for trial in missing}, request.setting)
+    keys = {trial.key for trial in missing}
+    packs = missing_packs(trials, keys, request.setting, device=where)
     shares = estimate(packs, request.setting.data, device=where)
     side_by_side = min(how.workers, len(packs)) if isinstance(how, ProcessesRunner) else 1
     seconds = sum(share.seconds for share in shares) / max(1, side_by_side)

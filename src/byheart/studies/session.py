@@ -124,7 +124,7 @@ def run_session(
     trials = plan(studies, setting)
     store.save_run(_as_json(facts))
     missing = {trial.key for trial in store.missing(trials)}
-    packs = missing_packs(trials, missing, setting)
+    packs = missing_packs(trials, missing, setting, device=device)
     with contextlib.closing(progress):
         progress.skipped(len(trials) - len(missing))
         _train(packs, dataset, store, runner, device, progress)
@@ -140,18 +140,21 @@ def plan(studies: Sequence[Study], setting: Setting) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
 
 
-def missing_packs(trials: Sequence[Trial], missing: set[str], setting: Setting) -> list[Pack]:
+def missing_packs(
+    trials: Sequence[Trial], missing: set[str], setting: Setting, *, device: str = "cpu"
+) -> list[Pack]:
     """Return the packs still to be trained, each without its trials that are stored already.
 
     Args:
         trials: the full plan: packs never depend on what happens to be missing.
         missing: keys of trials without a record.
         setting: gives the sizes of inputs and outputs.
+        device: where they will train.
     """
     inputs, classes = math.prod(setting.data.shape), len(setting.data.classes)
     rests = (
         Pack(tuple(trial for trial in pack.trials if trial.key in missing))
-        for pack in make_packs(trials, inputs=inputs, classes=classes)
+        for pack in make_packs(trials, inputs=inputs, classes=classes, device=device)
     )
     return [rest for rest in rests if rest.trials]
 

@@ -9,9 +9,26 @@ from dataclasses import dataclass
 
 from byheart.trial import Trial
 
-CACHE_BYTES = 12 * 2**20
-"""Weights (and momentum) of a pack should stay in the cache of one core."""
-MOST_REPLICAS = 32
+
+@dataclass(frozen=True)
+class Footprint:
+    """How large a pack may be.
+
+    Attributes:
+        bytes: of weights and momentum.
+        replicas: at most, however small they are.
+    """
+
+    bytes: int
+    replicas: int
+
+
+FOOTPRINTS = {
+    "cpu": Footprint(12 * 2**20, 32),
+    "cuda": Footprint(2**30, 512),
+    "mps": Footprint(2**28, 256),
+}
+"""By device: on a CPU the weights should stay in the cache of a core, a GPU wants to be filled."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +56,10 @@ def parameters(trial: Trial, inputs: int, classes: int) -> int:
     return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
 
-def make_packs(trials: Sequence[Trial], *, inputs: int, classes: int) -> list[Pack]:
-    """Group trials that can train together, and cut each group so that its weights fit the cache.
+def make_packs(
+    trials: Sequence[Trial], *, inputs: int, classes: int, device: str = "cpu"
+) -> list[Pack]:
+    """Group trials that can train together, and cut each group by its footprint.
 
     Trials share a pack if they differ only in seeds, corruption, learning rate, momentum, weight
     decay and its schedule: everything that is a number per replica.
@@ -49,10 +68,12 @@ def make_packs(trials: Sequence[Trial], *, inputs: int, classes: int) -> list[Pa
         trials: with duplicates allowed; each is trained once.
         inputs: input dimensions of one example.
         classes: number of outputs.
+        device: where they will train.
 
     Returns:
         Packs of about equal size within a group; the same trials give the same packs, in any order.
     """
+    footprint = FOOTPRINTS[device]
     groups: dict[str, list[Trial]] = {}
     for trial in sorted({t.key: t for t in trials}.values(), key=_order):
         groups.setdefault(_shape(trial), []).append(trial)
@@ -60,7 +81,7 @@ def make_packs(trials: Sequence[Trial], *, inputs: int, classes: int) -> list[Pa
     for group in groups.values():
         momentum = 2 if any(t.algorithm.momentum for t in group) else 1
         bytes_each = 4 * momentum * parameters(group[0], inputs, classes)
-        most = min(MOST_REPLICAS, max(1, CACHE_BYTES // bytes_each))
+        most = min(footprint.replicas, max(1, footprint.bytes // bytes_each))
         count = math.ceil(len(group) / most)
         cuts = [round(i * len(group) / count) for i in range(count + 1)]
         packs += [Pack(tuple(group[a:b])) for a, b in itertools.pairwise(cuts)]
