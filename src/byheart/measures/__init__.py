@@ -1,0 +1,1 @@
+"""The papers' measures, usable on any model."""

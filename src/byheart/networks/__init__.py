@@ -1,0 +1,1 @@
+"""Networks whose parameters carry a leading replica dimension."""

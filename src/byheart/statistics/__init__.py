@@ -1,0 +1,1 @@
+"""From values per seed to intervals, p values and verdicts."""

@@ -1,4 +1,4 @@
-"""K17 (1) and A17's effective capacity: how large a network, and how many examples, can be fitted?"""
+"""K17 (1), and A17's effective capacity: which widths fit, and how many examples are fitted?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three sizes of every study: quick on digits, desk on MNIST, paper with the papers' numbers."""
+"""The three sizes of a study: quick on digits, desk on MNIST, paper with the papers' numbers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Packs, the loop that trains them, and the probes taken on the way."""

@@ -1,0 +1,1 @@
+"""Critical samples: the search that finds them."""
