@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from byheart.cli.main import main
-from byheart.studies.presets import PRESETS, QUICK
+from byheart.studies.presets import PRESETS, QUICK, CapacitySetting
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
         update={
             "name": "tiny",
             "seeds": 3,
-            "time": QUICK.time.model_copy(
-                update={
-                    "epochs": 4,
-                    "small_widths": (4, 8),
-                    "small_train": 40,
-                    "fit_sizes": (20, 40),
-                    "fit_width": 8,
-                    "fit_epochs": 4,
-                }
+            "capacity": CapacitySetting(
+                learning_rate=0.1,
+                batch_size=10,
+                widths=(4, 8),
+                train=40,
+                width_epochs=4,
+                sizes=(20, 40),
+                width=8,
+                size_epochs=4,
             ),
         }
     )
