@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
+import altair as alt
 import pytest
 from tests.report.figures import figures, sorted_examples
 
@@ -32,6 +33,14 @@ def test_every_figure_becomes_an_svg_that_names_itself(figure: Figure) -> None:
     root = ElementTree.fromstring(charts.draw_svg(figure, charts.wide(figure)))
     words = [element.text for element in root[:2]]
     assert words == [figure.title, figure.reading]
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+@pytest.mark.parametrize("figure", figures(), ids=lambda figure: figure.id)
+def test_every_declaration_is_valid_vega_lite(figure: Figure, interactive: bool) -> None:
+    # Checked here and not at run time, where it took as long as drawing.
+    for layout in (charts.wide(figure), charts.narrow(figure)):
+        alt.Chart.from_dict(charts.declare(figure, layout, interactive=interactive))
 
 
 def test_an_svg_holds_no_ids_that_could_clash_within_a_page() -> None:

@@ -69,7 +69,10 @@ def declare(figure: Figure, layout: Layout, *, interactive: bool) -> dict[str, A
     if len(names) > 1:
         by_panel = alt.Facet("panel:N", sort=names, header=alt.Header(title=None))
         chart = chart.facet(facet=by_panel, columns=layout.columns).resolve_axis(x="independent")
-    declaration: dict[str, Any] = chart.properties(background="transparent", padding=4).to_dict()
+    # Validation against the schema takes as long as drawing; the tests do it.
+    declaration: dict[str, Any] = chart.properties(background="transparent", padding=4).to_dict(
+        validate=False
+    )
     return declaration | {"config": _config(figure, layout)}
 
 
