@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +38,8 @@ def bca_interval(values: ArrayLike, *, level: float = 0.95, name: str = "") -> t
     Source: Efron (1987), computed by scipy.stats.bootstrap.
     """
     sample = _finite(values, at_least=2)
-    if np.ptp(sample) == 0.0:
+    # Values that differ by rounding alone have no bootstrap distribution to speak of.
+    if np.ptp(sample) <= 1e-12 * np.abs(sample).max():
         return float(sample[0]), float(sample[0])
     result = stats.bootstrap(
         (sample,),
@@ -73,7 +75,7 @@ def sign_flip_p(
     shifted = _finite(values, at_least=1) - null
     n = len(shifted)
     if n <= EXACT_UP_TO:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
+        signs = _sign_patterns(n)
         extra = 0
     else:
         signs = generator("sign-flip", name).choice((1.0, -1.0), size=(RESAMPLES, n))
@@ -93,7 +95,10 @@ def holm(p_values: Sequence[float], *, alpha: float = 0.05) -> tuple[NDArray[np.
     """Return Holm's adjusted p values, and the level at which each claim's interval is corrected.
 
     Formula: sorted ascending, adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)), and
-    the corrected interval of rank i has coverage 1 - alpha / (m - i + 1).
+    the corrected interval of rank i has coverage 1 - alpha / (m - k + 1), where k is i or, if it
+    comes before, the first rank with adjusted p_(k) > alpha. There Holm's procedure stops: no
+    later claim is tested at a milder level, so p_(i) <= 1 - level if and only if adjusted
+    p_(i) <= alpha.
 
     Args:
         p_values: [m] one per claim.
@@ -102,7 +107,7 @@ def holm(p_values: Sequence[float], *, alpha: float = 0.05) -> tuple[NDArray[np.
     Returns:
         (adjusted p [m], levels [m]).
 
-    Source: Holm (1979).
+    Source: Holm (1979); Strassburger & Bretz (2008) for intervals that agree with it.
     """
     p = np.asarray(p_values, dtype=float)
     m = len(p)
@@ -111,7 +116,15 @@ def holm(p_values: Sequence[float], *, alpha: float = 0.05) -> tuple[NDArray[np.
     factor[order] = m - np.arange(m)
     adjusted = np.empty(m)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factor[order] * p[order]))
+    stopped = adjusted > alpha
+    if stopped.any():
+        factor[stopped] = factor[stopped].max()
     return adjusted, 1.0 - alpha / factor
+
+
+@cache
+def _sign_patterns(n: int) -> NDArray[np.float64]:
+    return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
 
 
 def _finite(values: ArrayLike, *, at_least: int) -> NDArray[np.float64]:

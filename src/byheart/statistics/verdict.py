@@ -102,7 +102,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The outcome of a claim: its parts, and the one that decides (the weakest of ``all``)."""
+    """The outcome of a claim: its parts, and the one that decides.
+
+    Among the parts that share the claim's verdict (if it has one: else those that keep it from one)
+    the weakest decides where all must hold, the strongest where any is enough.
+    """
 
     parts: tuple[Part, ...]
     decisive: Part
@@ -213,7 +217,6 @@ def _judge(
     for part in parts:
         alone = part.claimed == (rule.combine == "any")
         judged.append(_corrected(claim, part, evidence, shared if alone else level))
-    decisive = _decisive(judged, rule)
     reasons = [evidence.undecidable] if evidence.undecidable else []
     if min(part.n for part in judged) < FEWEST_SEEDS:
         reasons.append(f"fewer than {FEWEST_SEEDS} seeds gave a value")
@@ -226,6 +229,7 @@ def _judge(
             verdict = some
         elif all(one == every for one in verdicts):
             verdict = every
+    decisive = _decisive(judged, rule, verdict)
     if verdict == "inconclusive" and not reasons and decisive.n < seeds_needed(claims):
         count = f"{claims} claims" if claims > 1 else "a claim"
         reasons.append(f"{decisive.n} seeds cannot decide {count}: {seeds_needed(claims)} can")
@@ -263,7 +267,7 @@ def _side(criterion: Criterion, estimate: float, low: float, high: float) -> Ver
     return "supported" if claimed else "contradicted" if other else "inconclusive"
 
 
-def _decisive(parts: Sequence[Part], rule: Rule) -> Part:
+def _decisive(parts: Sequence[Part], rule: Rule, verdict: Verdict) -> Part:
     def strength(part: Part) -> float:
         if part.estimate is None:
             return -np.inf
@@ -278,4 +282,5 @@ def _decisive(parts: Sequence[Part], rule: Rule) -> Part:
             case "differs":
                 return abs(distance)
 
-    return (min if rule.combine == "all" else max)(parts, key=strength)
+    own = [part for part in parts if part.verdict == verdict]
+    return (min if rule.combine == "all" else max)(own or parts, key=strength)

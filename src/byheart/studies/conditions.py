@@ -72,15 +72,24 @@ def trials_per_seed(
 
 
 def read(
-    records: Records, trials: Sequence[Trial], value: Callable[[Record], float | Values]
+    records: Records,
+    trials: Sequence[Trial],
+    value: Callable[[Record], float | Values],
+    shape: tuple[int, ...] = (),
 ) -> Values:
-    """Return ``value`` of each trial's record, stacked; NaN for one that diverged or failed."""
+    """Return ``value`` of each trial's record, stacked; NaN for one that diverged or failed.
+
+    Args:
+        records: of the run.
+        trials: one per seed.
+        value: reads a record that lasted.
+        shape: of a value, so that there are as many gaps if no trial lasted.
+    """
     found = [records.of(trial) for trial in trials]
     values = [
         None if record is None or record.outcome == "diverged" else np.asarray(value(record))
         for record in found
     ]
-    shape = next((v.shape for v in values if v is not None), ())
     gap = np.full(shape, np.nan)
     return np.stack([gap if v is None else v.astype(float) for v in values])
 

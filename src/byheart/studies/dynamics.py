@@ -134,34 +134,42 @@ class Curves:
 def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
     """Return the curves of all seeds at a condition; NaN for one that diverged or failed."""
     own = trials(setting, condition)
+    epochs = np.array(accuracy_epochs(setting), dtype=float)
+    searched = np.array(critical_epochs(setting), dtype=float)
 
-    def of(name: str) -> Values:
-        return read(records, own, lambda record: np.asarray(record.arrays[name], dtype=float))
+    def of(name: str, *shape: int) -> Values:
+        return read(
+            records, own, lambda record: np.asarray(record.arrays[name], dtype=float), shape
+        )
 
     return Curves(
-        epochs=np.array(accuracy_epochs(setting), dtype=float),
-        validation=of("accuracy.validation"),
-        train=of("accuracy.train"),
-        noisy=of("accuracy.train_noisy"),
-        critical_epochs=np.array(critical_epochs(setting), dtype=float),
-        critical=of("critical.validation"),
-        critical_train=of("critical.train")[..., 0],
+        epochs=epochs,
+        validation=of("accuracy.validation", len(epochs)),
+        train=of("accuracy.train", len(epochs)),
+        noisy=of("accuracy.train_noisy", len(epochs)),
+        critical_epochs=searched,
+        critical=of("critical.validation", len(searched), len(setting.preset.dynamics.radii)),
+        critical_train=of("critical.train", len(searched), 1)[..., 0],
     )
 
 
 def peak_by_others(curve: Values) -> np.ndarray:
-    """Return for each seed the index at which the mean curve of the *other* seeds peaks, [S].
+    """Return for each seed the index at which the mean of the *other half* of the seeds peaks, [S].
 
     A curve's own maximum lies above its neighbours by chance alone, so "the peak is higher than
-    the end" would be true of pure noise. Taken from the other seeds, the place of the peak says
-    nothing about this seed's noise.
+    the end" would be true of pure noise. Taken from other seeds, the place of the peak says
+    nothing about this seed's noise. Halves (even and odd seeds), because all seeds but one would
+    nearly always name the same place, one that is high in their own noise too: on curves of pure
+    noise that gives a higher peak at p <= 0.05 in 7% of runs instead of 2.5%, halves in 3.5%.
     """
-    rows = np.arange(len(curve))
-    peaks = []
-    for seed in rows:
-        others = curve[(rows != seed) & np.isfinite(curve).all(axis=1)]
-        peaks.append(int(others.mean(axis=0).argmax()) if len(others) else 0)
-    return np.array(peaks)
+    half = np.arange(len(curve)) % 2
+    usable = np.isfinite(curve).all(axis=1)
+    peaks = np.zeros(len(curve), dtype=np.int64)
+    for one in (0, 1):
+        others = curve[usable & (half != one)]
+        if len(others):
+            peaks[half == one] = others.mean(axis=0).argmax()
+    return peaks
 
 
 def fitted_epoch(epochs: Values, noisy: Values) -> Values:

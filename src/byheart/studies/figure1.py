@@ -67,11 +67,8 @@ class Figure1:
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
         """Return the log2 over-dispersion of each draw."""
         log2 = {
-            kind.name: np.log2(
-                [
-                    np.nan if one is None else one.within_classes
-                    for one in _difficulties(records, setting, kind)
-                ]
+            kind.name: np.array(
+                [_log2_spread(one) for one in _difficulties(records, setting, kind)]
             )
             for kind in KINDS
         }
@@ -91,10 +88,11 @@ class Figure1:
             found = [one for one in _difficulties(records, setting, kind) if one is not None]
             if not found:
                 continue
-            curves = np.array([np.sort(one.p_correct)[::-1] for one in found])
-            points += _sorted_points(kind.name, curves.mean(axis=0))
-            binomial = stats.binom(runs, curves.mean()).ppf(_ranks(curves.shape[1])[1])
-            points += _sorted_points(f"{kind.name}, binomial", binomial[::-1] / runs)
+            curve = np.mean([np.sort(one.p_correct)[::-1] for one in found], axis=0)
+            hardest_first = (np.arange(len(curve)) + 0.5) / len(curve)
+            binomial = stats.binom(runs, curve.mean()).ppf(hardest_first)[::-1] / runs
+            points += _sorted_points(kind.name, curve)
+            points += _sorted_points(f"{kind.name}, binomial", binomial)
         names = [kind.name for kind in KINDS]
         dashed = tuple(f"{name}, binomial" for name in names)
         return [
@@ -155,6 +153,11 @@ def _difficulties(records: Records, setting: Setting, kind: Condition) -> list[D
         correct = np.unpackbits(bits, axis=1, count=n).astype(bool)
         found.append(difficulty(correct, used[0].arrays["correct.label"]))
     return found
+
+
+def _log2_spread(one: Difficulty | None) -> float:
+    """Return the log2 over-dispersion within classes; NaN where there is none to speak of."""
+    return float(np.log2(one.within_classes)) if one and one.within_classes > 0 else float("nan")
 
 
 def _ranks(n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -65,7 +65,7 @@ class Figure7And8:
             _peak(records, setting, condition) for condition in dynamics.between(by_labels(setting))
         ]
         drop, lead = (np.mean(values, axis=0) for values in zip(*first, strict=True))
-        note = "each seed's peak is looked for at the epoch where the other seeds' mean curve peaks"
+        note = "each seed's peak is taken where the mean curve of the other half of the seeds peaks"
         return {
             "noise-hurts": dynamics.evidence(hurt, records, setting),
             "patterns-first": dynamics.evidence(

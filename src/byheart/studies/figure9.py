@@ -190,8 +190,8 @@ def _control(records: Records, setting: Setting) -> str:
     """Return how much of the CSR the search's noise alone would have found."""
     at = _radius_index(setting)
     every = [trial for c in _conditions(setting) for trial in dynamics.trials(setting, c)]
-    control = read(records, every, lambda record: record.arrays["critical.control"])[:, at]
-    found = read(records, every, lambda record: record.arrays["critical.validation"])[:, -1, at]
+    control = read(records, every, lambda record: record.arrays["critical.control"][at])
+    found = read(records, every, lambda record: record.arrays["critical.validation"][-1, at])
     if not np.isfinite(found).any():
         return ""
     return (
@@ -269,9 +269,10 @@ def _search_success(records: Records, setting: Setting) -> Figure:
         success = read(
             records,
             dynamics.trials(setting, condition),
-            lambda record: record.arrays["critical.success"],
+            lambda record: record.arrays["critical.success"][:, at],
+            (len(steps),),
         )
-        points += mean_points("", condition.name, steps, success[..., at])
+        points += mean_points("", condition.name, steps, success)
     return Figure(
         id="figure-9-search",
         title="Critical samples found by each iteration of the search",
