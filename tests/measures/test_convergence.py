@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reference.survival import slow_kaplan_meier
 
 from byheart.measures.convergence import kaplan_meier, restricted
-from tests.reference.survival import slow_kaplan_meier
 
 RUNS = st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=12)
 
@@ -20,7 +20,7 @@ def test_the_curve_equals_its_slow_twin(runs: list[tuple[int, bool]]) -> None:
 
 
 def test_the_textbook_example_comes_out() -> None:
-    # 6-MP arm of Freireich et al. (1963), as in Kaplan-Meier tutorials: times to relapse, + censored.
+    # The 6-MP arm of Freireich et al. (1963): weeks to relapse, and who was censored.
     times = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
     plus = {3, 5, 7, 8, 11, 12, 13, 16, 17, 18, 19, 20}
     found = kaplan_meier(times, [i not in plus for i in range(len(times))])

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-
-from byheart.measures.difficulty import difficulty
 from tests.reference.difficulty import (
     shuffled_within_runs_and_classes,
     slow_over_dispersion,
     slow_within_classes,
 )
+
+from byheart.measures.difficulty import difficulty
 
 LABELS = np.repeat(np.arange(4), [12, 10, 9, 1])
 

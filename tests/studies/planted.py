@@ -1,0 +1,100 @@
+"""Records with an effect put in: every claim of the registry true, or its opposite."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+from tests.studies.simulated import Change, changed
+
+from byheart.record import Record
+from byheart.trial import Trial
+
+
+def planted(sign: int) -> Change:
+    """Return what puts the claimed effects into records (``sign`` 1), or the opposite ones (-1)."""
+
+    def change(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
+        if "correct.bits" in record.arrays:
+            return _difficulty(record, trial, rng, sign)
+        if "accuracy.train" in record.arrays:
+            return _curves(record, trial, rng, sign)
+        if trial.algorithm.epochs == 60:
+            return _time(record, trial, rng, sign)
+        return _fit(record, trial, rng, sign)
+
+    return change
+
+
+def over_dispersed(record: Record, trial: Trial, ratio: float, rng: np.random.Generator) -> Record:
+    """Return Figure 1's record as if its examples' difficulties had this over-dispersion.
+
+    With p ~ Beta(a, a) the ratio over K runs is 1 + (K - 1) / (2 a + 1); here K = 10. All networks
+    on one draw of the data find the same examples hard: those that the pool's labels name.
+    """
+    labels = record.arrays["correct.label"]
+    hard = np.full(len(labels), 0.5)
+    if ratio > 1:
+        a = (9 / (ratio - 1) - 1) / 2
+        facts = labels.tobytes() + f"{trial.data.seed} {_kind(trial)}".encode()
+        own = np.random.default_rng(zlib.crc32(facts))
+        hard = own.beta(a, a, len(labels))
+    return changed(record, correct_bits=np.packbits(rng.random((1, len(labels))) < hard, axis=1))
+
+
+def _kind(trial: Trial) -> str:
+    return "randX" if trial.data.inputs else "randY" if trial.data.labels else "real"
+
+
+def _difficulty(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
+    claimed, opposite = {"real": (6.0, 1.0), "randX": (1.0, 6.0), "randY": (2.0, 1.0)}[_kind(trial)]
+    return over_dispersed(record, trial, claimed if sign > 0 else opposite, rng)
+
+
+def _time(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
+    level, n = trial.data.inputs, trial.data.train
+    width = trial.algorithm.network.hidden[0]
+    octaves = sign * (
+        {"real": 0.0, "randX": -0.5, "randY": 0.5}[_kind(trial)]
+        - (0.3 + 0.5 * level) * np.log2(width / 16)
+        + (0.3 + 0.5 * level) * np.log2(n / 60)
+    )
+    epochs = int(np.clip(round(20 * 2 ** (octaves + rng.normal(0, 0.05))), 1, 60))
+    return replace(record, epochs=epochs, outcome="converged")
+
+
+def _fit(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
+    width, n = trial.algorithm.network.hidden[0], trial.data.train
+    harder = {"real": 0, "randX": 1, "randY": 2}[_kind(trial)]
+    if trial.algorithm.epochs == 40:
+        fits = width >= ((4, 8, 12) if sign > 0 else (12, 6, 4))[harder]
+    else:
+        fits = n <= ((60, 40, 20) if sign > 0 else (40, 40, 40))[harder]
+    return replace(record, outcome="converged" if fits else "budget")
+
+
+def _curves(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
+    level = trial.data.inputs + trial.data.labels
+    epochs, searched = (record.arrays[f"{name}.epoch"] for name in ("accuracy", "critical"))
+    peak, end = 4.0, float(epochs[-1])
+
+    def noise(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.01, shape)
+
+    after = np.log2(np.maximum(epochs, peak) / peak)
+    before = np.log2(np.minimum(epochs, peak) / peak)
+    validation = 0.7 - sign * 0.2 * level + 0.05 * before - sign * 0.05 * after
+    noisy = np.where(epochs >= (end if sign > 0 else 1), 0.95, 0.3)
+    # CSR waits for the peak, rises while noise is fitted, and settles in the second half.
+    grown = np.log2(np.clip(searched, peak, end / 2) / peak)
+    scale = np.array([0.5, 1.0, 1.5])
+    critical = 0.4 + sign * (0.2 * level * scale + (0.1 * grown)[:, None])
+    bump = np.log2(searched) * np.log2(end / searched) / 20
+    return changed(
+        record,
+        accuracy_validation=validation + noise(len(epochs)),
+        accuracy_train_noisy=noisy,
+        critical_validation=critical + noise(*critical.shape),
+        critical_train=(0.5 + sign * bump + noise(len(searched)))[:, None],
+    )
