@@ -56,7 +56,8 @@ def number_format(axis: Axis, *, tip: bool = False) -> str:
     """Return the d3 format of an axis, or of its tooltip, which shows one digit more."""
     if axis.percent:
         return ".1~%" if tip else "~%"
-    return ".3~g" if tip else "~g"
+    # With no precision of its own, Vega gives a linear axis one so low that 10 becomes 1e+1.
+    return ".3~g" if tip else ".6~g"
 
 
 def log_ticks(values: Sequence[float]) -> list[float]:
