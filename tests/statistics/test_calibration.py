@@ -45,7 +45,7 @@ SYMMETRIC = (normal, heavy_tailed, skewed_arms, few_values)
 
 @pytest.fixture(autouse=True)
 def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "RESAMPLES", 499)
+    monkeypatch.setattr(inference, "RESAMPLES", 299)
 
 
 def verdicts(rule: Rule, draw: Draw, *centres: float) -> Counter[str]:
@@ -62,28 +62,22 @@ def verdicts(rule: Rule, draw: Draw, *centres: float) -> Counter[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("draw", SYMMETRIC)
-@pytest.mark.parametrize("kind", ["above", "below"])
-def test_without_an_effect_support_comes_out_in_at_most_5_percent(kind: str, draw: Draw) -> None:
-    count = verdicts(Rule((Criterion("c", kind, TINY),)), draw, 0.0)
-    assert count["supported"] <= MOST
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("draw", SYMMETRIC)
-def test_without_an_effect_either_verdict_comes_out_in_about_5_percent(draw: Draw) -> None:
+def test_without_an_effect_a_verdict_comes_out_in_at_most_5_percent(draw: Draw) -> None:
     count = verdicts(Rule((Criterion("c", "above", TINY),)), draw, 0.0)
+    assert count["supported"] <= MOST
+    assert count["contradicted"] <= MOST
     assert count["supported"] + count["contradicted"] <= MOST + SLACK
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("draw", SYMMETRIC)
+@pytest.mark.parametrize("draw", [normal, skewed_arms])
 def test_one_criterion_without_effect_is_enough_to_refuse_support(draw: Draw) -> None:
     rule = Rule((Criterion("true", "above", TINY), Criterion("false", "above", TINY)))
     assert verdicts(rule, draw, 50.0, 0.0)["supported"] <= MOST
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("draw", SYMMETRIC)
+@pytest.mark.parametrize("draw", [normal, skewed_arms])
 def test_any_of_three_without_effect_does_not_add_up(draw: Draw) -> None:
     rule = Rule(tuple(Criterion(f"c{i}", "differs", TINY) for i in range(3)), "any")
     assert verdicts(rule, draw, 0.0, 0.0, 0.0)["supported"] <= MOST + SLACK
@@ -124,8 +118,8 @@ def test_a_planted_effect_is_found_and_its_opposite_contradicts() -> None:
 def test_of_fifteen_claims_without_effect_one_is_decided_in_at_most_5_percent_of_runs() -> None:
     rng = np.random.default_rng(0)
     rule = Rule((Criterion("c", "above", TINY),))
-    runs, any_decided = 200, 0
-    for _ in range(runs):
+    any_decided = 0
+    for _ in range(RUNS):
         cases = [(str(i), rule, Evidence({"c": rng.normal(size=SEEDS)})) for i in range(15)]
         any_decided += any(found.verdict != "inconclusive" for found in decide(cases))
-    assert any_decided <= 0.05 * runs
+    assert any_decided <= MOST

@@ -87,7 +87,8 @@ def _curves(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -
     validation = 0.7 - sign * 0.2 * level + 0.05 * before - sign * 0.05 * after
     noisy = np.where(epochs >= (end if sign > 0 else 1), 0.95, 0.3)
     # CSR waits for the peak, rises while noise is fitted, and settles in the second half.
-    grown = np.log2(np.clip(searched, peak, end / 2) / peak)
+    settled = end / 2 if sign > 0 else end
+    grown = np.log2(np.clip(searched, peak, settled) / peak)
     scale = np.array([0.5, 1.0, 1.5])
     critical = 0.4 + sign * (0.2 * level * scale + (0.1 * grown)[:, None])
     bump = np.log2(searched) * np.log2(end / searched) / 20

@@ -1,0 +1,145 @@
+"""On data where a claim is false by construction it is hardly ever supported; if true, it is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.studies.planted import over_dispersed, planted
+from tests.studies.simulated import Change, Pool, changed
+
+from byheart.record import Record
+from byheart.statistics import inference
+from byheart.statistics.verdict import ALPHA, Evidence, Judgement, Rule, decide
+from byheart.studies import judging
+from byheart.studies.registry import claims, studies_of
+from byheart.trial import Trial
+
+RUNS = 200
+MOST = 10
+"""5% of the runs."""
+EVERY = tuple(claim.id for claim in claims())
+OVER_TIME = ("patterns-first", "csr-growth", "csr-train-fall", "csr-memorization")
+NO_OPPOSITE = ("randy-patterns", "csr-train-fall")
+"""A binomial spread, and a curve with a trough, are no effects the other way."""
+
+Verdicts = Counter[tuple[str, str]]
+Case = tuple[str, Rule, Evidence]
+
+
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "RESAMPLES", 299)
+
+
+def simulate(
+    pool: Pool,
+    chosen: Sequence[str],
+    runs: int,
+    change: Change | None = None,
+) -> tuple[Verdicts, Verdicts]:
+    """Count (claim, verdict) over runs: all claims judged together, and each by itself."""
+    rng = np.random.default_rng(2017)
+    trials = [t for study in studies_of(chosen) for t in study.plan(pool.setting)]
+    together, alone = Verdicts(), Verdicts()
+    cases: dict[str, Case] = {}
+
+    def noting(judged: Sequence[Case]) -> list[Judgement]:
+        cases.update({case[0]: case for case in judged})
+        return decide(judged)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "decide", noting)
+        for _ in range(runs):
+            for finding in judging.judge(chosen, pool.null_run(trials, rng, change), pool.setting):
+                together[finding.claim, finding.verdict] += 1
+                # Without Holm's correction too, p above 0.05 is inconclusive whatever else holds.
+                verdict = finding.verdict
+                if len(chosen) > 1 and finding.p <= ALPHA:
+                    [own] = decide([cases[finding.claim]])
+                    verdict = own.verdict
+                alone[finding.claim, verdict] += 1
+    return together, alone
+
+
+def supported(verdicts: Verdicts, chosen: Sequence[str]) -> dict[str, int]:
+    return {claim: verdicts[claim, "supported"] for claim in chosen}
+
+
+def assert_hardly_ever_supported(pool: Pool, chosen: Sequence[str], change: Change | None) -> None:
+    for verdicts in simulate(pool, chosen, RUNS, change):
+        counts = supported(verdicts, chosen)
+        assert all(count <= MOST for count in counts.values()), counts
+
+
+def over_time_shuffled(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
+    """Deal the checkpoints of a network anew: nothing grows, peaks, falls or settles."""
+    validation, critical = (
+        record.arrays[name] for name in ("accuracy.validation", "critical.validation")
+    )
+    order = rng.permutation(len(critical))
+    return changed(
+        record,
+        accuracy_validation=rng.permutation(validation),
+        critical_validation=critical[order],
+        critical_train=record.arrays["critical.train"][order],
+    )
+
+
+def any_time_of(times: Sequence[Record]) -> Change:
+    """Return what gives every network, of whatever width and size, the time of one of these."""
+
+    def change(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
+        one = times[int(rng.integers(len(times)))]
+        return replace(record, epochs=one.epochs, outcome=one.outcome)
+
+    return change
+
+
+@pytest.mark.slow
+def test_real_against_real_supports_no_contrast(pool: Pool) -> None:
+    # Real data are about binomial on a network this small, so there randx-binomial is true.
+    chosen = [claim for claim in EVERY if claim != "randx-binomial"]
+    assert_hardly_ever_supported(pool, chosen, None)
+
+
+@pytest.mark.slow
+def test_checkpoints_in_no_order_support_no_course_of_time(pool: Pool) -> None:
+    assert_hardly_ever_supported(pool, OVER_TIME, over_time_shuffled)
+
+
+@pytest.mark.slow
+def test_times_that_depend_on_nothing_support_no_slope(pool: Pool) -> None:
+    change = any_time_of(pool.records(hidden=(16, 16), train=60, epochs=60))
+    assert_hardly_ever_supported(pool, ("time-order", "time-capacity", "time-size"), change)
+
+
+@pytest.mark.slow
+def test_a_spread_beyond_the_bound_is_hardly_ever_called_binomial(pool: Pool) -> None:
+    def change(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
+        return over_dispersed(record, trial, 1.35, rng)
+
+    assert_hardly_ever_supported(pool, ("randx-binomial",), change)
+
+
+@pytest.mark.slow
+def test_planted_effects_are_found_by_all_claims_together(pool: Pool) -> None:
+    runs = 10
+    together, _ = simulate(pool, EVERY, runs, planted(1))
+    counts = supported(together, EVERY)
+    assert all(count >= 0.8 * runs for count in counts.values()), counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", EVERY)
+def test_a_planted_effect_is_found_by_each_claim_alone(pool: Pool, claim: str) -> None:
+    _, alone = simulate(pool, (claim,), 3, planted(1))
+    assert supported(alone, (claim,)) == {claim: 3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", EVERY)
+def test_the_opposite_of_the_effect_contradicts_each_claim_alone(pool: Pool, claim: str) -> None:
+    _, alone = simulate(pool, (claim,), 3, planted(-1))
+    assert alone == {(claim, "inconclusive" if claim in NO_OPPOSITE else "contradicted"): 3}
