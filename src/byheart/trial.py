@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,14 @@ class Facts(BaseModel):
     """A frozen set of facts: equal facts are equal objects, and unknown facts are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, whose cached properties (the key of a trial) are its own."""
+        copy = super().model_copy(update=update, deep=deep)
+        fields = type(self).model_fields
+        for name in [name for name in copy.__dict__ if name not in fields]:
+            del copy.__dict__[name]
+        return copy
 
 
 class DataFacts(Facts):
