@@ -8,8 +8,8 @@ from pathlib import Path
 # Before anything imports torch: the tests run side by side, one to a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell starts what it runs in the background with Ctrl-C ignored, and a process hands that on. The
-# tests of Ctrl-C start programs as a terminal would.
+# A shell starts what it runs in the background with Ctrl-C ignored, and a process hands that on.
+# The tests of Ctrl-C start programs as a terminal would.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
