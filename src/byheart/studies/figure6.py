@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -140,49 +141,40 @@ class Figure6:
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
         """Return time by kind, by width and by number of examples."""
         own = setting.preset.time
-        levels = input_noise(own.levels)
-        by_width = [
-            point
-            for level in levels
-            for point in mean_points(
-                "", level.name, own.widths, _rows(records, _width_arms(setting, level)), log=True
-            )
-        ]
-        by_size = [
-            point
-            for level in levels
-            for point in mean_points(
-                "", level.name, own.sizes, _rows(records, _size_arms(setting, level)), log=True
-            )
-        ]
-        names = tuple(level.name for level in levels)
-        return [
-            _order_figure(records, setting),
-            Figure(
-                id="figure-6-width",
-                title=f"Time to convergence by width, {own.train} examples",
-                source="A17 Fig 6 left",
-                reading=READING_TIME,
-                x=Axis("units per hidden layer", log=True),
-                y=TIME,
-                series=names,
-                points=tuple(by_width),
-                legend="fraction of inputs replaced by noise",
-                ordered=True,
-            ),
-            Figure(
-                id="figure-6-size",
-                title=f"Time to convergence by number of examples, {own.width} units",
-                source="A17 Fig 6 right",
-                reading=READING_TIME,
-                x=Axis("training examples", log=True),
-                y=TIME,
-                series=names,
-                points=tuple(by_size),
-                legend="fraction of inputs replaced by noise",
-                ordered=True,
-            ),
-        ]
+        width = Figure(
+            id="figure-6-width",
+            title=f"Time to convergence by width, {own.train} examples",
+            source="A17 Fig 6 left",
+            reading=READING_TIME,
+            x=Axis("units per hidden layer", log=True),
+            y=TIME,
+            series=tuple(level.name for level in input_noise(own.levels)),
+            points=_points_by_level(records, setting, own.widths, _width_arms),
+            legend="fraction of inputs replaced by noise",
+            ordered=True,
+        )
+        size = replace(
+            width,
+            id="figure-6-size",
+            title=f"Time to convergence by number of examples, {own.width} units",
+            source="A17 Fig 6 right",
+            x=Axis("training examples", log=True),
+            points=_points_by_level(records, setting, own.sizes, _size_arms),
+        )
+        return [_order_figure(records, setting), width, size]
+
+
+def _points_by_level(
+    records: Records,
+    setting: Setting,
+    x: Sequence[float],
+    arms: Callable[[Setting, Condition], Sequence[Sequence[Trial]]],
+) -> tuple[Point, ...]:
+    return tuple(
+        point
+        for level in input_noise(setting.preset.time.levels)
+        for point in mean_points("", level.name, x, _rows(records, arms(setting, level)), log=True)
+    )
 
 
 def _order_figure(records: Records, setting: Setting) -> Figure:
