@@ -1,0 +1,118 @@
+"""A user's own network: made by a factory that is named, with weights from a file."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from byheart.errors import InputError, choose
+
+Factory = Callable[[], nn.Module]
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Under these names training frameworks keep the weights inside a larger checkpoint."""
+
+
+def find_factory(name: str) -> Factory:
+    """Return the factory that "package.module:callable" names.
+
+    Importing the module runs its code: it is the one way in which byheart runs a user's code. The
+    current folder is searched first, as by ``python -m``.
+
+    Raises:
+        InputError: the name has another form, or leads to no callable.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        raise InputError(f"--model is '{name}': write it as package.module:callable")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and not module_name.startswith(error.name):
+            raise
+        raise InputError(
+            f"--model {name}: no module '{error.name}': run from its folder, or install it"
+        ) from error
+    public = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+    if not hasattr(module, attribute):
+        choose(f"callable in {module_name}", attribute, public)
+    factory = getattr(module, attribute)
+    if not callable(factory):
+        raise InputError(f"--model {name}: it is a {type(factory).__name__}, not a callable")
+    return factory  # type: ignore[no-any-return]
+
+
+def make_model(name: str, checkpoint: Path) -> nn.Module:
+    """Return the network that a factory makes, with the weights of a checkpoint.
+
+    Raises:
+        InputError: the factory makes no module, or the weights are missing, unsafe or not its own.
+    """
+    model = find_factory(name)()
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"--model {name}: it returned a {type(model).__name__}, not a torch.nn.Module"
+        )
+    weights = load_weights(checkpoint)
+    own = set(model.state_dict())
+    missing, unknown = sorted(own - set(weights)), sorted(set(weights) - own)
+    if missing or unknown:
+        which = f"'{missing[0]}' is missing" if missing else f"'{unknown[0]}' is not in the model"
+        raise InputError(
+            f"{checkpoint}: its weights are not those of --model {name}: {which} "
+            f"({len(missing)} missing, {len(unknown)} unknown): name the factory it was saved from"
+        )
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{checkpoint}: its weights do not fit --model {name}: {reason}"
+        ) from error
+    return model
+
+
+def load_weights(path: Path) -> Mapping[str, Tensor]:
+    """Return the weights in a checkpoint, without running any code that it may hold.
+
+    Args:
+        path: what ``torch.save(model.state_dict(), path)`` wrote, or a dict that holds a state
+            dict under "state_dict", "model_state_dict" or "model".
+
+    Raises:
+        InputError: there is no such file, or it holds anything but tensors and plain values.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such checkpoint")
+    try:
+        with warnings.catch_warnings():
+            # What torch would only warn of either loads or is an error below.
+            warnings.simplefilter("ignore")
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise InputError(
+            f"{path}: it holds more than weights, and loading it could run code: save it again "
+            "with torch.save(model.state_dict(), path)"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a checkpoint that torch can read, or damaged") from error
+    for name in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
+            loaded = loaded[name]
+            break
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise InputError(
+            f"{path}: holds no state dict: save it with torch.save(model.state_dict(), path)"
+        )
+    return loaded

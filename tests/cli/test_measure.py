@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from byheart.cli.main import main
+from byheart.cli.measure import parse_ratio
+from byheart.errors import InputError
+
+SOURCE = """
+from torch import nn
+
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "own_network.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    return tmp_path / "weights.pt"
+
+
+def words(checkpoint: Path, *more: str) -> list[str]:
+    model = ["--model", "own_network:network", "--data", "digits", "--examples", "100"]
+    return ["measure", "critical", str(checkpoint), *model, *more]
+
+
+def test_critical_samples_of_a_checkpoint_are_counted(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(checkpoint, "--radius", "3/255", "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["examples"] == 100
+    assert found["radius"] == 3 / 255
+    assert 0 < found["lower"] < 1
+    assert len(found["critical"]) == round(100 * found["lower"])
+    assert found["control"] <= found["lower"]
+
+
+def test_in_words_it_is_one_line(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words(checkpoint)) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("critical sample ratio at r = 0.3/255: at least ")
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--radius", "wide"], "--radius is 'wide'"),
+        (["--radius", "1/0"], "--radius is '1/0'"),
+        (["--radius", "-1"], "radius must be"),
+        (["--model", "own_network:netwrok"], "did you mean 'network'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    assert main(words(checkpoint, *more)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_ratios_read_as_they_are_written() -> None:
+    assert parse_ratio("0.01") == 0.01
+    assert parse_ratio("0.3/255") == 0.3 / 255
+    with pytest.raises(InputError):
+        parse_ratio("3/")
