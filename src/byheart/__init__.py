@@ -8,15 +8,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from byheart.data import Dataset, corrupt, load_dataset
     from byheart.measures.critical.search import critical_samples
+    from byheart.measures.sensitivity import loss_sensitivity
+    from byheart.statistics.gini import gini
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "__version__", "corrupt", "critical_samples", "load_dataset"]
+__all__ = [
+    "Dataset",
+    "__version__",
+    "corrupt",
+    "critical_samples",
+    "gini",
+    "load_dataset",
+    "loss_sensitivity",
+]
 
 _HOMES = {
     "Dataset": "byheart.data",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.search",
+    "gini": "byheart.statistics.gini",
+    "loss_sensitivity": "byheart.measures.sensitivity",
 }
 
 

@@ -1,0 +1,195 @@
+"""How much the training loss hangs on each training example, through all of the training."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from byheart.errors import InputError
+from byheart.measures.modes import evaluating
+from byheart.measures.unrolled import PlainSgd, input_gradients
+
+INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+
+
+def loss_sensitivity(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    batches: Iterable[Tensor],
+    learning_rate: float,
+    evaluate_at: Iterable[int],
+    norm: float = 1,
+) -> Tensor:
+    r"""Loss-sensitivity of every training example, exact, through the whole unrolled training.
+
+    Formula: g_x^t = || dL_t/dx ||, with L_t = 1/N sum_n CE(f(x_n; theta_t), y_n) and theta_t the
+    parameters after t steps theta_{s+1} = theta_s - learning_rate * grad l_s(theta_s), where l_s is
+    the mean cross-entropy of batch s. The derivative is total: x acts on L_t directly, and through
+    every step up to t that used x. One backward sweep serves all evaluation times; parameters are
+    computed again from sqrt(T) checkpoints of them.
+
+    Training happens on a copy of the parameters; the model is left as it was. It runs in eval mode
+    throughout, each submodule put back afterwards: dropout does nothing, and batch norm uses its
+    running statistics, which stay fixed. Parameters without ``requires_grad`` stay fixed too.
+
+    Args:
+        model: maps [N, *shape] to logits [N, classes], at its initialisation theta_0.
+        x: [N, *shape] training inputs, of the model's dtype and on its device.
+        y: int64 [N] labels, from 0 to classes - 1.
+        batches: T index tensors [B_s] into the examples, one for each step, in order; an index may
+            occur more than once.
+        learning_rate: of plain SGD: no momentum, no weight decay.
+        evaluate_at: E update counts, ascending, from 0 (before training) to T.
+        norm: 1, 2 or ``math.inf``, over the coordinates of an input.
+
+    Returns:
+        [E, N] g_x^t for each evaluation time t and example x, in loss per unit of input (for norm
+        1, summed over coordinates). Average over time with ``.mean(0)`` for g_bar_x, and
+        see :func:`byheart.gini` for how unevenly it is spread.
+
+    Raises:
+        InputError: a setting, index or label out of range; inputs that are not finite; a model
+            whose output is not finite logits [N, classes], not differentiable or not the same
+            twice; a training that diverges (the update is named) or whose derivative overflows.
+
+    Source: A17 section 3.2.
+
+    Example:
+        >>> model = torch.nn.Linear(2, 2, bias=False)
+        >>> _ = torch.nn.init.zeros_(model.weight)
+        >>> x, y = torch.eye(2), torch.tensor([0, 1])
+        >>> batches = [torch.tensor([0])]
+        >>> loss_sensitivity(model, x, y, batches=batches, learning_rate=1.0, evaluate_at=[0, 1])
+        tensor([[0.0000, 0.0000],
+                [0.5189, 0.2500]])
+    """
+    x, y = torch.as_tensor(x).detach(), torch.as_tensor(y)
+    _check_examples(model, x, y)
+    steps = _checked_batches(batches, len(x), x.device)
+    times = _checked_times(evaluate_at, len(steps))
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"learning_rate must be a number above 0, got {learning_rate}")
+    if norm not in (1, 2, math.inf):
+        raise InputError(f"norm must be 1, 2 or math.inf, got {norm}")
+    with evaluating(model), torch.enable_grad():
+        sgd = PlainSgd(model, x, y.long(), steps, learning_rate)
+        _check_model(sgd)
+        gradients = input_gradients(sgd, times)
+    for t, one in zip(times, gradients, strict=True):
+        if not bool(torch.isfinite(one).all()):
+            raise InputError(
+                f"the derivative through {t} updates is too large for {one.dtype}: choose a "
+                f"learning_rate below {learning_rate:g}, fewer updates or a wider dtype"
+            )
+    sensitivity: Tensor = torch.linalg.vector_norm(gradients.flatten(2), ord=norm, dim=2)
+    return sensitivity
+
+
+def _check_examples(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    if x.dim() < 2 or not x.numel() or not x.is_floating_point():
+        raise InputError(
+            f"x must be floating-point inputs [N, *shape] with N >= 1, got {x.dtype} "
+            f"{tuple(x.shape)}"
+        )
+    if not bool(torch.isfinite(x).all()):
+        raise InputError("x holds values that are not finite: replace or drop those inputs")
+    if y.shape != x.shape[:1] or y.dtype not in INTEGERS:
+        raise InputError(
+            f"y must be one integer label for each of the {len(x)} inputs, got {y.dtype} "
+            f"{tuple(y.shape)}"
+        )
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        raise InputError("the model has no parameter that requires gradients: nothing to train")
+    for name, tensor in (("the model", trained[0]), ("y", y)):
+        if tensor.device != x.device or (tensor.is_floating_point() and tensor.dtype != x.dtype):
+            raise InputError(
+                f"x is {x.dtype} on {x.device}, {name} {tensor.dtype} on {tensor.device}: "
+                f"move x with x.to(...)"
+            )
+
+
+def _checked_batches(
+    batches: Iterable[Tensor], examples: int, device: torch.device
+) -> list[Tensor]:
+    steps = []
+    for s, batch in enumerate(batches):
+        indices = torch.as_tensor(batch, device=device)
+        if indices.dim() != 1 or not len(indices) or indices.dtype not in INTEGERS:
+            raise InputError(
+                f"batches[{s}] must be integer indices [B] with B >= 1, got {indices.dtype} "
+                f"{tuple(indices.shape)}"
+            )
+        low, high = int(indices.min()), int(indices.max())
+        if low < 0 or high >= examples:
+            raise InputError(
+                f"batches[{s}] holds index {low if low < 0 else high}: with {examples} examples, "
+                f"indices go from 0 to {examples - 1}"
+            )
+        steps.append(indices.long())
+    return steps
+
+
+def _checked_times(evaluate_at: Iterable[int], steps: int) -> Sequence[int]:
+    try:
+        times = [operator.index(t) for t in evaluate_at]
+    except TypeError as error:
+        raise InputError(f"evaluate_at must be a list of whole update counts: {error}") from error
+    ascending = all(a < b for a, b in itertools.pairwise(times))
+    if not times or not ascending or times[0] < 0 or times[-1] > steps:
+        raise InputError(
+            f"evaluate_at must be ascending update counts from 0 to the number of batches, "
+            f"{steps}, got {times if len(times) < 10 else f'{times[:9]} and more'}"
+        )
+    return times
+
+
+def _check_model(sgd: PlainSgd) -> None:
+    """Look at the model before T steps are spent on it."""
+    logits, again = sgd.logits(sgd.start, sgd.x), sgd.logits(sgd.start, sgd.x)
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(sgd.x):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"the model must map [N, ...] to logits [N, classes]: for N = {len(sgd.x)} it "
+            f"returned {got}"
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError("the model returns logits that are not finite: check its weights")
+    if not torch.allclose(logits, again, rtol=1e-4, atol=1e-6):
+        raise InputError(
+            "the model returns different logits for the same inputs in eval mode: remove what is "
+            "random in its forward"
+        )
+    low, high, classes = int(sgd.y.min()), int(sgd.y.max()), logits.shape[1]
+    if low < 0 or high >= classes:
+        raise InputError(
+            f"y holds label {low if low < 0 else high}: for {classes} outputs, labels go from 0 to "
+            f"{classes - 1}"
+        )
+    _check_derivatives(sgd)
+
+
+def _check_derivatives(sgd: PlainSgd) -> None:
+    """Try the first update backwards: not every operation can be differentiated twice."""
+    theta = tuple(p.clone().requires_grad_() for p in sgd.start)
+    try:
+        slopes = torch.autograd.grad(
+            sgd.loss(theta, sgd.x, sgd.y), theta, create_graph=True, materialize_grads=True
+        )
+        if sgd.batches:
+            # Where an operation refuses a second derivative, backward() raises; grad() with named
+            # inputs can pass the refusal by and leave a term out.
+            torch.autograd.backward([slope.sum() for slope in slopes])
+            sgd.pull_back(0, sgd.start, tuple(torch.zeros_like(p)[None] for p in sgd.start))
+    except RuntimeError as error:  # what autograd raises, NotImplementedError included
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"the model cannot be differentiated twice, as loss-sensitivity needs: {reason}"
+        ) from error
