@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from byheart.data import Dataset, corrupt, load_dataset
     from byheart.measures.critical.search import critical_samples
+    from byheart.measures.online_sharpness import online_sharpness
     from byheart.measures.sensitivity import loss_sensitivity
+    from byheart.measures.sharpness import sharpness
     from byheart.statistics.gini import gini
 
 __version__ = "0.1.0"
@@ -20,6 +22,8 @@ __all__ = [
     "gini",
     "load_dataset",
     "loss_sensitivity",
+    "online_sharpness",
+    "sharpness",
 ]
 
 _HOMES = {
@@ -29,6 +33,8 @@ _HOMES = {
     "critical_samples": "byheart.measures.critical.search",
     "gini": "byheart.statistics.gini",
     "loss_sensitivity": "byheart.measures.sensitivity",
+    "online_sharpness": "byheart.measures.online_sharpness",
+    "sharpness": "byheart.measures.sharpness",
 }
 
 
