@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import byheart
 from byheart.cli.main import main
 from byheart.cli.measure import parse_ratio
 from byheart.errors import InputError
@@ -29,9 +30,9 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "weights.pt"
 
 
-def words(checkpoint: Path, *more: str) -> list[str]:
+def words(checkpoint: Path, *more: str, measure: str = "critical") -> list[str]:
     model = ["--model", "own_network:network", "--data", "digits", "--examples", "100"]
-    return ["measure", "critical", str(checkpoint), *model, *more]
+    return ["measure", measure, str(checkpoint), *model, *more]
 
 
 def test_critical_samples_of_a_checkpoint_are_counted(
@@ -70,6 +71,36 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_sharpness_of_a_checkpoint_comes_with_its_residual(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(checkpoint, "--json", measure="sharpness")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["eigenvalue"] > 0
+    assert found["residual"] <= 1e-3
+    assert found["converged"]
+    assert main(words(checkpoint, measure="sharpness")) == 0
+    assert capsys.readouterr().out.startswith("largest Hessian eigenvalue: ")
+
+
+def test_sensitivity_from_a_checkpoint_comes_with_its_gini(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--updates", "30", "--learning-rate", "0.1")
+    assert main(words(checkpoint, *more, "--json", measure="sensitivity")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["evaluate_at"][-1] == 30
+    assert len(found["sensitivity"]) == 100
+    assert found["gini"] == pytest.approx(byheart.gini(found["sensitivity"]))
+    assert main(words(checkpoint, *more, measure="sensitivity")) == 0
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_no_updates_are_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words(checkpoint, "--updates", "0", measure="sensitivity")) == 2
+    assert "updates must be 1 or more" in capsys.readouterr().err
 
 
 def test_ratios_read_as_they_are_written() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,9 @@ import typer
 
 from byheart.cli.console import write_json
 from byheart.errors import InputError
+
+MOMENTS = 20
+"""Evaluation times over which loss-sensitivity is averaged."""
 
 app = typer.Typer(help="Measure a network of your own.", no_args_is_help=False)
 
@@ -72,6 +76,90 @@ def critical(
             f"critical sample ratio at r = {radius}: at least {found.lower:.4g} "
             f"({int(found.critical.sum())} of {len(dataset)} examples; noise alone finds "
             f"{found.control:.4g})"
+        )
+
+
+@app.command("sharpness")
+def sharpness(
+    checkpoint: Checkpoint,
+    model: Model,
+    data: DataSource,
+    examples: Examples = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Largest residual, as a share of the eigenvalue.")
+    ] = 1e-3,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Find the eigenvalue of largest magnitude of the Hessian of the loss."""
+    from byheart.data import load_dataset
+    from byheart.measures.sharpness import sharpness as measure
+    from byheart.networks.foreign import make_model
+
+    dataset = load_dataset(data, size=examples, seed=seed)
+    found = measure(
+        make_model(model, checkpoint), dataset.x, dataset.y, tolerance=tolerance, seed=seed
+    )
+    if as_json:
+        write_json({"measure": "sharpness", "examples": len(dataset), **asdict(found)})
+    else:
+        reached = "" if found.converged else ", NOT within the tolerance"
+        print(
+            f"largest Hessian eigenvalue: {found.eigenvalue:.6g} (residual {found.residual:.2g} of "
+            f"it after {found.iterations} products{reached})"
+        )
+
+
+@app.command("sensitivity")
+def sensitivity(
+    checkpoint: Checkpoint,
+    model: Model,
+    data: DataSource,
+    examples: Examples = None,
+    updates: Annotated[int, typer.Option("--updates", help="Steps of SGD to train.")] = 500,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Examples per step.")] = 32,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of plain SGD.")] = 0.01,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train on from the checkpoint, and find how much the loss hangs on each example."""
+    from byheart.data import load_dataset
+    from byheart.measures.batches import shuffled_batches
+    from byheart.measures.sensitivity import loss_sensitivity
+    from byheart.networks.foreign import make_model
+    from byheart.statistics.gini import gini
+
+    dataset = load_dataset(data, size=examples, seed=seed)
+    batches = shuffled_batches(len(dataset), batch_size, updates, seed=seed)
+    times = sorted({updates * step // MOMENTS for step in range(1, MOMENTS + 1)} - {0})
+    found = loss_sensitivity(
+        make_model(model, checkpoint),
+        dataset.x,
+        dataset.y,
+        batches=batches,
+        learning_rate=learning_rate,
+        evaluate_at=times,
+    ).mean(0)
+    spread = gini(found.tolist())
+    if as_json:
+        write_json(
+            {
+                "measure": "sensitivity",
+                "examples": len(dataset),
+                "evaluate_at": times,
+                "gini": spread,
+                "sensitivity": found.tolist(),
+            }
+        )
+    else:
+        most = found.topk(min(5, len(found)))
+        named = ", ".join(
+            f"{i} ({v:.3g})"
+            for i, v in zip(most.indices.tolist(), most.values.tolist(), strict=True)
+        )
+        print(
+            f"Gini of the loss-sensitivity over {updates} updates: {spread:.4g}; most sensitive "
+            f"examples: {named}"
         )
 
 
