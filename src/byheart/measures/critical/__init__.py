@@ -1,1 +1,1 @@
-"""Critical samples: the search that finds them."""
+"""Critical samples: the search that finds them, and the certificate that rules them out."""
