@@ -44,13 +44,15 @@ def test_critical_samples_of_a_checkpoint_are_counted(
     assert found["radius"] == 3 / 255
     assert 0 < found["lower"] < 1
     assert len(found["critical"]) == round(100 * found["lower"])
-    assert found["control"] <= found["lower"]
+    assert found["control"] <= found["lower"] <= found["upper"] < 1
+    assert len(found["certified"]) == round(100 * (1 - found["upper"]))
+    assert found["uncertified_layer"] is None
 
 
 def test_in_words_it_is_one_line(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words(checkpoint)) == 0
     out = capsys.readouterr().out
-    assert out.startswith("critical sample ratio at r = 0.3/255: at least ")
+    assert out.startswith("critical sample ratio at r = 0.3/255: between ")
     assert out.count("\n") == 1
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from byheart.cli.console import write_json
+from byheart.cli.console import say, write_json
 from byheart.errors import InputError
 
 MOMENTS = 20
@@ -65,17 +65,22 @@ def critical(
             {
                 "measure": "critical",
                 "lower": found.lower,
+                "upper": found.upper,
                 "control": found.control,
                 "radius": r,
                 "examples": len(dataset),
                 "critical": found.critical.nonzero().squeeze(1).tolist(),
+                "certified": found.certified.nonzero().squeeze(1).tolist(),
+                "uncertified_layer": found.uncertified_layer,
             }
         )
     else:
+        if found.uncertified_layer:
+            say(f"no upper bound: the certificate does not know {found.uncertified_layer}")
         print(
-            f"critical sample ratio at r = {radius}: at least {found.lower:.4g} "
-            f"({int(found.critical.sum())} of {len(dataset)} examples; noise alone finds "
-            f"{found.control:.4g})"
+            f"critical sample ratio at r = {radius}: between {found.lower:.4g} and "
+            f"{found.upper:.4g} ({int(found.critical.sum())} of {len(dataset)} examples have a "
+            f"witness, {int(found.certified.sum())} are proved to have none)"
         )
 
 
