@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ def find_factory(name: str) -> Factory:
     factory = getattr(module, attribute)
     if not callable(factory):
         raise InputError(f"--model {name}: it is a {type(factory).__name__}, not a callable")
-    return factory  # type: ignore[no-any-return]
+    return cast(Factory, factory)
 
 
 def make_model(name: str, checkpoint: Path) -> nn.Module:
