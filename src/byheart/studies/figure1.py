@@ -65,19 +65,18 @@ class Figure1:
         ]
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
-        """Return the log2 over-dispersion of each draw."""
-        log2 = {
-            kind.name: np.array(
-                [_log2_spread(one) for one in _difficulties(records, setting, kind)]
-            )
-            for kind in KINDS
-        }
-        count = tally(records, self.plan(setting))
-        real, randx, randy = (log2[kind.name] for kind in KINDS)
+        """Return the log2 over-dispersion of each draw, within classes."""
+        found = {kind.name: _difficulties(records, setting, kind) for kind in KINDS}
+        real, randx, randy = (
+            np.array([_log2_spread(one) for one in of_kind]) for of_kind in found.values()
+        )
+        count, plain = tally(records, self.plan(setting)), _plain_ratios(found)
         return {
-            "easy-examples": count.evidence({TO_RANDX: real - randx, TO_RANDY: real - randy}),
-            "randx-binomial": count.evidence({ON_RANDX: randx}),
-            "randy-patterns": count.evidence({ON_RANDY: randy}),
+            "easy-examples": count.evidence(
+                {TO_RANDX: real - randx, TO_RANDY: real - randy}, note=plain
+            ),
+            "randx-binomial": count.evidence({ON_RANDX: randx}, note=plain),
+            "randy-patterns": count.evidence({ON_RANDY: randy}, note=plain),
         }
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
@@ -158,6 +157,19 @@ def _difficulties(records: Records, setting: Setting, kind: Condition) -> list[D
 def _log2_spread(one: Difficulty | None) -> float:
     """Return the log2 over-dispersion within classes; NaN where there is none to speak of."""
     return float(np.log2(one.within_classes)) if one and one.within_classes > 0 else float("nan")
+
+
+def _plain_ratios(found: Mapping[str, Sequence[Difficulty | None]]) -> str:
+    """Return the paper's own reading: variance over the binomial's, all classes together."""
+    ratios = []
+    for kind, of_kind in found.items():
+        values = [one.over_dispersion for one in of_kind if one is not None]
+        values = [value for value in values if np.isfinite(value)]
+        if values:
+            ratios.append(f"{np.mean(values):.3g} on {kind}")
+    if not ratios:
+        return ""
+    return f"over the plain binomial, without regard to classes: {', '.join(ratios)}"
 
 
 def _ranks(n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
