@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import generator
 from byheart.training.sgd import SGD
-from byheart.trial import Algorithm, Network
+from byheart.trial import MLP, Algorithm
 
 SIZES = (784, 128, 128, 10)
 EXAMPLES, BATCH, LEARNING_RATE = 5000, 32, 0.1
@@ -59,17 +59,17 @@ def pack_epoch(replicas: int, x: Tensor, y: Tensor) -> ReplicatedMLP:
     """Train all networks as one program, as byheart's engine does."""
     network = ReplicatedMLP.initialised(SIZES, range(replicas), dtype=x.dtype)
     algorithm = Algorithm(
-        network=Network(hidden=SIZES[1:-1]),
+        network=MLP(hidden=SIZES[1:-1]),
         learning_rate=LEARNING_RATE,
         batch_size=BATCH,
         epochs=1,
     )
-    sgd = SGD(network, [algorithm] * replicas)
+    sgd = SGD(network, [algorithm] * replicas, range(replicas))
     rows = torch.stack([order(replica) for replica in range(replicas)])
     with torch.no_grad():
         for batch in torch.split(rows, BATCH, dim=1):
             flat = batch.reshape(-1)
-            sgd.step(network, x[flat].view(replicas, -1, SIZES[0]), y[flat].view(replicas, -1))
+            sgd.step(x[flat].view(replicas, -1, SIZES[0]), y[flat].view(replicas, -1))
     return network
 
 

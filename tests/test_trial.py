@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from byheart.trial import Algorithm, DataFacts, Network, Trial
+from byheart.trial import MLP, Algorithm, DataFacts, Trial
 
 
 def trial(**changes: object) -> Trial:
     facts = {
         "data": DataFacts(fingerprint="f", train=10, validation=5),
         "algorithm": Algorithm(
-            network=Network(hidden=(4,)), learning_rate=0.1, batch_size=2, epochs=3
+            network=MLP(hidden=(4,)), learning_rate=0.1, batch_size=2, epochs=3
         ),
         "seed": 0,
     }

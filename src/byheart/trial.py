@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Facts(BaseModel):
@@ -35,6 +35,9 @@ class DataFacts(Facts):
         inputs: fraction of training inputs replaced by Gaussian noise (randX).
         labels: fraction of training labels replaced by uniform random ones (randY).
         seed: draws the subset and the corruption.
+        downsample: side of the squares of pixels that are averaged into one, before corruption.
+        unique_labels: every training example is a class of its own (A17 Figure 3, right): as many
+            classes as training examples, whatever the data set's labels.
     """
 
     fingerprint: str
@@ -43,13 +46,90 @@ class DataFacts(Facts):
     inputs: float = Field(default=0.0, ge=0, le=1)
     labels: float = Field(default=0.0, ge=0, le=1)
     seed: int = 0
+    downsample: int = Field(default=1, gt=0)
+    unique_labels: bool = False
+
+    @model_validator(mode="after")
+    def _unique_labels_stand_alone(self) -> Self:
+        if self.unique_labels and (self.labels > 0 or self.validation > 0):
+            raise ValueError("unique labels allow neither label noise nor validation examples")
+        return self
+
+    def seen_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of an input as the network sees it, from that of the source."""
+        if self.downsample == 1:
+            return shape
+        *channels, height, width = shape
+        return (*channels, height // self.downsample, width // self.downsample)
+
+    def outputs(self, classes: int) -> int:
+        """Return how many classes the network tells apart, from those of the source."""
+        return self.train if self.unique_labels else classes
 
 
-class Network(Facts):
+class MLP(Facts):
     """A multilayer perceptron with ReLU hidden layers, Glorot-uniform weights and zero biases."""
 
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Short name: the widths."""
+        return "-".join(str(width) for width in self.hidden)
+
+
+class CNN(Facts):
+    """The papers' small Alexnet-style network: convolutions, then dense layers.
+
+    Each convolution keeps the size of its input and is followed by batch norm, ReLU and a max pool;
+    each dense hidden layer by batch norm and ReLU. Glorot-uniform weights, zero biases.
+
+    Attributes:
+        channels: filters of each convolution.
+        dense: widths of the hidden dense layers.
+        kernel: side of the filters.
+        pool: side of the pooling squares.
+        stride: between pooling squares.
+        crop: pixels cut from every side of the input first.
+    """
+
+    kind: Literal["cnn"] = "cnn"
+    channels: tuple[int, ...]
+    dense: tuple[int, ...]
+    kernel: int = Field(default=5, gt=0)
+    pool: int = Field(default=3, gt=0)
+    stride: int = Field(default=2, gt=0)
+    crop: int = Field(default=0, ge=0)
+
+    @property
+    def name(self) -> str:
+        """Short name: the filters and the dense widths."""
+        conv = "-".join(str(count) for count in self.channels)
+        dense = "-".join(str(width) for width in self.dense)
+        return f"conv {conv}, dense {dense}" if dense else f"conv {conv}"
+
+
+class Foreign(Facts):
+    """A user's own network.
+
+    Attributes:
+        factory: "module:callable", which returns a fresh ``nn.Module``.
+        fingerprint: hash of what it returned: names and shapes of its parameters and buffers, and
+            the layers it is made of.
+    """
+
+    kind: Literal["foreign"] = "foreign"
+    factory: str
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Short name: that of the factory."""
+        return self.factory
+
+
+Network = Annotated[MLP | CNN | Foreign, Field(discriminator="kind")]
 
 
 class Algorithm(Facts):
@@ -64,7 +144,16 @@ class Algorithm(Facts):
         epochs: the budget.
         decay_every: multiply the learning rate by ``decay`` every so many epochs.
         decay: the factor of the step schedule.
-        stop: "budget" trains all epochs, "converged" ends at 100% training accuracy.
+        dropout: rate of dropout on hidden layers; per replica.
+        input_dropout: rate of dropout on inputs; per replica.
+        input_noise: standard deviation of Gaussian noise added to inputs; per replica.
+        hidden_noise: the same for hidden layers, after the ReLU; per replica.
+        adversarial_weight: share of the loss that is taken on critical samples found during
+            training; per replica.
+        adversarial_radius: radius of the box they are sought in, on the input scale [0, 1].
+        stop: "budget" trains all epochs, "converged" ends at 100% training accuracy, "loss" at a
+            training loss of ``stop_loss``.
+        stop_loss: mean cross-entropy on the training set at which "loss" ends.
     """
 
     network: Network
@@ -75,26 +164,49 @@ class Algorithm(Facts):
     epochs: int = Field(gt=0)
     decay_every: int | None = Field(default=None, gt=0)
     decay: float = Field(default=0.5, gt=0, le=1)
-    stop: Literal["budget", "converged"] = "budget"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    input_dropout: float = Field(default=0.0, ge=0, lt=1)
+    input_noise: float = Field(default=0.0, ge=0)
+    hidden_noise: float = Field(default=0.0, ge=0)
+    adversarial_weight: float = Field(default=0.0, ge=0, le=1)
+    adversarial_radius: float = Field(default=0.0, ge=0)
+    stop: Literal["budget", "converged", "loss"] = "budget"
+    stop_loss: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _loss_to_stop_at(self) -> Self:
+        if (self.stop == "loss") != (self.stop_loss is not None):
+            raise ValueError("stop_loss goes with stop='loss', and only with it")
+        return self
 
 
-class AccuracyProbe(Facts):
+class Measure(Facts):
+    """What is measured while a trial trains.
+
+    Attributes:
+        at_end: measured once, on networks that reached the end of their training, not at epochs.
+        epochs: when it is measured otherwise.
+    """
+
+    at_end: ClassVar[bool] = False
+    epochs: tuple[int, ...] = ()
+
+
+class AccuracyProbe(Measure):
     """Training accuracy (all, clean and noisy examples), training loss and validation accuracy."""
 
     name: Literal["accuracy"] = "accuracy"
     version: Literal[1] = 1
-    epochs: tuple[int, ...]
 
 
-class CorrectProbe(Facts):
+class CorrectProbe(Measure):
     """Which training examples the network classifies as labelled: one bit per example."""
 
     name: Literal["correct"] = "correct"
     version: Literal[1] = 1
-    epochs: tuple[int, ...]
 
 
-class CriticalProbe(Facts):
+class CriticalProbe(Measure):
     """Critical sample ratio on validation and training examples, by the LASS search.
 
     Attributes:
@@ -106,7 +218,6 @@ class CriticalProbe(Facts):
 
     name: Literal["critical"] = "critical"
     version: Literal[1] = 1
-    epochs: tuple[int, ...]
     radii: tuple[float, ...]
     train_radii: tuple[float, ...] = ()
     examples: int = Field(gt=0)

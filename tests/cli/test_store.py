@@ -11,7 +11,7 @@ import pytest
 
 from byheart.record import Record
 from byheart.store import Store
-from byheart.trial import Algorithm, DataFacts, Network, Trial
+from byheart.trial import MLP, Algorithm, DataFacts, Trial
 
 Run = Callable[..., Any]
 
@@ -20,7 +20,7 @@ def trial(seed: int) -> Trial:
     return Trial(
         data=DataFacts(fingerprint="f", train=40, validation=0, labels=0.5, seed=seed),
         algorithm=Algorithm(
-            network=Network(hidden=(8, 6)), learning_rate=0.1, batch_size=10, epochs=5
+            network=MLP(hidden=(8, 6)), learning_rate=0.1, batch_size=10, epochs=5
         ),
         seed=seed,
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from byheart.record import Outcome, Record
-from byheart.trial import AccuracyProbe, Algorithm, DataFacts, Network, Trial
+from byheart.trial import MLP, AccuracyProbe, Algorithm, DataFacts, Trial
 
 
 def a_trial(seed: int = 0, *, hidden: int = 8, labels: float = 0.1, epochs: int = 3) -> Trial:
     return Trial(
         data=DataFacts(fingerprint="f" * 64, train=20, validation=10, labels=labels, seed=seed),
         algorithm=Algorithm(
-            network=Network(hidden=(hidden,)), learning_rate=0.1, batch_size=5, epochs=epochs
+            network=MLP(hidden=(hidden,)), learning_rate=0.1, batch_size=5, epochs=epochs
         ),
         seed=seed,
         probes=(AccuracyProbe(epochs=(0, epochs)),),

@@ -103,8 +103,7 @@ class Pool:
             for trial in study.plan(setting):
                 wanted.setdefault(shape(trial), trial)
         trials = [real for one in wanted.values() for real in self._draws(one)]
-        inputs = int(np.prod(setting.data.shape))
-        packs = make_packs(trials, inputs=inputs, classes=len(setting.data.classes))
+        packs = make_packs(trials, shape=setting.data.shape, classes=len(setting.data.classes))
         self._records: dict[str, dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
         for pack in packs:
             for record in train(pack, dataset):

@@ -17,7 +17,7 @@ def test_shares_add_up_to_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = estimate(packs, request.setting.data)
     assert sum(share.trials for share in shares) == len(trials)
     assert sum(share.packs for share in shares) == len(packs)
-    total = sum(flops(trial, 64, 10) for trial in trials)
+    total = sum(flops(trial, (8, 8), 10) for trial in trials)
     assert sum(share.flops for share in shares) == pytest.approx(total)
     assert sum(share.seconds for share in shares) == pytest.approx(total / 2e9)
     assert shares == sorted(shares, key=lambda share: -share.seconds)

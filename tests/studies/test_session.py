@@ -62,7 +62,7 @@ def test_an_interrupted_study_resumes_with_the_packs_of_the_full_plan(finished, 
         run(tmp_path, InlineRunner(1, stopped))
     result = run(tmp_path, InlineRunner(1, resumed))
     setting = tiny_setting(tiny_dataset())
-    full = make_packs(plan(studies_of(CLAIMS), setting), inputs=9, classes=4)
+    full = make_packs(plan(studies_of(CLAIMS), setting), shape=(9,), classes=4)
     assert stopped.packs[:3] + resumed.packs == full
     assert without_timings(result.findings) == without_timings(finished[1].findings)
 
@@ -84,7 +84,7 @@ def test_a_failed_pack_is_recorded_and_trained_again_next_time(finished, tmp_pat
 def test_packs_lose_stored_trials_but_are_never_cut_anew():
     setting = tiny_setting(tiny_dataset())
     trials = plan(studies_of(CLAIMS), setting)
-    full = make_packs(trials, inputs=9, classes=4)
+    full = make_packs(trials, shape=(9,), classes=4)
     stored = {full[0].trials[0].key, *(trial.key for trial in full[1].trials)}
     rest = missing_packs(trials, {trial.key for trial in trials} - stored, setting)
     assert rest[0].trials == full[0].trials[1:]

@@ -17,11 +17,11 @@ from byheart.data.dataset import Dataset
 from byheart.runners import InlineRunner, ProcessesRunner, SilentProgress
 from byheart.store import Store
 from byheart.studies.base import Setting, SourceFacts
-from byheart.studies.presets import (
+from byheart.studies.presets import QUICK
+from byheart.studies.presets.settings import (
     CapacitySetting,
     DynamicsSetting,
     ExampleSetting,
-    Preset,
     TimeSetting,
 )
 from byheart.studies.registry import chosen_claims, studies_of
@@ -39,48 +39,50 @@ def tiny_dataset() -> Dataset:
 
 
 def tiny_setting(dataset: Dataset, *, seeds: int = 3) -> Setting:
-    preset = Preset(
-        name="tiny",
-        default_data="digits",
-        seeds=3,
-        examples=ExampleSetting(
-            train=40, hidden=(8,), learning_rate=0.1, batch_size=32, initialisations=10
-        ),
-        dynamics=DynamicsSetting(
-            train=40,
-            validation=40,
-            hidden=(8,),
-            learning_rate=0.1,
-            batch_size=32,
-            epochs=8,
-            levels=(0.0, 0.5, 1.0),
-            checkpoints=4,
-            radii=(1 / 765, 1 / 255, 3 / 255),
-            radius=1 / 255,
-            critical_checkpoints=3,
-            critical_examples=20,
-            max_steps=5,
-        ),
-        time=TimeSetting(
-            learning_rate=0.1,
-            batch_size=32,
-            epochs=10,
-            levels=(0.0, 0.5, 1.0),
-            widths=(4, 8),
-            train=40,
-            sizes=(20, 40),
-            width=8,
-        ),
-        capacity=CapacitySetting(
-            learning_rate=0.1,
-            batch_size=32,
-            widths=(4, 8),
-            train=40,
-            width_epochs=10,
-            sizes=(20, 40),
-            width=8,
-            size_epochs=12,
-        ),
+    preset = QUICK.model_copy(
+        update={
+            "name": "tiny",
+            "default_data": "digits",
+            "seeds": 3,
+            "examples": ExampleSetting(
+                train=40, hidden=(8,), learning_rate=0.1, batch_size=32, initialisations=10
+            ),
+            "dynamics": DynamicsSetting(
+                train=40,
+                validation=40,
+                hidden=(8,),
+                learning_rate=0.1,
+                batch_size=32,
+                epochs=8,
+                levels=(0.0, 0.5, 1.0),
+                checkpoints=4,
+                radii=(1 / 765, 1 / 255, 3 / 255),
+                radius=1 / 255,
+                critical_checkpoints=3,
+                critical_examples=20,
+                max_steps=5,
+            ),
+            "time": TimeSetting(
+                learning_rate=0.1,
+                batch_size=32,
+                epochs=10,
+                levels=(0.0, 0.5, 1.0),
+                widths=(4, 8),
+                train=40,
+                sizes=(20, 40),
+                width=8,
+            ),
+            "capacity": CapacitySetting(
+                learning_rate=0.1,
+                batch_size=32,
+                widths=(4, 8),
+                train=40,
+                width_epochs=10,
+                sizes=(20, 40),
+                width=8,
+                size_epochs=12,
+            ),
+        }
     )
     facts = SourceFacts(
         name=dataset.name,

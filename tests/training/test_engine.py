@@ -11,12 +11,12 @@ from byheart.data.sources import load_dataset
 from byheart.training.engine import train
 from byheart.training.packs import Pack
 from byheart.trial import (
+    MLP,
     AccuracyProbe,
     Algorithm,
     CorrectProbe,
     CriticalProbe,
     DataFacts,
-    Network,
     Trial,
 )
 
@@ -40,7 +40,7 @@ def trial(digits: Dataset, seed: int = 0, **changes: object) -> Trial:
             seed=data["data_seed"],
         ),
         algorithm=Algorithm(
-            network=Network(hidden=changes.get("hidden", (20, 12))),
+            network=MLP(hidden=changes.get("hidden", (20, 12))),
             batch_size=32,
             epochs=changes.get("epochs", EPOCHS),
             learning_rate=changes.get("learning_rate", 0.1),

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import random
 
-from byheart.training.packs import FOOTPRINTS, make_packs, parameters
-from byheart.trial import Algorithm, DataFacts, Network, Trial
+from byheart.training.packs import FOOTPRINTS, make_packs, trial_size
+from byheart.trial import MLP, Algorithm, DataFacts, Trial
 
 
 def trial(seed: int, *, hidden: tuple[int, ...] = (16,), train: int = 100, **data: float) -> Trial:
     return Trial(
         data=DataFacts(fingerprint="f", train=train, validation=10, seed=seed, **data),
-        algorithm=Algorithm(
-            network=Network(hidden=hidden), learning_rate=0.1, batch_size=32, epochs=3
-        ),
+        algorithm=Algorithm(network=MLP(hidden=hidden), learning_rate=0.1, batch_size=32, epochs=3),
         seed=seed,
     )
 
@@ -21,28 +19,28 @@ def test_packs_mix_seeds_corruptions_and_numeric_hyperparameters() -> None:
     other = trial(1, inputs=0.5, labels=0.2)
     numbers = {"learning_rate": 0.3, "momentum": 0.9, "weight_decay": 0.01, "decay_every": 2}
     changed = one.model_copy(update={"algorithm": one.algorithm.model_copy(update=numbers)})
-    (pack,) = make_packs([one, other, changed], inputs=64, classes=10)
+    (pack,) = make_packs([one, other, changed], shape=(64,), classes=10)
     assert {t.key for t in pack.trials} == {one.key, other.key, changed.key}
 
 
 def test_packs_part_what_cannot_train_as_one_program() -> None:
     trials = [trial(0), trial(0, hidden=(32,)), trial(0, train=50)]
-    assert len(make_packs(trials, inputs=64, classes=10)) == 3
+    assert len(make_packs(trials, shape=(64,), classes=10)) == 3
 
 
 def test_packs_do_not_depend_on_the_order_or_repetition_of_trials() -> None:
     trials = [trial(seed, inputs=level) for seed in range(40) for level in (0.0, 0.5)]
-    packs = make_packs(trials, inputs=64, classes=10)
+    packs = make_packs(trials, shape=(64,), classes=10)
     shuffled = random.Random(0).sample(trials * 2, 2 * len(trials))
-    assert make_packs(shuffled, inputs=64, classes=10) == packs
+    assert make_packs(shuffled, shape=(64,), classes=10) == packs
     assert sum(len(pack.trials) for pack in packs) == len(trials)
     assert max(len(pack.trials) for pack in packs) <= FOOTPRINTS["cpu"].replicas
 
 
 def test_the_weights_of_a_pack_fit_the_cache() -> None:
     trials = [trial(seed, hidden=(512, 512)) for seed in range(20)]
-    packs = make_packs(trials, inputs=784, classes=10)
-    each = 4 * parameters(trials[0], 784, 10)
+    packs = make_packs(trials, shape=(784,), classes=10)
+    each = 4 * trial_size(trials[0], (784,), 10).parameters
     assert max(len(pack.trials) for pack in packs) == FOOTPRINTS["cpu"].bytes // each
     sizes = [len(pack.trials) for pack in packs]
     assert max(sizes) - min(sizes) <= 1
@@ -50,10 +48,10 @@ def test_the_weights_of_a_pack_fit_the_cache() -> None:
 
 def test_packs_for_a_gpu_are_larger() -> None:
     trials = [trial(seed, hidden=(512, 512)) for seed in range(40)]
-    (pack,) = make_packs(trials, inputs=784, classes=10, device="cuda")
+    (pack,) = make_packs(trials, shape=(784,), classes=10, device="cuda")
     assert len(pack.trials) == 40
 
 
 def test_a_network_larger_than_the_cache_trains_alone() -> None:
-    packs = make_packs([trial(s, hidden=(4096, 4096)) for s in range(3)], inputs=784, classes=10)
+    packs = make_packs([trial(s, hidden=(4096, 4096)) for s in range(3)], shape=(784,), classes=10)
     assert [len(pack.trials) for pack in packs] == [1, 1, 1]

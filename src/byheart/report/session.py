@@ -16,7 +16,7 @@ from byheart.studies.base import Records
 from byheart.studies.finding import Finding
 from byheart.studies.judging import judge
 from byheart.studies.registry import studies_of
-from byheart.studies.session import SessionFacts, load_session, plan
+from byheart.studies.session import SessionFacts, load_session, stored_records
 
 
 def report_stored(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
@@ -33,7 +33,7 @@ def report_stored(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
         StoreError: nothing was run, a record is damaged, or the folder cannot be written.
     """
     facts = load_session(store)
-    records = store.records(plan(studies_of(facts.claims), facts.setting))
+    records = stored_records(studies_of(facts.claims), facts.setting, store)
     findings = judge(facts.claims, records, facts.setting)
     return report_session(folder, facts, records, findings), findings
 

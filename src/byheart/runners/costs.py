@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ def costs_of(packs: Sequence[Pack], dataset: Dataset) -> dict[str, float]:
     # Loaded late: torch comes with it, and `byheart claims` comes by here too.
     from byheart.training.cost import flops
 
-    inputs, classes = math.prod(dataset.x.shape[1:]), len(dataset.classes)
+    shape, classes = tuple(dataset.x.shape[1:]), len(dataset.classes)
     return {
-        pack_id(pack): sum(flops(trial, inputs, classes) for trial in pack.trials) for pack in packs
+        pack_id(pack): sum(flops(trial, shape, classes) for trial in pack.trials) for pack in packs
     }

@@ -10,7 +10,7 @@ from byheart.record import Record
 from byheart.statistics.verdict import Evidence, Rule
 from byheart.studies.figure import Figure
 from byheart.studies.presets import Preset
-from byheart.trial import Trial
+from byheart.trial import MLP, Foreign, Network, Trial
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,23 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class Setting:
-    """A preset on a data set with a number of seeds."""
+    """A preset on a data set with a number of seeds.
+
+    Attributes:
+        preset: the numbers of the run.
+        data: the source.
+        seeds: independent repetitions.
+        model: a user's network, in place of the preset's own.
+    """
 
     preset: Preset
     data: SourceFacts
     seeds: int
+    model: Foreign | None = None
+
+    def network(self, hidden: tuple[int, ...]) -> Network:
+        """Return the network to train: the user's, or an MLP of these widths."""
+        return MLP(hidden=hidden) if self.model is None else self.model
 
 
 class Records:
@@ -54,6 +66,10 @@ class Records:
         """Return the record of a trial, or None if it left none (it failed)."""
         record = self._records.get(trial.key)
         return None if record is None or record.outcome == "failed" else record
+
+
+NOTHING_KNOWN = Records({})
+"""Before the first round."""
 
 
 class Study(Protocol):
@@ -79,8 +95,15 @@ class Study(Protocol):
         """The claims it decides."""
         ...
 
-    def plan(self, setting: Setting) -> Sequence[Trial]:
-        """Return the trials that decide the claims, with duplicates allowed."""
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
+        """Return the trials that decide the claims, with duplicates allowed.
+
+        Args:
+            setting: preset, data and seeds.
+            known: the records of the rounds before. A study whose next trials depend on the last
+                ones (a bisection) returns those of all rounds so far and of the next; it is asked
+                again until nothing is added.
+        """
         ...
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:

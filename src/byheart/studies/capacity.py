@@ -8,7 +8,7 @@ import numpy as np
 
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import (
     KINDS,
     RANDX,
@@ -22,7 +22,7 @@ from byheart.studies.conditions import (
     trials_per_seed,
 )
 from byheart.studies.figure import Axis, Figure
-from byheart.trial import Algorithm, Network, Trial
+from byheart.trial import Algorithm, Trial
 
 WIDTH_X = "log2 of the smallest width that fits, randX over real"
 WIDTH_Y = "log2 of the smallest width that fits, randY over real"
@@ -64,7 +64,7 @@ class Capacity:
         ),
     )
 
-    def plan(self, setting: Setting) -> Sequence[Trial]:
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
         """Return the trials: kinds x widths, and kinds x sizes at one small width."""
         return [
             trial
@@ -149,7 +149,7 @@ def _arm(
 ) -> tuple[Trial, ...]:
     own = setting.preset.capacity
     algorithm = Algorithm(
-        network=Network(hidden=(width, width)),
+        network=setting.network((width, width)),
         learning_rate=own.learning_rate,
         batch_size=own.batch_size,
         epochs=epochs,

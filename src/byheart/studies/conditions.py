@@ -110,14 +110,12 @@ class Tally:
 
 
 def tally(records: Records, trials: Iterable[Trial]) -> Tally:
-    """Count how trials ended. Censored: asked to train to 100%, and never reached it."""
+    """Count how trials ended. Censored: asked to train to 100% or a loss, and never got there."""
     unique = {trial.key: trial for trial in trials}.values()
     found = [(trial, records.of(trial)) for trial in unique]
     return Tally(
         censored=sum(
-            record is not None
-            and record.outcome == "budget"
-            and trial.algorithm.stop == "converged"
+            record is not None and record.outcome == "budget" and trial.algorithm.stop != "budget"
             for trial, record in found
         ),
         diverged=sum(record is not None and record.outcome == "diverged" for _, record in found),

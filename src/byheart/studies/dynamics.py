@@ -20,7 +20,7 @@ from byheart.studies.conditions import (
     trials_per_seed,
 )
 from byheart.studies.presets import log_spaced
-from byheart.trial import AccuracyProbe, Algorithm, CriticalProbe, Network, Trial
+from byheart.trial import AccuracyProbe, Algorithm, CriticalProbe, Trial
 
 FIRST_EPOCH_UPDATES = math.ceil(50_000 / 128)
 """Updates in the first epoch of 50,000 examples in batches of 128 (Zhang et al. 2017)."""
@@ -60,7 +60,7 @@ def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
     """Return one trial per seed, trained for the whole budget."""
     own = setting.preset.dynamics
     algorithm = Algorithm(
-        network=Network(hidden=own.hidden),
+        network=setting.network(own.hidden),
         learning_rate=own.learning_rate,
         batch_size=own.batch_size,
         epochs=own.epochs,

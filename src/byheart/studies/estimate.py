@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ class Share:
     """The packs of one shape, and what they take.
 
     Attributes:
-        network: widths of the hidden layers.
+        network: its short name.
         train: training examples.
         trials: how many.
         packs: how many they make.
@@ -51,7 +50,7 @@ def estimate(packs: Sequence[Pack], data: SourceFacts, *, device: str = "cpu") -
     shapes: dict[tuple[str, int], list[Pack]] = {}
     for pack in packs:
         one = pack.trials[0]
-        network = "-".join(str(width) for width in one.algorithm.network.hidden)
+        network = one.algorithm.network.name
         shapes.setdefault((network, one.data.train), []).append(pack)
     shares = [_share(network, train, own, data, device) for (network, train), own in shapes.items()]
     return sorted(shares, key=lambda share: -share.seconds)
@@ -61,7 +60,7 @@ def _share(network: str, train: int, packs: list[Pack], data: SourceFacts, devic
     # Torch takes seconds to load, and whoever only reads a Share need not wait for it.
     from byheart.training.cost import flops, pack_bytes, training_speed
 
-    sizes = math.prod(data.shape), len(data.classes)
+    sizes = data.shape, len(data.classes)
     operations = sum(flops(trial, *sizes) for pack in packs for trial in pack.trials)
     largest = max(packs, key=lambda pack: len(pack.trials))
     # As the runners train: one thread each.

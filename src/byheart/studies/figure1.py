@@ -10,10 +10,10 @@ from scipy import stats
 
 from byheart.measures.difficulty import Difficulty, difficulty
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import KINDS, Condition, tally
 from byheart.studies.figure import Axis, Figure, Point
-from byheart.trial import Algorithm, CorrectProbe, DataFacts, Network, Trial
+from byheart.trial import Algorithm, CorrectProbe, DataFacts, Trial
 
 TO_RANDX = "log2 over-dispersion of P(correct), real minus randX"
 TO_RANDY = "log2 over-dispersion of P(correct), real minus randY"
@@ -55,7 +55,7 @@ class Figure1:
         ),
     )
 
-    def plan(self, setting: Setting) -> Sequence[Trial]:
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
         """Return the trials: kinds x draws x initialisations, one epoch each."""
         return [
             trial
@@ -118,7 +118,7 @@ class Figure1:
 def _trials(setting: Setting, kind: Condition, draw: int) -> list[Trial]:
     own = setting.preset.examples
     algorithm = Algorithm(
-        network=Network(hidden=own.hidden),
+        network=setting.network(own.hidden),
         learning_rate=own.learning_rate,
         batch_size=own.batch_size,
         epochs=1,

@@ -10,7 +10,7 @@ import numpy as np
 from byheart.measures.convergence import kaplan_meier, restricted
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import (
     KINDS,
     RANDX,
@@ -26,7 +26,7 @@ from byheart.studies.conditions import (
     trials_per_seed,
 )
 from byheart.studies.figure import Axis, Figure, Point
-from byheart.trial import Algorithm, Network, Trial
+from byheart.trial import Algorithm, Trial
 
 MOST_CENSORED = 0.5
 """Above this share of censored trials in any arm a claim on time cannot be decided."""
@@ -93,7 +93,7 @@ class Figure6:
         ),
     )
 
-    def plan(self, setting: Setting) -> Sequence[Trial]:
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
         """Return the trials: kinds, widths x levels and sizes x levels, each to convergence."""
         arms = [*_by_kind(setting).values(), *_by_width(setting), *_by_size(setting)]
         return [trial for arm in arms for trial in arm]
@@ -216,7 +216,7 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
 def _to_convergence(setting: Setting, hidden: tuple[int, ...]) -> Algorithm:
     own = setting.preset.time
     return Algorithm(
-        network=Network(hidden=hidden),
+        network=setting.network(hidden),
         learning_rate=own.learning_rate,
         batch_size=own.batch_size,
         epochs=own.epochs,

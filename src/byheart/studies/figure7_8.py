@@ -8,7 +8,7 @@ import numpy as np
 
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import dynamics
-from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import Condition, Values, mean_points, slope
 from byheart.studies.dynamics import FITTED, by_inputs, by_labels, curves
 from byheart.studies.figure import Axis, Figure
@@ -46,7 +46,7 @@ class Figure7And8:
         ),
     )
 
-    def plan(self, setting: Setting) -> Sequence[Trial]:
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
         """Return the trials at every noise level."""
         return dynamics.plan(setting)
 

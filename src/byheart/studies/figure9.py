@@ -8,7 +8,7 @@ import numpy as np
 
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import dynamics
-from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import KINDS, Condition, Values, mean_points, read, slope
 from byheart.studies.dynamics import (
     FIRST_EPOCH_UPDATES,
@@ -87,7 +87,7 @@ class Figure9:
         ),
     )
 
-    def plan(self, setting: Setting) -> Sequence[Trial]:
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
         """Return the trials at every noise level: those of Figures 7 and 8."""
         return dynamics.plan(setting)
 

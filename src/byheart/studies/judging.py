@@ -28,7 +28,7 @@ def judge(chosen: Sequence[str], records: Mapping[str, Record], setting: Setting
         evidence = study.judge(found, setting)
         seconds = sum(
             records[key].seconds
-            for key in {trial.key for trial in study.plan(setting)}
+            for key in {trial.key for trial in study.plan(setting, found)}
             if key in records
         )
         cases += [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from byheart.record import Record
 from byheart.runners.base import Runner
 from byheart.runners.progress import Progress, SilentProgress
 from byheart.store import Store
-from byheart.studies.base import Setting, Study
+from byheart.studies.base import Records, Setting, Study
 from byheart.studies.finding import Finding
 from byheart.studies.judging import judge
 from byheart.training.packs import Pack, make_packs
@@ -121,23 +120,53 @@ def run_session(
     """
     progress = progress or SilentProgress()
     facts = current_facts(claims, setting, runner=runner.name, device=device, command=command)
-    trials = plan(studies, setting)
     store.save_run(_as_json(facts))
-    missing = {trial.key for trial in store.missing(trials)}
-    packs = missing_packs(trials, missing, setting, device=device)
+    trials: list[Trial] = []
+    records: dict[str, Record] = {}
+    trained = 0
     with contextlib.closing(progress):
-        progress.skipped(len(trials) - len(missing))
-        _train(packs, dataset, store, runner, device, progress)
-    # From the store even where just trained: one way, whether or not a study was interrupted.
-    records = store.records(trials)
+        while True:
+            # A round is planned from those before it alone, never from what else is stored: so an
+            # interrupted study goes on with the same packs.
+            wanted = plan(studies, setting, records)
+            added = [trial for trial in wanted if trial.key not in records]
+            if not added:
+                break
+            missing = {trial.key for trial in store.missing(added)}
+            progress.skipped(len(added) - len(missing))
+            packs = missing_packs(added, missing, setting, device=device)
+            _train(packs, dataset, store, runner, device, progress)
+            # From the store even where just trained: one way, interrupted or not.
+            records |= store.records(added)
+            trials, trained = wanted, trained + len(missing)
     findings = judge(claims, records, setting)
-    return SessionResult(findings, records, trials, len(missing), facts)
+    return SessionResult(findings, records, trials, trained, facts)
 
 
-def plan(studies: Sequence[Study], setting: Setting) -> list[Trial]:
-    """Return all trials of the studies, each once."""
-    trials = (trial for study in studies for trial in study.plan(setting))
+def plan(
+    studies: Sequence[Study], setting: Setting, known: Mapping[str, Record] | None = None
+) -> list[Trial]:
+    """Return the trials that the studies want, each once.
+
+    Args:
+        studies: that are to be decided.
+        setting: preset, data set and number of seeds.
+        known: the records of the rounds before, by key; none before the first.
+    """
+    found = Records(known or {})
+    trials = (trial for study in studies for trial in study.plan(setting, found))
     return list({trial.key: trial for trial in trials}.values())
+
+
+def stored_records(studies: Sequence[Study], setting: Setting, store: Store) -> dict[str, Record]:
+    """Return the records of all rounds, as far as they are stored, by key of the trial."""
+    records: dict[str, Record] = {}
+    while True:
+        added = [t for t in plan(studies, setting, records) if t.key not in records]
+        found = store.records(added)
+        records |= found
+        if len(found) < len(added) or not added:
+            return records
 
 
 def missing_packs(
@@ -151,10 +180,10 @@ def missing_packs(
         setting: gives the sizes of inputs and outputs.
         device: where they will train.
     """
-    inputs, classes = math.prod(setting.data.shape), len(setting.data.classes)
+    shape, classes = setting.data.shape, len(setting.data.classes)
     rests = (
         Pack(tuple(trial for trial in pack.trials if trial.key in missing))
-        for pack in make_packs(trials, inputs=inputs, classes=classes, device=device)
+        for pack in make_packs(trials, shape=shape, classes=classes, device=device)
     )
     return [rest for rest in rests if rest.trials]
 

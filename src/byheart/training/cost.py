@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from itertools import pairwise
 
 import torch
 
-from byheart.networks.mlp import ReplicatedMLP
-from byheart.training.packs import Pack, layer_sizes, parameters
+from byheart.networks.build import build_pack
+from byheart.training.optimizer import make_optimizer
+from byheart.training.packs import Pack, trial_size
 from byheart.training.probes import CHUNK
-from byheart.training.sgd import SGD
 from byheart.trial import AccuracyProbe, CorrectProbe, CriticalProbe, Trial
 
 NUMBER = 4
@@ -19,7 +19,7 @@ SEARCH_COPIES = 10
 """Tensors of the size of its inputs that a search holds: point, witness, box, noise, gradient."""
 
 
-def flops(trial: Trial, inputs: int, classes: int) -> float:
+def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
     r"""Return the floating-point operations of a trial that spends its whole budget.
 
     Formula: with W weights, W_1 of them in the first layer, a training example costs 2W forward,
@@ -30,14 +30,13 @@ def flops(trial: Trial, inputs: int, classes: int) -> float:
 
     Args:
         trial: what is trained and measured.
-        inputs: input dimensions of one example.
-        classes: number of outputs.
+        shape: of one input of the source.
+        classes: of the source.
     """
-    sizes = layer_sizes(trial, inputs, classes)
-    layers = [a * b for a, b in pairwise(sizes)]
-    weights = sum(layers)
+    size = trial_size(trial, shape, classes)
+    weights = size.products
     data, budget = trial.data, trial.algorithm.epochs
-    total = float(budget * data.train * (6 * weights - 2 * layers[0]))
+    total = float(budget * data.train * (6 * weights - 2 * size.first_products))
     for probe in trial.probes:
         times = sum(epoch <= budget for epoch in probe.epochs)
         match probe:
@@ -53,7 +52,7 @@ def flops(trial: Trial, inputs: int, classes: int) -> float:
     return total
 
 
-def pack_bytes(pack: Pack, inputs: int, classes: int) -> int:
+def pack_bytes(pack: Pack, shape: tuple[int, ...], classes: int) -> int:
     """Return about how much memory a pack holds at its peak, beside the data set and libraries.
 
     Weights and momentum, the inputs its replicas share, and the larger of what a chunk of examples
@@ -61,15 +60,16 @@ def pack_bytes(pack: Pack, inputs: int, classes: int) -> int:
 
     Args:
         pack: the replicas.
-        inputs: input dimensions of one example.
-        classes: number of outputs.
+        shape: of one input of the source.
+        classes: of the source.
 
     Returns:
         Bytes.
     """
     one, replicas = pack.trials[0], len(pack.trials)
+    size, inputs = trial_size(one, shape, classes), math.prod(one.data.seen_shape(shape))
     momentum = 2 if any(trial.algorithm.momentum for trial in pack.trials) else 1
-    weights = NUMBER * replicas * momentum * parameters(one, inputs, classes)
+    weights = NUMBER * replicas * momentum * size.parameters
     draws = {trial.data.seed: 0.0 for trial in pack.trials}
     for trial in pack.trials:
         draws[trial.data.seed] = max(draws[trial.data.seed], trial.data.inputs)
@@ -77,16 +77,14 @@ def pack_bytes(pack: Pack, inputs: int, classes: int) -> int:
     distinct = sum(examples + round(level * one.data.train) for level in draws.values())
     shared = NUMBER * inputs * distinct + 3 * 8 * replicas * examples
     chunk = max(CHUNK, one.algorithm.batch_size)
-    working = NUMBER * replicas * chunk * sum(layer_sizes(one, inputs, classes))
+    working = NUMBER * replicas * chunk * size.activations
     searched = max((p.examples for p in one.probes if isinstance(p, CriticalProbe)), default=0)
-    search = (
-        NUMBER * replicas * searched * (SEARCH_COPIES * inputs + sum(one.algorithm.network.hidden))
-    )
+    search = NUMBER * replicas * searched * (SEARCH_COPIES * inputs + size.activations)
     return weights + shared + max(working, search)
 
 
 def training_speed(
-    pack: Pack, inputs: int, classes: int, *, device: str = "cpu", seconds: float = 0.2
+    pack: Pack, shape: tuple[int, ...], classes: int, *, device: str = "cpu", seconds: float = 0.2
 ) -> float:
     """Measure how fast this machine takes training steps of a pack's shape.
 
@@ -95,8 +93,8 @@ def training_speed(
 
     Args:
         pack: its replicas, widths and batch size are measured, not its data.
-        inputs: input dimensions of one example.
-        classes: number of outputs.
+        shape: of one input of the source.
+        classes: of the source.
         device: where to measure.
         seconds: how long, at least.
 
@@ -104,19 +102,18 @@ def training_speed(
         Floating-point operations per second, counted as in :func:`flops`.
     """
     one, replicas = pack.trials[0], len(pack.trials)
-    sizes = layer_sizes(one, inputs, classes)
+    seen, outputs = one.data.seen_shape(shape), one.data.outputs(classes)
     batch = min(one.algorithm.batch_size, one.data.train)
-    network = ReplicatedMLP.initialised(
-        sizes, [trial.seed for trial in pack.trials], dtype=torch.float32, device=device
-    )
-    sgd = SGD(network, [trial.algorithm for trial in pack.trials])
+    seeds = [trial.seed for trial in pack.trials]
+    network = build_pack(one.algorithm.network, seen, outputs, seeds, device=device)
+    optimizer = make_optimizer(network, [trial.algorithm for trial in pack.trials], seeds)
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand((replicas, batch, inputs), generator=generator).to(device)
-    y = torch.randint(classes, (replicas, batch), generator=generator).to(device)
+    x = torch.rand((replicas, batch, math.prod(seen)), generator=generator).to(device)
+    y = torch.randint(outputs, (replicas, batch), generator=generator).to(device)
 
     def step() -> None:
         # Reading a number back waits for devices that work ahead.
-        float(sgd.step(network, x, y)[0, 0])
+        float(optimizer.step(x, y)[0, 0])
 
     with torch.no_grad():
         step()
@@ -124,5 +121,5 @@ def training_speed(
         while (passed := time.perf_counter() - started) < seconds:
             step()
             steps += 1
-    layers = [a * b for a, b in pairwise(sizes)]
-    return steps * replicas * batch * (6 * sum(layers) - 2 * layers[0]) / passed
+    size = trial_size(one, shape, classes)
+    return steps * replicas * batch * (6 * size.products - 2 * size.first_products) / passed

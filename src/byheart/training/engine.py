@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from byheart.data.dataset import Dataset
-from byheart.networks.mlp import ReplicatedMLP
+from byheart.networks.base import PackNetwork
+from byheart.networks.build import build_pack
 from byheart.record import Outcome, Record
 from byheart.seeds import generator
 from byheart.training.examples import Examples, gather_examples
-from byheart.training.packs import Pack, layer_sizes
-from byheart.training.probes import Measured, logits, take_probes
-from byheart.training.sgd import SGD
-from byheart.trial import Trial
+from byheart.training.optimizer import Optimizer, make_optimizer
+from byheart.training.packs import Pack
+from byheart.training.probes import ONCE, Measured, logits, take_probes
+from byheart.trial import Probe, Trial
 
 SUSPECTS = 32
 """Examples that must all be right before a whole training set is checked for 100% accuracy."""
@@ -76,9 +77,8 @@ class _Run:
     """A pack in training: the replicas still live, and what all of them have left so far."""
 
     trials: Sequence[Trial]
-    network: ReplicatedMLP
     examples: Examples
-    sgd: SGD
+    optimizer: Optimizer
     orders: list[np.random.Generator]
     live: list[int]
     measured: list[list[Measured]]
@@ -88,24 +88,33 @@ class _Run:
     def start(cls, pack: Pack, dataset: Dataset, *, device: str, dtype: torch.dtype) -> _Run:
         trials = pack.trials
         examples = gather_examples([t.data for t in trials], dataset, dtype=dtype, device=device)
-        sizes = layer_sizes(trials[0], examples.pool.shape[1], dataset.n_classes)
-        network = ReplicatedMLP.initialised(
-            sizes, [t.seed for t in trials], dtype=dtype, device=device
+        one, seeds = trials[0], [t.seed for t in trials]
+        network = build_pack(
+            one.algorithm.network,
+            one.data.seen_shape(dataset.shape),
+            one.data.outputs(dataset.n_classes),
+            seeds,
+            dtype=dtype,
+            device=device,
         )
         return cls(
             trials=trials,
-            network=network,
             examples=examples,
-            sgd=SGD(network, [t.algorithm for t in trials]),
+            optimizer=make_optimizer(network, [t.algorithm for t in trials], seeds),
             orders=[generator("shuffle", t.seed, t.data.train) for t in trials],
             live=list(range(len(trials))),
             measured=[[] for _ in trials],
             ends=[("budget", t.algorithm.epochs) for t in trials],
         )
 
+    @property
+    def network(self) -> PackNetwork:
+        """The live replicas."""
+        return self.optimizer.network
+
     def train_epoch(self, epoch: int) -> None:
         """Train every live replica for one epoch (counted from 1), probe it, and let it leave."""
-        self.sgd.start_epoch(epoch - 1)
+        self.optimizer.start_epoch(epoch - 1)
         order = self._shuffled()
         given = self._steps(order)
         diverged = ~(self.network.finite() & torch.isfinite(given).all(1))
@@ -115,30 +124,43 @@ class _Run:
         if not self.live:
             return
         self.probe(epoch)
-        if self.trials[0].algorithm.stop == "converged":
-            self.finish(self._converged(order, given).cpu(), "converged", epoch)
+        match self.trials[0].algorithm.stop:
+            case "converged":
+                self.finish(self._converged(order, given).cpu(), "converged", epoch)
+            case "loss":
+                self.finish(self._low_loss().cpu(), "converged", epoch)
 
     def probe(self, epoch: int) -> None:
         """Take the probes due at this epoch."""
-        taken = take_probes(self.trials[0].probes, epoch, self.network, self.examples)
+        self._keep(self.live, take_probes(self._probes, epoch, self.network, self.examples))
+
+    @property
+    def _probes(self) -> Sequence[Probe]:
+        return self.trials[0].probes
+
+    def _keep(self, replicas: Sequence[int], taken: Measured) -> None:
         if taken:
-            for row, replica in enumerate(self.live):
+            for row, replica in enumerate(replicas):
                 self.measured[replica].append({name: v[row] for name, v in taken.items()})
 
     def finish(self, ended: Tensor, outcome: Outcome, epoch: int) -> None:
         """Note how some of the live replicas ended, and train on without them."""
         if not bool(ended.any()):
             return
-        for row in ended.nonzero().squeeze(1).tolist():
+        gone = ended.nonzero().squeeze(1)
+        for row in gone.tolist():
             self.ends[self.live[row]] = (outcome, epoch)
+        if outcome != "diverged" and any(probe.at_end for probe in self._probes):
+            network, examples = self.network.select(gone), self.examples.select(gone)
+            taken = take_probes(self._probes, epoch, network, examples, ended=True)
+            self._keep([self.live[row] for row in gone.tolist()], taken)
         stay = (~ended).nonzero().squeeze(1)
         self.live = [self.live[row] for row in stay.tolist()]
         self.orders = [self.orders[row] for row in stay.tolist()]
         if self.live:
             rows = stay.to(self.examples.pool.device)
-            self.network = self.network.select(rows)
             self.examples = self.examples.select(rows)
-            self.sgd = self.sgd.select(self.network, rows, epoch=epoch)
+            self.optimizer = self.optimizer.select(rows, epoch=epoch)
 
     def _shuffled(self) -> Tensor:
         n = self.examples.train_rows.shape[1]
@@ -151,12 +173,24 @@ class _Run:
         rows = self.examples.train_rows.gather(1, order)
         labels = self.examples.train_y.gather(1, order)
         given = [
-            self.sgd.step(self.network, self.examples.inputs(batch), y)
+            self.optimizer.step(self.examples.inputs(batch), y)
             for batch, y in zip(
                 torch.split(rows, size, 1), torch.split(labels, size, 1), strict=True
             )
         ]
         return torch.cat(given, 1)
+
+    def _low_loss(self) -> Tensor:
+        """Return which replicas have a training loss of at most ``stop_loss``, bool [R]."""
+        scores = logits(self.network, self.examples, self.examples.train_rows).cpu()
+        labels = self.examples.train_y.cpu()[..., None]
+        loss = torch.logsumexp(scores, -1) - scores.gather(-1, labels)[..., 0]
+        return torch.tensor(
+            [
+                value <= (self.trials[replica].algorithm.stop_loss or 0.0)
+                for replica, value in zip(self.live, loss.double().mean(1).tolist(), strict=True)
+            ]
+        )
 
     def _converged(self, order: Tensor, given: Tensor) -> Tensor:
         """Return which replicas classify every training example as labelled, bool [R].
@@ -181,8 +215,12 @@ def _arrays(trial: Trial, measured: Sequence[Measured]) -> dict[str, np.ndarray]
     """Stack what was measured at each checkpoint; what was measured once has no such axis."""
     arrays: dict[str, np.ndarray] = {}
     names = dict.fromkeys(name for taken in measured for name in taken)
-    once = {"correct.label", "critical.success", "critical.control"}
+    once = ONCE | {name for name in names if name.partition(".")[0] in _at_end(trial)}
     for name in names:
         values = [taken[name] for taken in measured if name in taken]
         arrays[name] = np.asarray(values[-1]) if name in once else np.stack(values)
     return arrays
+
+
+def _at_end(trial: Trial) -> set[str]:
+    return {probe.name for probe in trial.probes if probe.at_end}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from byheart.data.balance import split_indices
 from byheart.data.corruption import draw_corruption, moments
@@ -75,8 +76,11 @@ def gather_examples(
         for seed in dict.fromkeys(one.seed for one in facts)
     }
     used = torch.unique(torch.cat([torch.cat(pair) for pair in splits.values()]))
-    clean = dataset.x[used].flatten(1)
-    noise = {seed: _noise(facts, seed, dataset, train) for seed, (train, _) in splits.items()}
+    clean = downsampled(dataset.x[used], facts[0].downsample)
+    noise = {
+        seed: _noise(facts, seed, clean[torch.searchsorted(used, train)], dataset, train)
+        for seed, (train, _) in splits.items()
+    }
     starts, start = {}, len(used)
     for seed, (inputs, _) in noise.items():
         starts[seed], start = start, start + len(inputs)
@@ -91,20 +95,19 @@ def gather_examples(
         columns.append(
             (rows, y, noisy, torch.searchsorted(used, validation), dataset.y[validation])
         )
-    pool = torch.cat([clean, *(inputs.flatten(1) for inputs, _ in noise.values())])
+    pool = torch.cat([clean.flatten(1), *(inputs.flatten(1) for inputs, _ in noise.values())])
     stacked = [torch.stack(column).to(device) for column in zip(*columns, strict=True)]
     return Examples(pool.to(device=device, dtype=dtype), *stacked)
 
 
 def _noise(
-    facts: Sequence[DataFacts], seed: int, dataset: Dataset, train: Tensor
+    facts: Sequence[DataFacts], seed: int, x: Tensor, dataset: Dataset, train: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the noise inputs of one seed at its highest level, and the mask of their examples."""
-    x = dataset.x[train]
     level = max(one.inputs for one in facts if one.seed == seed)
     drawn = draw_corruption(
         *moments(x),
-        dataset.shape,
+        tuple(x.shape[1:]),
         dataset.y[train],
         dataset.n_classes,
         inputs=level,
@@ -125,4 +128,15 @@ def _labels(one: DataFacts, dataset: Dataset, train: Tensor) -> tuple[Tensor, Te
         labels=one.labels,
         seed=one.seed,
     )
-    return drawn.y, drawn.input_mask | drawn.label_mask, drawn.input_mask
+    y = torch.arange(len(train)) if one.unique_labels else drawn.y
+    return y, drawn.input_mask | drawn.label_mask, drawn.input_mask
+
+
+def downsampled(x: Tensor, side: int) -> Tensor:
+    """Average squares of pixels: [N, *channels, H, W] -> [N, *channels, H // side, W // side]."""
+    if side == 1:
+        return x
+    flat = x.reshape(len(x), -1, *x.shape[-2:])
+    return functional.avg_pool2d(flat, side).reshape(
+        *x.shape[:-2], x.shape[-2] // side, x.shape[-1] // side
+    )

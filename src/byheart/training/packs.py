@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from byheart.networks.size import NetworkSize, size_of
 from byheart.trial import Trial
 
 
@@ -41,33 +42,27 @@ class Pack:
     def name(self) -> str:
         """Short name of a pack: what it trains, and how often."""
         one = self.trials[0]
-        hidden = "-".join(str(width) for width in one.algorithm.network.hidden)
-        return f"{len(self.trials)} x {hidden}, n={one.data.train}"
+        return f"{len(self.trials)} x {one.algorithm.network.name}, n={one.data.train}"
 
 
-def layer_sizes(trial: Trial, inputs: int, classes: int) -> tuple[int, ...]:
-    """Return the widths from input to output."""
-    return (inputs, *trial.algorithm.network.hidden, classes)
-
-
-def parameters(trial: Trial, inputs: int, classes: int) -> int:
-    """Return the number of weights and biases of one replica."""
-    sizes = layer_sizes(trial, inputs, classes)
-    return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+def trial_size(trial: Trial, shape: tuple[int, ...], classes: int) -> NetworkSize:
+    """Return the size of one replica, for inputs and classes of the source."""
+    data = trial.data
+    return size_of(trial.algorithm.network, data.seen_shape(shape), data.outputs(classes))
 
 
 def make_packs(
-    trials: Sequence[Trial], *, inputs: int, classes: int, device: str = "cpu"
+    trials: Sequence[Trial], *, shape: tuple[int, ...], classes: int, device: str = "cpu"
 ) -> list[Pack]:
     """Group trials that can train together, and cut each group by its footprint.
 
-    Trials share a pack if they differ only in seeds, corruption, learning rate, momentum, weight
-    decay and its schedule: everything that is a number per replica.
+    Trials share a pack if they differ only in seeds, corruption and numbers per replica: learning
+    rate, its schedule, momentum, weight decay, and strengths of the same regularizers.
 
     Args:
         trials: with duplicates allowed; each is trained once.
-        inputs: input dimensions of one example.
-        classes: number of outputs.
+        shape: of one input of the source.
+        classes: of the source.
         device: where they will train.
 
     Returns:
@@ -80,7 +75,7 @@ def make_packs(
     packs = []
     for group in groups.values():
         momentum = 2 if any(t.algorithm.momentum for t in group) else 1
-        bytes_each = 4 * momentum * parameters(group[0], inputs, classes)
+        bytes_each = 4 * momentum * trial_size(group[0], shape, classes).parameters
         most = min(footprint.replicas, max(1, footprint.bytes // bytes_each))
         count = math.ceil(len(group) / most)
         cuts = [round(i * len(group) / count) for i in range(count + 1)]
@@ -88,13 +83,17 @@ def make_packs(
     return packs
 
 
+NUMBERS = {"learning_rate", "momentum", "weight_decay", "decay_every", "decay"}
+STRENGTHS = {"dropout", "input_dropout", "input_noise", "hidden_noise", "adversarial_weight"}
+
+
 def _shape(trial: Trial) -> str:
-    algorithm = trial.algorithm.model_dump(
-        mode="json", exclude={"learning_rate", "momentum", "weight_decay", "decay_every", "decay"}
-    )
+    # A pack whose replicas all do without a regularizer does not pay for it.
+    algorithm = trial.algorithm.model_dump(mode="json", exclude=NUMBERS | STRENGTHS)
+    used = sorted(name for name in STRENGTHS if getattr(trial.algorithm, name) > 0)
+    data = trial.data.model_dump(mode="json", exclude={"inputs", "labels", "seed"})
     probes = [probe.model_dump(mode="json") for probe in trial.probes]
-    data = trial.data
-    return repr((data.fingerprint, data.train, data.validation, algorithm, probes))
+    return repr((data, algorithm, used, probes))
 
 
 def _order(trial: Trial) -> tuple[str, float, float, int, int, str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass, verified
-from byheart.networks.mlp import ReplicatedMLP
+from byheart.networks.base import PackNetwork
 from byheart.seeds import seed
 from byheart.training.examples import Examples
 from byheart.trial import AccuracyProbe, CorrectProbe, CriticalProbe, Probe
@@ -22,13 +22,30 @@ Measured = dict[str, NDArray[np.generic]]
 """For each name an array whose first axis is the replicas."""
 
 
+ONCE = {"correct.label", "critical.success", "critical.control"}
+"""Arrays without an axis of checkpoints: the last that was measured stands."""
+
+
 def take_probes(
-    probes: Sequence[Probe], epoch: int, network: ReplicatedMLP, examples: Examples
+    probes: Sequence[Probe],
+    epoch: int,
+    network: PackNetwork,
+    examples: Examples,
+    *,
+    ended: bool = False,
 ) -> Measured:
-    """Return what the probes due at this epoch measure, for all replicas."""
+    """Return what the probes due at this epoch measure, for all replicas.
+
+    Args:
+        probes: of the trials.
+        epoch: epochs trained.
+        network: the replicas.
+        examples: theirs.
+        ended: take those that are measured at the end of training, and no others.
+    """
     measured: Measured = {}
     for probe in probes:
-        if epoch not in probe.epochs:
+        if not (probe.at_end if ended else epoch in probe.epochs):
             continue
         match probe:
             case AccuracyProbe():
@@ -42,13 +59,13 @@ def take_probes(
     return measured
 
 
-def logits(network: ReplicatedMLP, examples: Examples, rows: Tensor) -> Tensor:
+def logits(network: PackNetwork, examples: Examples, rows: Tensor) -> Tensor:
     """Return the logits [R, N, classes] of rows [R, N], a chunk of examples at a time."""
     parts = [network(examples.inputs(part)) for part in torch.split(rows, CHUNK, dim=1)]
     return torch.cat(parts, dim=1)
 
 
-def _accuracy(network: ReplicatedMLP, examples: Examples) -> Measured:
+def _accuracy(network: PackNetwork, examples: Examples) -> Measured:
     # Means are taken in float64, which not every device has.
     scores = logits(network, examples, examples.train_rows).cpu()
     labels, noisy = examples.train_y.cpu(), examples.noisy.cpu()
@@ -71,14 +88,14 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return (values & mask).double().sum(1) / mask.double().sum(1)
 
 
-def _correct(network: ReplicatedMLP, examples: Examples) -> Measured:
+def _correct(network: PackNetwork, examples: Examples) -> Measured:
     guess = logits(network, examples, examples.train_rows).argmax(-1)
     bits = np.packbits((guess == examples.train_y).cpu().numpy(), axis=1)
     return {"bits": bits, "label": examples.train_y.cpu().numpy()}
 
 
 def _critical(
-    probe: CriticalProbe, network: ReplicatedMLP, examples: Examples, *, last: bool
+    probe: CriticalProbe, network: PackNetwork, examples: Examples, *, last: bool
 ) -> Measured:
     validation = examples.inputs(examples.validation_rows[:, : probe.examples])
     ratio, success = _ratios(network, validation, probe.radii, probe.max_steps)
@@ -95,7 +112,7 @@ def _critical(
 
 
 def _ratios(
-    network: ReplicatedMLP,
+    network: PackNetwork,
     x: Tensor,
     radii: Sequence[float],
     max_steps: int,

@@ -22,9 +22,16 @@ class SGD:
     """
 
     def __init__(
-        self, network: ReplicatedMLP, algorithms: Sequence[Algorithm], *, epoch: int = 0
+        self,
+        network: ReplicatedMLP,
+        algorithms: Sequence[Algorithm],
+        seeds: Sequence[int],
+        *,
+        epoch: int = 0,
     ) -> None:
+        self.network = network
         self._algorithms = list(algorithms)
+        self._seeds = list(seeds)
         like = network.biases[0]
 
         def column(values: Sequence[float]) -> Tensor:
@@ -51,24 +58,21 @@ class SGD:
             ]
         )
 
-    def select(self, network: ReplicatedMLP, replicas: Tensor, *, epoch: int) -> SGD:
-        """Return the state of some replicas; ``network`` holds them already."""
-        chosen = SGD(network, [self._algorithms[i] for i in replicas.tolist()], epoch=epoch)
+    def select(self, replicas: Tensor, *, epoch: int) -> SGD:
+        """Return the optimizer of copies of some replicas; see :class:`Optimizer`."""
+        chosen = SGD(
+            self.network.select(replicas),
+            [self._algorithms[i] for i in replicas.tolist()],
+            [self._seeds[i] for i in replicas.tolist()],
+            epoch=epoch,
+        )
         if chosen._momentum is not None:
             chosen._velocity = [(w[replicas], b[replicas]) for w, b in self._velocity]
         return chosen
 
-    def step(self, network: ReplicatedMLP, x: Tensor, y: Tensor) -> Tensor:
-        """Take one step on the mean cross-entropy of a batch, in place.
-
-        Args:
-            network: R replicas.
-            x: [R, B, inputs].
-            y: [R, B] labels.
-
-        Returns:
-            [R, B] the probability given to each label before the step.
-        """
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Take one step; see :class:`Optimizer`."""
+        network = self.network
         activations = [x]
         for weight, bias in _layers(network)[:-1]:
             activations.append(torch.baddbmm(bias, activations[-1], weight).relu_())
@@ -82,11 +86,11 @@ class SGD:
         for weight, h in zip(network.weights[:0:-1], activations[:0:-1], strict=True):
             deltas.append(torch.bmm(deltas[-1], weight.mT).mul_(h > 0))
         for layer, (h, delta) in enumerate(zip(activations, reversed(deltas), strict=True)):
-            self._apply(network, layer, h, delta)
+            self._apply(layer, h, delta)
         return given.squeeze(2)
 
-    def _apply(self, network: ReplicatedMLP, layer: int, h: Tensor, delta: Tensor) -> None:
-        weight, bias = network.weights[layer], network.biases[layer]
+    def _apply(self, layer: int, h: Tensor, delta: Tensor) -> None:
+        weight, bias = self.network.weights[layer], self.network.biases[layer]
         if self._momentum is None:
             if self._weight_decay is not None:
                 keep = 1 - self._learning_rate * self._weight_decay

@@ -1,0 +1,39 @@
+"""From the facts of a network to a pack of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from byheart.networks.base import PackNetwork
+from byheart.networks.mlp import ReplicatedMLP
+from byheart.trial import MLP, Network
+
+
+def build_pack(
+    network: Network,
+    shape: tuple[int, ...],
+    classes: int,
+    seeds: Sequence[int],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> PackNetwork:
+    """Return one initialised replica per seed.
+
+    Args:
+        network: the architecture.
+        shape: of one input as the network sees it.
+        classes: number of outputs.
+        seeds: of the replicas.
+        dtype: of the parameters.
+        device: where they lie.
+    """
+    match network:
+        case MLP():
+            sizes = (math.prod(shape), *network.hidden, classes)
+            return ReplicatedMLP.initialised(sizes, seeds, dtype=dtype, device=device)
+        case _:
+            raise NotImplementedError(network.kind)
