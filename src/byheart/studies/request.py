@@ -77,7 +77,7 @@ def make_request(
     found = find_preset(preset)
     wanted = chosen_claims(names)
     if seeds is not None and seeds < 1:
-        raise InputError(f"--seeds is {seeds}: ask for at least 1 (10 can decide all claims)")
+        raise InputError(f"--seeds is {seeds}: ask for at least 1 (12 can decide all claims)")
     # Loading data loads torch, which a mistake in a name need not wait for.
     from byheart.data import load_dataset
 

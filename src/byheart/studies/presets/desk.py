@@ -13,7 +13,7 @@ from byheart.studies.presets.settings import (
 DESK = Preset(
     name="desk",
     default_data="mnist",
-    seeds=10,
+    seeds=12,
     examples=ExampleSetting(
         train=1000, hidden=(256, 256), learning_rate=0.1, batch_size=32, initialisations=100
     ),

@@ -13,7 +13,7 @@ from byheart.studies.presets.settings import (
 PAPER = Preset(
     name="paper",
     default_data="mnist",
-    seeds=10,
+    seeds=12,
     examples=ExampleSetting(
         train=1000, hidden=(4096, 4096), learning_rate=0.01, batch_size=128, initialisations=100
     ),

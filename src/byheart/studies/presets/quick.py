@@ -13,7 +13,7 @@ from byheart.studies.presets.settings import (
 QUICK = Preset(
     name="quick",
     default_data="digits",
-    seeds=10,
+    seeds=12,
     examples=ExampleSetting(
         train=500, hidden=(64, 64), learning_rate=0.1, batch_size=32, initialisations=100
     ),
