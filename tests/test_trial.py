@@ -9,9 +9,7 @@ from byheart.trial import MLP, Algorithm, DataFacts, Trial
 def trial(**changes: object) -> Trial:
     facts = {
         "data": DataFacts(fingerprint="f", train=10, validation=5),
-        "algorithm": Algorithm(
-            network=MLP(hidden=(4,)), learning_rate=0.1, batch_size=2, epochs=3
-        ),
+        "algorithm": Algorithm(network=MLP(hidden=(4,)), learning_rate=0.1, batch_size=2, epochs=3),
         "seed": 0,
     }
     return Trial(**{**facts, **changes})
@@ -39,7 +37,14 @@ def test_a_changed_copy_has_its_own_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"train": 0}, {"inputs": 1.5}, {"labels": -0.1}, {"path": "somewhere"}]
+    "wrong",
+    [
+        {"train": 0},
+        {"inputs": 1.5},
+        {"labels": -0.1},
+        {"path": "somewhere"},
+        {"unique_labels": True},
+    ],
 )
 def test_facts_out_of_range_or_unknown_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
