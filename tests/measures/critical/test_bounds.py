@@ -21,7 +21,7 @@ from byheart.measures.critical.bounds import (
     lower_bounds,
     tightened_bounds,
 )
-from byheart.measures.critical.layers import steps_of
+from byheart.measures.critical.tracing import nodes_of
 
 WIDTHS = [[5, 7, 3], [5, 6, 7, 4], [4, 8, 6, 5, 3]]
 
@@ -43,14 +43,14 @@ def dense(model: nn.Sequential) -> Layers:
 @pytest.mark.parametrize("radius", [0.01, 0.2])
 def test_bounds_equal_those_of_the_slow_twin(widths: list[int], radius: float) -> None:
     model, x = mlp(widths), torch.rand(4, widths[0], dtype=torch.float64)
-    steps = steps_of(model, x[:1], Arithmetic.of(model, x))
+    nodes = nodes_of(model, x, Arithmetic.of(model, x))
     box, layers = box_around(x, radius), dense(model)
     rows = torch.eye(widths[-1], dtype=torch.float64).expand(len(x), -1, -1)
     for ours, twin in (
-        (interval_bounds(steps, box), slow_intervals),
-        (tightened_bounds(steps, box, 50), slow_tightened),
+        (interval_bounds(nodes, box), slow_intervals),
+        (tightened_bounds(nodes, box, 50), slow_tightened),
     ):
-        found = lower_bounds(steps, ours, rows)
+        found = lower_bounds(nodes, ours, rows).bound
         for i in range(len(x)):
             low, high = box.low[i].numpy(), box.high[i].numpy()
             bounds = twin(layers, low, high)
@@ -66,12 +66,12 @@ def test_bounds_equal_those_of_the_slow_twin(widths: list[int], radius: float) -
 def test_no_bound_exceeds_the_exact_minimum_and_tiny_boxes_reach_it(seed: int) -> None:
     model = mlp([2, 4, 3, 2], seed)
     x = torch.rand(3, 2, dtype=torch.float64)
-    steps = steps_of(model, x[:1], Arithmetic.of(model, x))
+    nodes = nodes_of(model, x, Arithmetic.of(model, x))
     rows = torch.tensor([[[1.0, -1.0]]], dtype=torch.float64).expand(3, 1, 2)
     for radius in (1e-4, 0.05, 0.5):
         box = box_around(x, radius)
-        reaches = tightened_bounds(steps, box, 50)
-        found = lower_bounds(steps, reaches, rows)[:, 0]
+        reaches = tightened_bounds(nodes, box, 50)
+        found = lower_bounds(nodes, reaches, rows).bound[:, 0]
         exact = torch.tensor(
             [
                 exact_minimum(dense(model), lo.numpy(), hi.numpy(), np.array([1.0, -1.0]))
@@ -110,14 +110,14 @@ def convolutional() -> nn.Sequential:
 @pytest.mark.parametrize("radius", [1e-3, 0.1])
 def test_every_activation_lies_within_its_bounds(bounds: str, radius: float) -> None:
     model, x = convolutional(), torch.rand(3, 2, 11, 11)
-    steps = steps_of(model, x[:1].clone(), Arithmetic.of(model, x))
+    nodes = nodes_of(model, x, Arithmetic.of(model, x))
     box = box_around(x, radius)
     reaches = (
-        interval_bounds(steps, box) if bounds == "intervals" else tightened_bounds(steps, box, 4096)
+        interval_bounds(nodes, box) if bounds == "intervals" else tightened_bounds(nodes, box, 4096)
     )
     flat = [layer for layer in model.modules() if not isinstance(layer, nn.Sequential)]
     kept = [layer for layer in flat if not isinstance(layer, nn.Dropout | nn.Identity)]
-    assert len(kept) == len(steps)
+    assert len(kept) == len(nodes)
     for sample in range(200):
         side = torch.rand_like(x) * 2 - 1
         z = x + radius * (side.sign() if sample % 2 else side) * (1 - 1e-3)
@@ -129,13 +129,13 @@ def test_every_activation_lies_within_its_bounds(bounds: str, radius: float) -> 
 
 def test_relaxation_through_every_layer_bounds_the_network_and_beats_intervals() -> None:
     model, x = convolutional(), torch.rand(3, 2, 11, 11)
-    steps = steps_of(model, x[:1].clone(), Arithmetic.of(model, x))
+    nodes = nodes_of(model, x, Arithmetic.of(model, x))
     rows = torch.eye(3, dtype=torch.float64).expand(3, 3, 3)
     for radius, gain in ((1e-3, True), (0.05, False)):
         box = box_around(x, radius)
-        reaches = interval_bounds(steps, box)
-        found = lower_bounds(steps, reaches, rows)
-        tight = lower_bounds(steps, tightened_bounds(steps, box, 4096), rows)
+        reaches = interval_bounds(nodes, box)
+        found = lower_bounds(nodes, reaches, rows).bound
+        tight = lower_bounds(nodes, tightened_bounds(nodes, box, 4096), rows).bound
         for _ in range(200):
             z = x + radius * (torch.rand_like(x) * 2 - 1).sign() * (1 - 1e-3)
             assert bool((model(z).double() >= torch.maximum(found, tight)).all())
@@ -147,10 +147,10 @@ def test_relaxation_through_every_layer_bounds_the_network_and_beats_intervals()
 
 def test_intermediate_bounds_are_never_looser_than_intervals() -> None:
     model, x = mlp([6, 20, 20, 20, 4]), torch.rand(8, 6, dtype=torch.float64)
-    steps = steps_of(model, x[:1], Arithmetic.of(model, x))
+    nodes = nodes_of(model, x, Arithmetic.of(model, x))
     box = box_around(x, 0.1)
     for loose, tight in zip(
-        interval_bounds(steps, box), tightened_bounds(steps, box, 10_000), strict=True
+        interval_bounds(nodes, box), tightened_bounds(nodes, box, 10_000), strict=True
     ):
         assert bool((tight.low >= loose.low).all())
         assert bool((tight.high <= loose.high).all())
@@ -159,7 +159,7 @@ def test_intermediate_bounds_are_never_looser_than_intervals() -> None:
 
 def test_how_the_work_is_divided_changes_no_bound() -> None:
     model, x = mlp([6, 20, 20, 4]), torch.rand(8, 6, dtype=torch.float64)
-    steps = steps_of(model, x[:1], Arithmetic.of(model, x))
+    nodes = nodes_of(model, x, Arithmetic.of(model, x))
     box = box_around(x, 0.1)
-    whole, parts = (tightened_bounds(steps, box, elements)[-1] for elements in (10**6, 1))
+    whole, parts = (tightened_bounds(nodes, box, elements)[-1] for elements in (10**6, 1))
     torch.testing.assert_close(whole.low, parts.low, atol=1e-12, rtol=0.0)

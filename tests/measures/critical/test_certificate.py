@@ -131,13 +131,21 @@ def test_a_layer_without_a_certificate_is_named(layer: nn.Module, name: str) -> 
     assert found.upper == 1.0
 
 
-def test_a_module_of_its_own_class_is_named() -> None:
-    class Mine(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x
+class Branching(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
 
-    found = byheart.critical_samples(Mine(), torch.rand(6, 4), radius=0.0, max_steps=1)
-    assert found.uncertified_layer == "Mine"
+
+def test_a_module_whose_forward_cannot_be_followed_is_named() -> None:
+    for model, name in (
+        (Branching(), "Branching whose forward cannot be traced"),
+        (
+            nn.Sequential(nn.Linear(4, 4), Branching()),
+            "1 (Branching) whose forward cannot be traced",
+        ),
+    ):
+        found = byheart.critical_samples(model, torch.rand(6, 4), radius=0.0, max_steps=1)
+        assert found.uncertified_layer == name
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,29 @@ class Reach:
     """Where the values of a layer can be while the input stays in its box.
 
     Attributes:
-        low: [batch, *shape] float64 lower bounds.
-        high: [batch, *shape] float64 upper bounds.
+        low: [batch, *shape] lower bounds.
+        high: [batch, *shape] upper bounds.
+        error: [batch, *shape], how far what is evaluated can be from what the layer means; zero if
+            None.
     """
 
     low: Tensor
     high: Tensor
+    error: Tensor | None = None
 
     @property
     def largest(self) -> Tensor:
         """Return the largest absolute value, [batch, *shape]."""
         return torch.maximum(self.low.abs(), self.high.abs())
+
+    def take(self, index: Tensor) -> Reach:
+        """Return the reaches of some rows of the batch."""
+        error = None if self.error is None else self.error[index]
+        return Reach(self.low[index], self.high[index], error)
+
+    def within(self, low: Tensor, high: Tensor) -> Reach:
+        """Return the same values with bounds that are known to be better."""
+        return Reach(low, high, self.error)
 
 
 def dot(coefficients: Tensor, values: Tensor) -> Tensor:
@@ -74,16 +86,23 @@ class Affine:
         # Beyond the largest number the evaluation may hold infinities, of which nothing is known.
         return torch.where(size < self.arithmetic.huge / 2, error, float("inf"))
 
+    def value(self, z: Tensor) -> Tensor:
+        """Return W z + b."""
+        return self.apply(z) + self.bias
+
     def interval(self, reach: Reach) -> Reach:
         """Return where W z + b + e can be."""
-        centre = self.apply((reach.low + reach.high) / 2) + self.bias
-        spread = self.absolute((reach.high - reach.low) / 2) + self.error(reach)
-        return Reach(centre - spread, centre + spread)
+        error = self.error(reach)
+        centre = self.value((reach.low + reach.high) / 2)
+        spread = self.absolute((reach.high - reach.low) / 2) + error
+        return Reach(centre - spread, centre + spread, error)
 
-    def back(self, coefficients: Tensor, reach: Reach) -> tuple[Tensor, Tensor]:
+    def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
         """Return coefficients and constant with which A (W z + b + e) >= A' z + constant."""
         bias = self.bias.to(coefficients).expand(len(coefficients), *coefficients.shape[2:])
-        constant = dot(coefficients, bias) - dot(coefficients.abs(), self.error(reach))
+        constant = dot(coefficients, bias)
+        if output.error is not None:
+            constant = constant - dot(coefficients.abs(), output.error)
         flat = self.transpose(coefficients.flatten(0, 1), reach.low.shape[1:])
         return flat.reshape(*coefficients.shape[:2], *flat.shape[1:]), constant
 

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from byheart.measures.critical.affine import Affine, Reach, dot
 from byheart.measures.critical.arithmetic import DOUBLE, SPARE, gamma
-from byheart.measures.critical.layers import Step
-from byheart.measures.critical.relaxations import Relu
+from byheart.measures.critical.network import Node
+from byheart.measures.critical.relaxations import Add, Relu
 
 INF = float("inf")
 MOST_TIGHTENED = 2048
 """A layer with more undecided units than this keeps its interval bounds."""
+_SLACK = gamma(SPARE, DOUBLE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a relaxation is free to choose: every choice is sound, some give better bounds.
+
+    Attributes:
+        slopes: alpha in [0, 1] of a ReLU's lower bound, by the number of its node, [batch, *shape].
+        multipliers: beta of the constraints that a ReLU's input z has one sign, in the same way:
+            >= 0 where z >= 0, <= 0 where z <= 0, and 0 where nothing is assumed.
+    """
+
+    slopes: Mapping[int, Tensor] = field(default_factory=dict)
+    multipliers: Mapping[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A linear function of a network's output, exchanged for one of its input.
+
+    Attributes:
+        bound: [batch, bounds], its minimum on the box.
+        slope: A', [batch, bounds, *input].
+        above: coefficients of what a ReLU returns, by the number of its node.
+    """
+
+    bound: Tensor
+    slope: Tensor
+    above: Mapping[int, Tensor]
 
 
 def box_around(x: Tensor, radius: float) -> Reach:
@@ -24,67 +55,99 @@ def box_around(x: Tensor, radius: float) -> Reach:
     return Reach(torch.nextafter(centre - radius, -end), torch.nextafter(centre + radius, end))
 
 
-def interval_bounds(steps: Sequence[Step], box: Reach) -> list[Reach]:
-    """Return where the values can be before each step and after the last.
+def interval_bounds(nodes: Sequence[Node], box: Reach) -> list[Reach]:
+    """Return where the values can be: the input, then what each node returns.
 
     Source: Gowal et al., On the Effectiveness of Interval Bound Propagation (2018), section 3.
     """
     reaches = [box]
-    for step in steps:
-        reaches.append(step.interval(reaches[-1]))
+    for node in nodes:
+        reaches.append(node.interval(reaches))
     return reaches
 
 
-def lower_bounds(steps: Sequence[Step], reaches: Sequence[Reach], coefficients: Tensor) -> Tensor:
+def lower_bounds(
+    nodes: Sequence[Node],
+    reaches: Sequence[Reach],
+    coefficients: Tensor,
+    choice: Choice | None = None,
+) -> Relaxed:
     r"""Return lower bounds of linear functions of a network's output, by backward relaxation.
 
     Formula: A f(x^) >= A' x^ + c >= A' m - |A'| h + c on the box with centre m and half-width h,
-    where each step, last to first, exchanges its outputs for linear bounds in its inputs.
+    where each node, last to first, exchanges its output for linear bounds in its inputs. Where a
+    ReLU's input z is assumed to be >= 0 (<= 0), -beta z with beta >= 0 (<= 0) is added: never
+    positive where the assumption holds.
 
     Args:
-        steps: of the network.
-        reaches: where values can be before each step.
+        nodes: of the network.
+        reaches: where the values can be: of the input and of what each node returns.
         coefficients: A, [batch, bounds, *output].
-
-    Returns:
-        [batch, bounds].
+        choice: slopes and multipliers; slopes by the smaller area and no multipliers if None.
 
     Source: Zhang et al., Efficient Neural Network Robustness Certification with General Activation
-    Functions (2018), section 3.2.
+    Functions (2018), section 3.2; Wang et al., Beta-CROWN (2021), section 3.1.
     """
+    choice = choice or Choice()
     constant = coefficients.new_zeros(coefficients.shape[:2])
-    for step, reach in zip(reversed(steps), reversed(reaches[: len(steps)]), strict=True):
-        coefficients, added = step.back(coefficients, reach)
-        constant = constant + added
-    box = reaches[0]
+    pending = {len(nodes): coefficients}
+    above: dict[int, Tensor] = {}
+    for number in reversed(range(len(nodes))):
+        if number + 1 not in pending:
+            continue
+        node, output, part = nodes[number], reaches[number + 1], pending.pop(number + 1)
+        source = node.inputs[0]
+        if isinstance(node.step, Add):
+            constant = constant + node.step.back(part, output)
+        elif isinstance(node.step, Relu):
+            above[number] = part
+            part, added = node.step.back(part, reaches[source], output, choice.slopes.get(number))
+            constant = constant + added
+            if number in choice.multipliers:
+                beta = choice.multipliers[number].unsqueeze(1)
+                constant = constant - _SLACK * dot(beta.abs(), reaches[source].largest)
+                part = part - beta
+        else:
+            part, added = node.step.back(part, reaches[source], output)
+            constant = constant + added
+        for value in node.inputs:
+            if value in pending:  # two ways lead from here: their coefficients add up
+                pending[value] = pending[value] + part
+                rounding = _SLACK * dot(pending[value].abs(), reaches[value].largest)
+                constant = constant - rounding
+            else:
+                pending[value] = part
+    box, slope = reaches[0], pending[0]
     centre, half = (box.low + box.high) / 2, (box.high - box.low) / 2
     rounding = gamma(centre[0].numel() + SPARE, DOUBLE) * (centre.abs() + half)
-    return constant + dot(coefficients, centre) - dot(coefficients.abs(), half + rounding)
+    bound = constant + dot(slope, centre) - dot(slope.abs(), half + rounding)
+    return Relaxed(bound, slope, above)
 
 
-def tightened_bounds(steps: Sequence[Step], box: Reach, elements: int) -> list[Reach]:
+def tightened_bounds(nodes: Sequence[Node], box: Reach, elements: int) -> list[Reach]:
     """Return :func:`interval_bounds`, with backward relaxation for every undecided ReLU.
 
     Args:
-        steps: of the network.
+        nodes: of the network.
         box: of the inputs.
         elements: numbers that the coefficients of one pass may hold.
     """
     reaches = [box]
-    for number, step in enumerate(steps):
-        if gains(steps, number):
-            reaches[-1] = _tighten(steps[:number], reaches, elements)
-        reaches.append(step.interval(reaches[-1]))
+    for number, node in enumerate(nodes):
+        if gains(nodes, number):
+            value = node.inputs[0]
+            reaches[value] = _tighten(nodes[:value], reaches[: value + 1], elements)
+        reaches.append(node.interval(reaches))
     return reaches
 
 
-def gains(steps: Sequence[Step], number: int) -> bool:
-    """Return whether intervals lose something before this step that a relaxation can win back."""
-    before = sum(isinstance(step, Affine) for step in steps[:number])
-    return isinstance(steps[number], Relu) and before > 1
+def gains(nodes: Sequence[Node], number: int) -> bool:
+    """Return whether intervals lose something before this node that a relaxation can win back."""
+    before = sum(isinstance(node.step, Affine) for node in nodes[:number])
+    return isinstance(nodes[number].step, Relu) and before > 1
 
 
-def _tighten(steps: Sequence[Step], reaches: Sequence[Reach], elements: int) -> Reach:
+def _tighten(nodes: Sequence[Node], reaches: Sequence[Reach], elements: int) -> Reach:
     last = reaches[-1]
     shape = last.low.shape[1:]
     low, high = last.low.flatten(1).clone(), last.high.flatten(1).clone()
@@ -98,11 +161,11 @@ def _tighten(steps: Sequence[Step], reaches: Sequence[Reach], elements: int) -> 
     for part in torch.split(units, together, dim=1):
         picked = low.new_zeros(*part.shape, low.shape[1]).scatter_(2, part.unsqueeze(2), 1.0)
         picked = picked.reshape(*part.shape, *shape)
-        above = lower_bounds(steps, reaches, picked)
-        below = -lower_bounds(steps, reaches, -picked)
+        above = lower_bounds(nodes, reaches, picked).bound
+        below = -lower_bounds(nodes, reaches, -picked).bound
         # Rows with fewer undecided units are padded: no result may depend on the rest of a batch.
         padding = ~undecided.gather(1, part)
         above, below = above.masked_fill(padding, -INF), below.masked_fill(padding, INF)
         low.scatter_(1, part, torch.maximum(low.gather(1, part), above))
         high.scatter_(1, part, torch.minimum(high.gather(1, part), below))
-    return Reach(low.reshape(-1, *shape), high.reshape(-1, *shape))
+    return last.within(low.reshape(-1, *shape), high.reshape(-1, *shape))

@@ -17,7 +17,8 @@ from byheart.measures.critical.bounds import (
     lower_bounds,
     tightened_bounds,
 )
-from byheart.measures.critical.layers import Step, UnknownLayerError, steps_of
+from byheart.measures.critical.network import Node
+from byheart.measures.critical.tracing import UnknownLayerError, nodes_of
 
 ELEMENTS = 2**23
 """Numbers that the coefficients of one backward pass may hold (64 MiB)."""
@@ -61,11 +62,10 @@ def certificate(model: nn.Module, x: Tensor, predicted: Tensor, radius: float) -
     """
     nothing = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     try:
-        # A copy of the input, since layers may work in place.
-        steps = steps_of(model, x[:1].clone(), Arithmetic.of(model, x))
+        nodes = nodes_of(model, x, Arithmetic.of(model, x))
     except UnknownLayerError as unknown:
         return Certificate(nothing, str(unknown))
-    return Certificate(_Proof(steps, x, predicted, radius).run(nothing))
+    return Certificate(_Proof(nodes, x, predicted, radius).run(nothing))
 
 
 Bounds = Callable[[Reach], list[Reach]]
@@ -73,24 +73,24 @@ Bounds = Callable[[Reach], list[Reach]]
 
 @dataclass(frozen=True)
 class _Proof:
-    steps: Sequence[Step]
+    nodes: Sequence[Node]
     x: Tensor
     predicted: Tensor
     radius: float
 
     def run(self, certified: Tensor) -> Tensor:
-        shapes = interval_bounds(self.steps, box_around(self.x[:1], self.radius))
+        shapes = interval_bounds(self.nodes, box_around(self.x[:1], self.radius))
         widest = max(reach.low[0].numel() for reach in shapes)
         classes = shapes[-1].low[0].numel()
 
         def tightened(box: Reach) -> list[Reach]:
-            return tightened_bounds(self.steps, box, ELEMENTS)
+            return tightened_bounds(self.nodes, box, ELEMENTS)
 
         def intervals(box: Reach) -> list[Reach]:
-            return interval_bounds(self.steps, box)
+            return interval_bounds(self.nodes, box)
 
         stages: list[tuple[Bounds, bool, int]] = [(intervals, False, 1), (intervals, True, classes)]
-        if any(gains(self.steps, number) for number in range(len(self.steps))):
+        if any(gains(self.nodes, number) for number in range(len(self.nodes))):
             stages.append((tightened, True, max(classes, 64)))
         for bounds, backward, rows in stages:
             together = max(1, ELEMENTS // (rows * widest))
@@ -110,7 +110,7 @@ class _Proof:
             rows = -torch.eye(last.low.shape[1], dtype=last.low.dtype, device=last.low.device)
             rows = rows.repeat(len(part), 1, 1)
             rows.scatter_add_(2, own.unsqueeze(1).expand(-1, rows.shape[1], 1), _ones(rows))
-            margins = torch.maximum(margins, lower_bounds(self.steps, reaches, rows))
+            margins = torch.maximum(margins, lower_bounds(self.nodes, reaches, rows).bound)
         return margins.scatter(1, own, float("inf")).amin(1)
 
 

@@ -1,16 +1,17 @@
-"""From a module to the steps that the certificate can follow, or the layer it cannot."""
+"""The layers that the certificate knows, and the step that each of them is."""
 
 from __future__ import annotations
 
 import copy
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from byheart.measures.critical.affine import Affine, Reach, transpose_of
+from byheart.measures.critical.affine import Affine, transpose_of
 from byheart.measures.critical.arithmetic import Arithmetic
+from byheart.measures.critical.network import Step
 from byheart.measures.critical.relaxations import Flatten, MaxPool, Relu
 
 SAME_IN_EVAL = (
@@ -32,104 +33,57 @@ KNOWN = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
     nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
     nn.MaxPool2d,
 )
 """Layers that bounds can travel through, by exact class: a subclass may compute anything."""
 
 
-class Step(Protocol):
-    """A layer on which bounds can travel."""
-
-    def interval(self, reach: Reach) -> Reach:
-        """Return where the outputs can be, given where the inputs can be."""
-        ...
-
-    def back(self, coefficients: Tensor, reach: Reach) -> tuple[Tensor, Tensor]:
-        """Return A', c with A output >= A' input + c for all inputs within ``reach``.
-
-        Args:
-            coefficients: A, [batch, bounds, *output].
-            reach: [batch, *input].
-        """
-        ...
+def known(module: nn.Module) -> bool:
+    """Return whether a layer can be run to learn its shapes: no other is run at all."""
+    return type(module) in KNOWN and getattr(module, "running_mean", module) is not None
 
 
-class UnknownLayerError(Exception):
-    """A layer without a certificate; its message is the layer's name."""
-
-
-def steps_of(model: nn.Module, x: Tensor, arithmetic: Arithmetic) -> list[Step]:
-    """Return the steps of a network in float64, in order.
+def step_of(
+    module: nn.Module, x: Tensor, after: Tensor, arithmetic: Arithmetic, dtype: torch.dtype
+) -> Step | None:
+    """Return the step that a known layer is, computed in ``dtype``; None if it has none.
 
     Args:
-        model: in eval mode; a supported layer, or nested ``nn.Sequential`` of such.
-        x: [1, *shape] an input, to learn the shapes between layers.
+        module: in eval mode, and not one of :data:`SAME_IN_EVAL`.
+        x: [batch, *shape] an input.
+        after: what the layer returns for it.
         arithmetic: in which the model is evaluated.
-
-    Raises:
-        UnknownLayerError: a layer is of another kind, or does not do what its class does.
+        dtype: of the bounds.
     """
-    steps: list[Step] = []
-    for name, module in _leaves(model, ""):
-        # Before it is run: another kind of layer may refuse a batch of one.
-        if type(module) not in KNOWN or getattr(module, "running_mean", module) is None:
-            raise UnknownLayerError(_called(name, module))
-        after = module(x)
-        steps.extend(_step(name, module, x, after, arithmetic))
-        x = after
-    return steps
-
-
-def _leaves(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
-    # A hook, a patched method or a subclass may compute anything.
-    altered = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-    if altered:
-        raise UnknownLayerError(_called(name, module) + " with a hook or a patched forward")
-    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-        prefix = f"{name}." if name else ""
-        # Not named_children(), which leaves out a layer that is used twice.
-        children = module._modules.items()
-        return [leaf for child, part in children for leaf in _leaves(part, prefix + child)]
-    return [(name, module)]
-
-
-def _called(name: str, module: nn.Module) -> str:
-    kind = type(module).__name__
-    return f"{name} ({kind})" if name else kind
-
-
-def _step(
-    name: str, module: nn.Module, x: Tensor, after: Tensor, arithmetic: Arithmetic
-) -> list[Step]:
     kind = type(module)
-    if kind in SAME_IN_EVAL:
-        return []
     if kind is nn.ReLU:
-        return [Relu()]
+        return Relu()
     if kind is nn.Flatten and module.start_dim == 1:
-        return [Flatten(after.shape[1:])]
-    if kind is nn.Linear:
-        return [_linear(cast(nn.Linear, module), arithmetic)]
+        return Flatten(after.shape[1:])
+    if kind is nn.Linear and x.dim() == 2:
+        return _linear(cast(nn.Linear, module), arithmetic, dtype)
     if kind is nn.Conv2d and after.dim() == 4 and module.padding_mode == "zeros":
-        return [_convolution(cast(nn.Conv2d, module), arithmetic)]
+        return _convolution(cast(nn.Conv2d, module), arithmetic, dtype)
     if kind in (nn.BatchNorm1d, nn.BatchNorm2d):
-        return [_normalisation(cast(nn.BatchNorm2d, module), x.dim(), arithmetic)]
+        return _normalisation(cast(nn.BatchNorm2d, module), x.dim(), arithmetic, dtype)
     if kind is nn.AvgPool2d and module.divisor_override is None and after.dim() == 4:
-        return [_average(cast(nn.AvgPool2d, module), arithmetic)]
+        return _average(cast(nn.AvgPool2d, module), arithmetic)
+    if kind is nn.AdaptiveAvgPool2d and after.dim() == 4:
+        (height, width), (rows, columns) = x.shape[2:], after.shape[2:]
+        if height % rows == 0 and width % columns == 0:
+            return _average(nn.AvgPool2d((height // rows, width // columns)), arithmetic)
     if kind is nn.MaxPool2d and after.dim() == 4:
         pool = cast(nn.MaxPool2d, module)
         if not pool.ceil_mode and not pool.return_indices:
-            sizes = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
-            return [MaxPool(*(_pair(size) for size in sizes))]
-    raise UnknownLayerError(_called(name, module))
+            pooling = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+            return MaxPool(*(_pair(size) for size in pooling))
+    return None
 
 
-def _double(value: Tensor | None) -> Tensor:
-    return torch.zeros((), dtype=torch.float64) if value is None else value.detach().double()
-
-
-def _linear(module: nn.Linear, arithmetic: Arithmetic) -> Affine:
-    weight, bias = module.weight.detach().double(), _double(module.bias).to(module.weight.device)
+def _linear(module: nn.Linear, arithmetic: Arithmetic, dtype: torch.dtype) -> Affine:
+    weight = module.weight.detach().to(dtype)
+    bias = _held(module.bias, weight)
     magnitude = weight.abs()
     return Affine(
         apply=lambda z: functional.linear(z, weight),
@@ -142,9 +96,9 @@ def _linear(module: nn.Linear, arithmetic: Arithmetic) -> Affine:
     )
 
 
-def _convolution(module: nn.Conv2d, arithmetic: Arithmetic) -> Affine:
-    apply = copy.deepcopy(module).double().requires_grad_(False)
-    bias = _double(module.bias).to(module.weight.device)
+def _convolution(module: nn.Conv2d, arithmetic: Arithmetic, dtype: torch.dtype) -> Affine:
+    apply = copy.deepcopy(module).to(dtype).requires_grad_(False)
+    bias = _held(module.bias, apply.weight)
     bias = bias.reshape(-1, 1, 1) if bias.dim() else bias
     apply.bias = None
     absolute = copy.deepcopy(apply)
@@ -161,22 +115,26 @@ def _convolution(module: nn.Conv2d, arithmetic: Arithmetic) -> Affine:
     )
 
 
-def _normalisation(module: nn.BatchNorm2d, dimensions: int, arithmetic: Arithmetic) -> Affine:
-    mean, variance = _double(module.running_mean), _double(module.running_var)
+def _normalisation(
+    module: nn.BatchNorm2d, dimensions: int, arithmetic: Arithmetic, dtype: torch.dtype
+) -> Affine:
+    mean, variance = cast(Tensor, module.running_mean), cast(Tensor, module.running_var)
+    mean, variance = mean.double(), variance.double()
     scale = (variance + module.eps).rsqrt()
     shift = torch.zeros_like(mean)
     if module.weight is not None:
         scale = scale * module.weight.detach().double()
         shift = module.bias.detach().double()
+    bias, offset = shift - mean * scale, shift.abs() + mean.abs() * scale.abs()
     shape = (-1, *[1] * (dimensions - 2))
-    scale, mean, shift = (value.reshape(shape) for value in (scale, mean, shift))
+    scale, bias, offset = (value.to(dtype).reshape(shape) for value in (scale, bias, offset))
     magnitude = scale.abs()
     return Affine(
         apply=lambda z: z * scale,
         absolute=lambda z: z * magnitude,
         transpose=lambda coefficients, _: coefficients * scale,
-        bias=shift - mean * scale,
-        offset=shift.abs() + mean.abs() * magnitude,
+        bias=bias,
+        offset=offset,
         terms=(1, 1),
         arithmetic=arithmetic,
     )
@@ -184,7 +142,7 @@ def _normalisation(module: nn.BatchNorm2d, dimensions: int, arithmetic: Arithmet
 
 def _average(module: nn.AvgPool2d, arithmetic: Arithmetic) -> Affine:
     down, across = _pair(module.kernel_size)
-    none = torch.zeros((), dtype=torch.float64)
+    none = torch.zeros(())
     return Affine(
         apply=module,
         absolute=module,
@@ -194,6 +152,10 @@ def _average(module: nn.AvgPool2d, arithmetic: Arithmetic) -> Affine:
         terms=(down * across, down * across),
         arithmetic=arithmetic,
     )
+
+
+def _held(bias: Tensor | None, weight: Tensor) -> Tensor:
+    return weight.new_zeros(()) if bias is None else bias.detach().to(weight)
 
 
 def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:

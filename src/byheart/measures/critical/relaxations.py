@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from byheart.measures.critical.affine import Reach, dot
-from byheart.measures.critical.arithmetic import DOUBLE, SPARE, gamma
+from byheart.measures.critical.arithmetic import DOUBLE, SPARE, Arithmetic, gamma
 
 _SLACK = gamma(SPARE, DOUBLE)
 
@@ -18,23 +18,39 @@ _SLACK = gamma(SPARE, DOUBLE)
 class Relu:
     r"""max(0, z), between alpha z and u / (u - l) (z - l) where its input in [l, u] changes sign.
 
-    alpha = 1 if u > -l, else 0: whichever leaves the smaller area. A ReLU rounds nothing.
+    Any alpha in [0, 1] is sound; unless one is given, alpha = 1 if u > -l, else 0: whichever leaves
+    the smaller area. A ReLU rounds nothing.
 
     Source: Zhang et al., Efficient Neural Network Robustness Certification with General Activation
     Functions (2018), section 3.3.
     """
 
+    def value(self, z: Tensor) -> Tensor:
+        """Return max(0, z)."""
+        return z.clamp(min=0.0)
+
     def interval(self, reach: Reach) -> Reach:
         """Return where the outputs can be."""
         return Reach(reach.low.clamp(min=0.0), reach.high.clamp(min=0.0))
 
-    def back(self, coefficients: Tensor, reach: Reach) -> tuple[Tensor, Tensor]:
-        """Return coefficients and constant with which A relu(z) >= A' z + constant."""
+    def back(
+        self, coefficients: Tensor, reach: Reach, output: Reach, given: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return coefficients and constant with which A relu(z) >= A' z + constant.
+
+        Args:
+            coefficients: A, [batch, bounds, *shape].
+            reach: [l, u] of the inputs.
+            output: not needed.
+            given: alpha in [0, 1], [batch, *shape].
+        """
+        del output
         low, high = reach.low, reach.high
         mixed = (low < 0) & (high > 0)
         on = (low >= 0).to(low)
         slope = torch.where(mixed, high / torch.where(mixed, high - low, 1.0), on)
-        alpha = torch.where(mixed, (high > -low).to(low), on)
+        chosen = (high > -low).to(low) if given is None else given
+        alpha = torch.where(mixed, chosen, on)
         rising, falling = coefficients.clamp(min=0.0), coefficients.clamp(max=0.0)
         shift = torch.where(mixed, -low * slope + _SLACK * reach.largest, 0.0)
         back = rising * alpha.unsqueeze(1) + falling * slope.unsqueeze(1)
@@ -66,8 +82,13 @@ class MaxPool:
         shape = (*reach.low.shape[:2], *self._output(reach.low.shape[2:]))
         return Reach(low.reshape(shape), high.reshape(shape))
 
-    def back(self, coefficients: Tensor, reach: Reach) -> tuple[Tensor, Tensor]:
+    def value(self, z: Tensor) -> Tensor:
+        """Return the largest of each window."""
+        return functional.max_pool2d(z, self.kernel, self.stride, self.padding, self.dilation)
+
+    def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
         """Return coefficients and constant with which A maxpool(z) >= A' z + constant."""
+        del output
         low, high = self._windows(reach.low), self._windows(reach.high)
         least, best = low.max(2, keepdim=True)
         others = high.scatter(2, best, float("-inf")).amax(2)
@@ -131,8 +152,41 @@ class Flatten:
         """Return the bounds in the new shape."""
         return Reach(*(side.reshape(-1, *self.shape) for side in (reach.low, reach.high)))
 
-    def back(self, coefficients: Tensor, reach: Reach) -> tuple[Tensor, Tensor]:
+    def value(self, z: Tensor) -> Tensor:
+        """Return the values in the new shape."""
+        return z.reshape(-1, *self.shape)
+
+    def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
         """Return the coefficients in the old shape."""
+        del output
         batch, bounds = coefficients.shape[:2]
         old = coefficients.reshape(batch, bounds, *reach.low.shape[1:])
         return old, coefficients.new_zeros(batch, bounds)
+
+
+@dataclass(frozen=True)
+class Add:
+    """The sum of two values: where a residual connection ends.
+
+    Attributes:
+        arithmetic: in which the model is evaluated.
+    """
+
+    arithmetic: Arithmetic
+
+    def value(self, z: Tensor, other: Tensor) -> Tensor:
+        """Return the sum."""
+        return z + other
+
+    def interval(self, reach: Reach, other: Reach) -> Reach:
+        """Return where the sum can be."""
+        size = reach.largest + other.largest
+        error = (gamma(1, self.arithmetic.unit) + _SLACK) * size
+        error = torch.where(size < self.arithmetic.huge / 2, error, float("inf"))
+        return Reach(reach.low + other.low - error, reach.high + other.high + error, error)
+
+    def back(self, coefficients: Tensor, output: Reach) -> Tensor:
+        """Return the constant with which A (z + z' + e) >= A z + A z' + constant."""
+        if output.error is None:
+            return coefficients.new_zeros(coefficients.shape[:2])
+        return -dot(coefficients.abs(), output.error)

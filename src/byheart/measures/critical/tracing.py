@@ -1,0 +1,226 @@
+"""From a module to the nodes that the certificate can follow, or the layer it cannot."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from byheart.measures.critical.arithmetic import Arithmetic
+from byheart.measures.critical.layers import KNOWN, SAME_IN_EVAL, known, step_of
+from byheart.measures.critical.network import Node
+from byheart.measures.critical.relaxations import Add, Flatten, Relu
+
+ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+RELUS = (functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_")
+SHAPES = (torch.flatten, torch.reshape, "flatten", "reshape", "view")
+POOLS: dict[Any, type[nn.Module]] = {
+    functional.max_pool2d: nn.MaxPool2d,
+    functional.avg_pool2d: nn.AvgPool2d,
+    functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+}
+"""Functions with the leading arguments of a layer, after the input."""
+SIZES = (getattr, operator.getitem, operator.mul, "size", "dim")
+"""What a forward may compute beside values: the sizes that it gives them."""
+IN_PLACE = (operator.iadd, functional.relu_, torch.relu_, "add_", "relu_")
+
+
+class UnknownLayerError(Exception):
+    """A layer without a certificate; its message is the layer's name."""
+
+
+def nodes_of(
+    model: nn.Module, x: Tensor, arithmetic: Arithmetic, dtype: torch.dtype = torch.float64
+) -> list[Node]:
+    """Return the nodes of a network, in the order of their evaluation.
+
+    The forward methods of a user's modules are traced symbolically: they may call known layers, add
+    values, and use ReLU, pooling and flatten as functions.
+
+    Args:
+        model: in eval mode.
+        x: [N, *shape] inputs, to learn the shapes between layers.
+        arithmetic: in which the model is evaluated.
+        dtype: in which bounds shall be computed.
+
+    Raises:
+        UnknownLayerError: a layer is of another kind, or does not do what its class does.
+    """
+    for name, module in model.named_modules():
+        # A hook or a patched method may compute anything.
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+            raise UnknownLayerError(_called(name, module) + " with a hook or a patched forward")
+    root = nn.Sequential(model) if isinstance(model, KNOWN) else model
+    probe = torch.cat([x[:1], x[:1]])  # two, to see what stays within an example
+    walk = _Walk(root, root is not model, arithmetic, dtype)
+    # Copies, since layers may work in place.
+    result = walk.run(_Tracer().trace(root), probe.clone())
+    if not torch.allclose(walk.seen[result], model(probe.clone()), rtol=1e-3, atol=1e-5):
+        raise UnknownLayerError(_called("", model) + " whose forward cannot be traced")
+    return walk.nodes[: walk.numbers[result]]
+
+
+class _Tracer(fx.Tracer):
+    """Traces through a user's modules, and no further than a layer of PyTorch."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, KNOWN) or super().is_leaf_module(m, module_qualified_name)
+
+    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        try:
+            return super().trace(root, concrete_args)
+        except UnknownLayerError:
+            raise
+        except Exception as reason:
+            raise _untraceable("", root) from reason
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except UnknownLayerError:
+            raise
+        except Exception as reason:
+            raise _untraceable(self.path_of_module(m), m) from reason
+
+
+def _untraceable(name: str, module: nn.Module) -> UnknownLayerError:
+    return UnknownLayerError(_called(name, module) + " whose forward cannot be traced")
+
+
+def _called(name: str, module: nn.Module) -> str:
+    kind = type(module).__name__
+    return f"{name} ({kind})" if name else kind
+
+
+@dataclass
+class _Walk:
+    """One pass over a traced graph, with a real value at hand for each of its nodes."""
+
+    root: nn.Module
+    wrapped: bool
+    arithmetic: Arithmetic
+    dtype: torch.dtype
+    nodes: list[Node] = field(default_factory=list)
+    seen: dict[fx.Node, Any] = field(default_factory=dict)
+    numbers: dict[fx.Node, int] = field(default_factory=dict)
+
+    def run(self, graph: fx.Graph, x: Tensor) -> fx.Node:
+        """Follow the graph; return what it returns."""
+        for node in graph.nodes:
+            if node.op == "placeholder" and not self.numbers:
+                self.seen[node], self.numbers[node] = x, 0
+            elif node.op == "call_module":
+                self._module(node)
+            elif node.op in ("call_function", "call_method"):
+                self._function(node)
+            elif node.op == "output" and node.args[0] in self.numbers:
+                result: fx.Node = node.args[0]
+                return result
+            else:
+                raise UnknownLayerError(f"{_called('', self.root)} ({node.op} {node.target})")
+        raise AssertionError("a graph without an output")
+
+    def _module(self, node: fx.Node) -> None:
+        module = self.root.get_submodule(str(node.target))
+        called = _called("" if self.wrapped else str(node.target), module)
+        source = self._source(node, called)
+        # Before it is run: another kind of layer may compute anything.
+        if not known(module) or len(node.args) != 1 or node.kwargs:
+            raise UnknownLayerError(called)
+        if getattr(module, "inplace", False):
+            self._last_use(source, node, called)
+        if type(module) in SAME_IN_EVAL:
+            self._same(node, source)
+        else:
+            self._layer(node, module, called)
+
+    def _function(self, node: fx.Node) -> None:
+        target: Any = node.target
+        called = f"{getattr(target, '__name__', target)} (a function)"
+        extra = {name: value for name, value in node.kwargs.items() if name != "inplace"}
+        if target in SIZES and self._is_size(node):
+            arguments = fx.node.map_arg(node.args, lambda used: self.seen[used])
+            method = getattr(arguments[0], target) if isinstance(target, str) else None
+            self.seen[node] = method(*arguments[1:]) if method else target(*arguments)
+            return
+        source = self._source(node, called)
+        if target in IN_PLACE or node.kwargs.get("inplace", False):
+            self._last_use(source, node, called)
+        if target in ADDITIONS and len(node.args) == 2 and not node.kwargs:
+            self._addition(node, source, node.args[1], called)
+        elif target in RELUS and len(node.args) == 1 and not extra:
+            self._append(node, Node(Relu(), (self.numbers[source],)), self.seen[source].relu())
+        elif target in SHAPES:
+            self._shape(node, source, called)
+        elif target in POOLS and len(node.args) <= 5:
+            rest = fx.node.map_arg((node.args[1:], node.kwargs), lambda used: self.seen[used])
+            self._layer(node, POOLS[target](*rest[0], **rest[1]), called)
+        elif target is functional.dropout and _training(node) is False:
+            self._same(node, source)
+        else:
+            raise UnknownLayerError(called)
+
+    def _is_size(self, node: fx.Node) -> bool:
+        """Return whether a node computes numbers, from a value's shape or other such numbers."""
+        of_value = node.args[0] in self.numbers
+        shape = node.target is getattr and node.args[1] == "shape"
+        return shape or isinstance(node.target, str) if of_value else node.args[0] in self.seen
+
+    def _source(self, node: fx.Node, called: str) -> fx.Node:
+        source = node.args[0] if node.args else None
+        if not isinstance(source, fx.Node) or source not in self.numbers:
+            raise UnknownLayerError(called)
+        return source
+
+    def _last_use(self, source: fx.Node, node: fx.Node, called: str) -> None:
+        """Refuse to overwrite a value that is used again, under whatever name."""
+        memory = self.seen[source].untyped_storage().data_ptr()
+        for other in self.numbers:
+            shared = self.seen[other].untyped_storage().data_ptr() == memory
+            if shared and any(user > node for user in other.users):
+                raise UnknownLayerError(f"{called} in place, on a value that is used again")
+
+    def _append(self, node: fx.Node, step: Node, after: Tensor) -> None:
+        self.nodes.append(step)
+        self.numbers[node], self.seen[node] = len(self.nodes), after
+
+    def _same(self, node: fx.Node, source: fx.Node) -> None:
+        self.numbers[node], self.seen[node] = self.numbers[source], self.seen[source]
+
+    def _layer(self, node: fx.Node, module: nn.Module, called: str) -> None:
+        source: Any = node.args[0]
+        before = self.seen[source]
+        after = module(before)
+        step = step_of(module, before, after, self.arithmetic, self.dtype)
+        if step is None:
+            raise UnknownLayerError(called)
+        self._append(node, Node(step, (self.numbers[source],)), after)
+
+    def _addition(self, node: fx.Node, source: fx.Node, other: Any, called: str) -> None:
+        if not isinstance(other, fx.Node) or other not in self.numbers:
+            raise UnknownLayerError(called)
+        one, two = self.seen[source], self.seen[other]
+        if one.shape != two.shape or one.dtype != two.dtype:
+            raise UnknownLayerError(called)
+        inputs = (self.numbers[source], self.numbers[other])
+        self._append(node, Node(Add(self.arithmetic), inputs), one + two)
+
+    def _shape(self, node: fx.Node, source: fx.Node, called: str) -> None:
+        target: Any = node.target
+        value = self.seen[source]
+        rest = fx.node.map_arg((node.args[1:], node.kwargs), lambda used: self.seen[used])
+        method = getattr(value, target if isinstance(target, str) else target.__name__)
+        after = method(*rest[0], **rest[1])
+        if not isinstance(after, Tensor) or len(after) != len(value) or after.dtype != value.dtype:
+            raise UnknownLayerError(called)
+        self._append(node, Node(Flatten(after.shape[1:]), (self.numbers[source],)), after)
+
+
+def _training(node: fx.Node) -> Any:
+    """Return the argument of ``functional.dropout`` that switches it on."""
+    return node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True)
