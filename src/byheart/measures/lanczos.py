@@ -1,9 +1,10 @@
-"""The eigenvalue of largest magnitude of a symmetric operator, by Lanczos iteration."""
+"""The eigenvalue of largest magnitude of symmetric operators, by Lanczos iteration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -12,6 +13,20 @@ from torch import Tensor
 
 WIDTH = 48
 """Vectors kept in memory; the iteration restarts from the best of them when they are full."""
+
+Floats = NDArray[np.float64]
+
+
+class Operators(Protocol):
+    """R symmetric operators on vectors of one length P, applied as one program."""
+
+    def product(self, vectors: Tensor) -> Tensor:
+        """Return A_r v_r for each r, [R, P]."""
+        ...
+
+    def select(self, replicas: Tensor) -> Self:
+        """Return some of the operators, by index."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,21 @@ class RitzPair:
     iterations: int
 
 
+@dataclass(frozen=True)
+class RitzPairs:
+    """An approximate eigenpair of each of R operators.
+
+    Attributes:
+        values: [R]; NaN where a product was not finite.
+        vectors: [R, P] of unit length.
+        iterations: int64 [R], products spent on each.
+    """
+
+    values: Floats
+    vectors: Tensor
+    iterations: NDArray[np.int64]
+
+
 def dominant(
     product: Callable[[Tensor], Tensor],
     start: Tensor,
@@ -37,90 +67,176 @@ def dominant(
     max_iterations: int,
     width: int = WIDTH,
 ) -> RitzPair:
-    r"""Approximate the eigenpair of largest magnitude of a symmetric operator A.
+    """Approximate the eigenpair of largest magnitude of one symmetric operator.
+
+    Args:
+        product: A, maps [P] to [P].
+        start: [P], any vector but zero.
+        tolerance: as for :func:`dominant_each`.
+        max_iterations: as for :func:`dominant_each`.
+        width: as for :func:`dominant_each`.
+
+    Returns:
+        The pair with the largest |theta|.
+    """
+    pairs = dominant_each(
+        _One(product),
+        start[None],
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        width=width,
+    )
+    return RitzPair(float(pairs.values[0]), pairs.vectors[0], int(pairs.iterations[0]))
+
+
+def dominant_each(
+    operators: Operators,
+    start: Tensor,
+    *,
+    tolerance: float,
+    max_iterations: int,
+    width: int = WIDTH,
+) -> RitzPairs:
+    r"""Approximate the eigenpairs of largest magnitude of symmetric operators A_r, all at once.
 
     Formula: with V an orthonormal basis of span(v, A v, A^2 v, ...), the Ritz values are the
     eigenvalues of T = V^T A V, and a Ritz pair (theta, V s) has the residual
     ||A V s - theta V s|| = beta |s_last|, beta the length of the next basis vector before it is
     normalised. Each new vector is orthogonalised against the whole basis, twice. A full basis is
     replaced by its Ritz vectors of largest magnitude (thick restart), which loses nothing that
-    has converged. The iteration ends when
+    has converged. The operators go in step, and one leaves when
 
     - the residual of the pair with the largest |theta| is at most tolerance * |theta| and the
       other end of the spectrum cannot, within its own residual, reach further from zero;
     - or the basis spans an invariant space: T is then exact;
+    - or a product is not finite;
     - or the iteration limit is reached.
 
     Args:
-        product: A, maps [P] to [P].
-        start: [P] v, any vector but zero; almost every one has a share of every eigenvector.
+        operators: A_r, map [R, P] to [R, P].
+        start: [R, P] v, any vectors but zero; almost every one has a share of every eigenvector.
         tolerance: relative, on the residual.
-        max_iterations: limit on products with A.
-        width: basis vectors kept, 2 or more: memory is width * P numbers.
+        max_iterations: limit on products with each A_r.
+        width: basis vectors kept, 2 or more: memory is R * width * P numbers.
 
     Returns:
-        The pair with the largest |theta|.
+        For each operator the pair with the largest |theta|.
 
     Source: Lanczos (1950); thick restart: Wu and Simon (2000).
     """
-    width = min(width, len(start))
-    basis = start.new_empty(width, len(start))
-    basis[0] = start / length(start)
-    matrix = np.zeros((width, width))
+    replicas, dimension = start.shape
+    width = min(width, dimension)
+    found = RitzPairs(
+        np.full(replicas, np.nan), start.clone(), np.zeros(replicas, dtype=np.int64)
+    )
+    live = np.arange(replicas)
+    basis = start.new_zeros(replicas, width, dimension)
+    basis[:, 0] = start / lengths(start)[:, None]
+    matrix = np.zeros((replicas, width, width))
     size = 1
     for iteration in range(1, max_iterations + 1):
-        column, rest = _orthogonal(product(basis[size - 1]), basis[:size])
-        matrix[:size, size - 1] = matrix[size - 1, :size] = column
-        beta = length(rest)
-        values, vectors = np.linalg.eigh(matrix[:size, :size])
-        top = int(np.abs(values).argmax())
-        settled = _settled(values, beta * np.abs(vectors[-1]), tolerance)
-        invariant = size == len(start) or beta <= _rounding(start) * abs(values[top])
-        if settled or invariant or iteration == max_iterations:
-            break
+        column, rest = _orthogonal(operators.product(basis[:, size - 1]), basis[:, :size])
+        beta = lengths(rest)
+        reach = beta.cpu().double().numpy()
+        broken = ~np.isfinite(reach)
+        column[broken] = 0.0
+        matrix[:, :size, size - 1] = matrix[:, size - 1, :size] = column
+        values, vectors = np.linalg.eigh(matrix[:, :size, :size])
+        far = np.abs(values).max(axis=1)
+        settled = _settled(values, reach[:, None] * np.abs(vectors[:, -1]), tolerance)
+        invariant = (size == dimension) | (reach <= _rounding(start) * far)
+        left = settled | invariant | broken | (iteration == max_iterations)
+        if left.any():
+            _note(found, live, left, broken, values, vectors, basis, iteration)
+            if left.all():
+                break
+            stay = torch.from_numpy(np.flatnonzero(~left)).to(start.device)
+            operators = operators.select(stay)
+            basis, rest, beta = basis[stay], rest[stay], beta[stay]
+            live, matrix, values, vectors = (a[~left] for a in (live, matrix, values, vectors))
         if size == width:
-            kept = np.argsort(-np.abs(values))[: width // 2]
-            size = len(kept)
-            basis[:size] = _rotation(vectors[:, kept], basis) @ basis
-            matrix = np.zeros((width, width))
-            np.fill_diagonal(matrix[:size, :size], values[kept])
-        basis[size] = rest / beta
+            size = max(1, width // 2)
+            kept = np.argsort(-np.abs(values), axis=1)[:, :size]
+            chosen = np.take_along_axis(vectors, kept[:, None, :], axis=2)
+            basis[:, :size] = _rotation(chosen, basis) @ basis
+            matrix = np.zeros_like(matrix)
+            matrix[:, range(size), range(size)] = np.take_along_axis(values, kept, axis=1)
+        basis[:, size] = rest / beta[:, None]
         size += 1
-    best = (_rotation(vectors[:, [top]], basis) @ basis[: len(vectors)])[0]
-    return RitzPair(float(values[top]), best / length(best), iteration)
+    return found
 
 
 def length(vector: Tensor) -> float:
     """Return the Euclidean norm, of numbers whose squares would underflow, too."""
-    largest = vector.abs().max()
-    if not bool(largest > 0):
-        return 0.0
-    return float(largest) * float(torch.linalg.vector_norm(vector / largest))
+    return float(lengths(vector[None])[0])
 
 
-def _settled(values: NDArray[np.float64], residuals: NDArray[np.float64], tolerance: float) -> bool:
-    """Say whether the pair of largest magnitude has converged and the other end stays nearer."""
-    top = int(np.abs(values).argmax())
-    far = abs(values[top])
-    if not residuals[top] <= tolerance * far:
-        return False
-    other = 0 if values[top] > 0 else len(values) - 1
-    reach = residuals[other] - np.sign(values[top]) * values[other]
-    return bool(reach <= (1 + tolerance) * far or residuals[other] <= tolerance * far)
+def lengths(vectors: Tensor) -> Tensor:
+    """Return the Euclidean norm of each of the vectors [R, P], as :func:`length` does."""
+    largest = vectors.abs().amax(dim=1)
+    scale = torch.where(largest > 0, largest, 1.0)
+    return largest * torch.linalg.vector_norm(vectors / scale[:, None], dim=1)
 
 
-def _orthogonal(vector: Tensor, basis: Tensor) -> tuple[NDArray[np.float64], Tensor]:
-    """Return a vector's components in the basis, and what of it lies outside."""
-    components = basis @ vector
-    rest = vector - components @ basis
+class _One:
+    """A single operator as a pack of one."""
+
+    def __init__(self, product: Callable[[Tensor], Tensor]) -> None:
+        self._product = product
+
+    def product(self, vectors: Tensor) -> Tensor:
+        return self._product(vectors[0])[None]
+
+    def select(self, replicas: Tensor) -> _One:
+        return self
+
+
+def _note(
+    found: RitzPairs,
+    live: NDArray[np.int64],
+    left: NDArray[np.bool_],
+    broken: NDArray[np.bool_],
+    values: Floats,
+    vectors: Floats,
+    basis: Tensor,
+    iteration: int,
+) -> None:
+    """Write down the best pair of those that leave."""
+    rows = np.flatnonzero(left)
+    top = np.abs(values[rows]).argmax(axis=1)
+    best = np.take_along_axis(vectors[rows], top[:, None, None], axis=2)
+    at = torch.from_numpy(rows).to(basis.device)
+    ritz = (_rotation(best, basis) @ basis[at][:, : vectors.shape[1]])[:, 0]
+    who = live[rows]
+    found.values[who] = np.where(broken[rows], np.nan, values[rows, top])
+    found.vectors[torch.from_numpy(who).to(basis.device)] = ritz / lengths(ritz)[:, None]
+    found.iterations[who] = iteration
+
+
+def _settled(values: Floats, residuals: Floats, tolerance: float) -> NDArray[np.bool_]:
+    """Say where the pair of largest magnitude has converged and the other end stays nearer."""
+    rows = np.arange(len(values))
+    top = np.abs(values).argmax(axis=1)
+    far = np.abs(values[rows, top])
+    sign = np.sign(values[rows, top])
+    other = np.where(sign > 0, 0, values.shape[1] - 1)
+    reach = residuals[rows, other] - sign * values[rows, other]
+    nearer = (reach <= (1 + tolerance) * far) | (residuals[rows, other] <= tolerance * far)
+    return np.asarray((residuals[rows, top] <= tolerance * far) & nearer)
+
+
+def _orthogonal(vectors: Tensor, basis: Tensor) -> tuple[Floats, Tensor]:
+    """Return the vectors' components in their bases, and what of them lies outside."""
+    components = basis @ vectors[..., None]
+    rest = vectors[..., None] - basis.mT @ components
     # Once is not enough where the vector lies nearly inside; twice is (Parlett).
     again = basis @ rest
-    total = (components + again).cpu().double().numpy()
-    return total, rest - again @ basis
+    total = (components + again)[..., 0].cpu().double().numpy()
+    return total, (rest - basis.mT @ again)[..., 0]
 
 
-def _rotation(vectors: NDArray[np.float64], like: Tensor) -> Tensor:
-    return torch.from_numpy(vectors.T.copy()).to(like)
+def _rotation(vectors: Floats, like: Tensor) -> Tensor:
+    return torch.from_numpy(vectors.swapaxes(1, 2).copy()).to(like)
 
 
 def _rounding(like: Tensor) -> float:
