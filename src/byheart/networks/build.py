@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 
 from byheart.networks.base import PackNetwork
+from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.trial import MLP, Network
+from byheart.trial import CNN, MLP, Network
 
 
 def build_pack(
@@ -35,5 +36,9 @@ def build_pack(
         case MLP():
             sizes = (math.prod(shape), *network.hidden, classes)
             return ReplicatedMLP.initialised(sizes, seeds, dtype=dtype, device=device)
+        case CNN():
+            return ReplicatedCNN.initialised(
+                network, shape, classes, seeds, dtype=dtype, device=device
+            )
         case _:
             raise NotImplementedError(network.kind)

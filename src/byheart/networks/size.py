@@ -6,7 +6,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from byheart.trial import MLP, Network
+from byheart.networks.cnn_shapes import CNNShapes, cnn_shapes
+from byheart.trial import CNN, MLP, Network
 
 
 @dataclass(frozen=True)
@@ -40,5 +41,32 @@ def size_of(network: Network, shape: tuple[int, ...], classes: int) -> NetworkSi
             sizes = (math.prod(shape), *network.hidden, classes)
             layers = [a * b for a, b in itertools.pairwise(sizes)]
             return NetworkSize(sum(layers) + sum(sizes[1:]), sum(layers), layers[0], sum(sizes))
+        case CNN():
+            return _cnn_size(cnn_shapes(network, shape, classes), network.kernel)
         case _:
             raise NotImplementedError(network.kind)
+
+
+def _cnn_size(shapes: CNNShapes, kernel: int) -> NetworkSize:
+    filters = [kernel**2 * stage.inputs * stage.filters for stage in shapes.stages]
+    convolved = [
+        math.prod(stage.side) * weights
+        for stage, weights in zip(shapes.stages, filters, strict=True)
+    ]
+    dense = [a * b for a, b in itertools.pairwise(shapes.dense)]
+    products = [*convolved, *dense]
+    normed = [stage.filters for stage in shapes.stages] + list(shapes.dense[1:-1])
+    made = sum(
+        # The convolution, its batch norm and the ReLU; then the pool.
+        stage.filters * (3 * math.prod(stage.side) + math.prod(stage.pooled))
+        for stage in shapes.stages
+    )
+    return NetworkSize(
+        parameters=sum(filters) + sum(dense) + 2 * sum(normed) + shapes.dense[-1],
+        products=sum(products),
+        first_products=products[0],
+        activations=math.prod(shapes.source)
+        + made
+        + 3 * sum(shapes.dense[1:-1])
+        + shapes.dense[-1],
+    )

@@ -8,7 +8,9 @@ from typing import Protocol, Self
 from torch import Tensor
 
 from byheart.networks.base import PackNetwork
+from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.mlp import ReplicatedMLP
+from byheart.training.autograd_sgd import AutogradSGD
 from byheart.training.sgd import SGD
 from byheart.trial import Algorithm
 
@@ -59,4 +61,6 @@ def make_optimizer(
     """
     if isinstance(network, ReplicatedMLP):
         return SGD(network, algorithms, seeds)
+    if isinstance(network, ReplicatedCNN):
+        return AutogradSGD(network, algorithms, seeds)
     raise NotImplementedError(type(network).__name__)
