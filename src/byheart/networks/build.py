@@ -7,10 +7,14 @@ from collections.abc import Sequence
 
 import torch
 
+from byheart.errors import InputError
 from byheart.networks.base import PackNetwork
 from byheart.networks.cnn import ReplicatedCNN
+from byheart.networks.examine import examine
+from byheart.networks.foreign import initialised
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.trial import CNN, MLP, Network
+from byheart.networks.vmapped import ForeignPack
+from byheart.trial import CNN, MLP, Foreign, Network
 
 
 def build_pack(
@@ -40,5 +44,24 @@ def build_pack(
             return ReplicatedCNN.initialised(
                 network, shape, classes, seeds, dtype=dtype, device=device
             )
-        case _:
-            raise NotImplementedError(network.kind)
+        case Foreign():
+            return _foreign_pack(network, shape, classes, seeds, dtype=dtype, device=device)
+
+
+def _foreign_pack(
+    network: Foreign,
+    shape: tuple[int, ...],
+    classes: int,
+    seeds: Sequence[int],
+    *,
+    dtype: torch.dtype,
+    device: str | torch.device,
+) -> ForeignPack:
+    examined = examine(network.factory, shape, classes)
+    if examined.fingerprint != network.fingerprint:
+        raise InputError(
+            f"--model {network.factory}: it makes another network than when the study was planned: "
+            "give the same command again"
+        )
+    modules = [initialised(network.factory, seed, dtype=dtype).to(device) for seed in seeds]
+    return examined.pack.stacked(modules, takes=examined.takes, shape=shape, seeds=seeds)

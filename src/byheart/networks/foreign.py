@@ -12,8 +12,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from byheart.errors import InputError, choose
+from byheart.seeds import seed
 
 Factory = Callable[[], nn.Module]
 
@@ -53,17 +55,57 @@ def find_factory(name: str) -> Factory:
     return cast(Factory, factory)
 
 
+def make_module(name: str) -> nn.Module:
+    """Return the network that a factory makes.
+
+    Raises:
+        InputError: the factory fails, or makes no module.
+    """
+    factory = find_factory(name)
+    try:
+        model = factory()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"--model {name}: it is called without arguments, and raised {type(error).__name__}: "
+            f"{reason}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"--model {name}: it returned a {type(model).__name__}, not a torch.nn.Module"
+        )
+    return model
+
+
+def initialised(name: str, seed_: int, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Return the network that a factory makes, with initial weights that a seed determines.
+
+    A user's factory draws them from torch's random numbers, which are seeded for it and go on
+    afterwards as if nothing had been drawn.
+
+    Args:
+        name: "module:callable".
+        seed_: of the replica.
+        dtype: of its weights.
+
+    Raises:
+        InputError: the factory fails, makes no module, or one without sizes.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed("init", seed_))
+        model = make_module(name)
+    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise InputError(f"--model {name}: the network has lazy layers: give every layer its sizes")
+    return model.to(device="cpu", dtype=dtype)
+
+
 def make_model(name: str, checkpoint: Path) -> nn.Module:
     """Return the network that a factory makes, with the weights of a checkpoint.
 
     Raises:
         InputError: the factory makes no module, or the weights are missing, unsafe or not its own.
     """
-    model = find_factory(name)()
-    if not isinstance(model, nn.Module):
-        raise InputError(
-            f"--model {name}: it returned a {type(model).__name__}, not a torch.nn.Module"
-        )
+    model = make_module(name)
     weights = load_weights(checkpoint)
     own = set(model.state_dict())
     missing, unknown = sorted(own - set(weights)), sorted(set(weights) - own)

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from byheart.networks.cnn_shapes import CNNShapes, cnn_shapes
-from byheart.trial import CNN, MLP, Network
+from byheart.trial import CNN, MLP, Foreign, Network
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,11 @@ def size_of(network: Network, shape: tuple[int, ...], classes: int) -> NetworkSi
             return NetworkSize(sum(layers) + sum(sizes[1:]), sum(layers), layers[0], sum(sizes))
         case CNN():
             return _cnn_size(cnn_shapes(network, shape, classes), network.kernel)
-        case _:
-            raise NotImplementedError(network.kind)
+        case Foreign():
+            # What is only known by making it takes torch, which counting the others does without.
+            from byheart.networks.examine import examine
+
+            return examine(network.factory, shape, classes).size
 
 
 def _cnn_size(shapes: CNNShapes, kernel: int) -> NetworkSize:

@@ -10,6 +10,7 @@ from torch import Tensor
 from byheart.networks.base import PackNetwork
 from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.mlp import ReplicatedMLP
+from byheart.networks.vmapped import ForeignPack
 from byheart.training.autograd_sgd import AutogradSGD
 from byheart.training.sgd import SGD
 from byheart.trial import Algorithm
@@ -61,6 +62,6 @@ def make_optimizer(
     """
     if isinstance(network, ReplicatedMLP):
         return SGD(network, algorithms, seeds)
-    if isinstance(network, ReplicatedCNN):
+    if isinstance(network, ReplicatedCNN | ForeignPack):
         return AutogradSGD(network, algorithms, seeds)
     raise NotImplementedError(type(network).__name__)

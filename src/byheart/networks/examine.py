@@ -1,0 +1,273 @@
+"""A user's network, looked at once before it is trained: what it takes, and how it can train."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from byheart.errors import InputError
+from byheart.networks.counted import counted
+from byheart.networks.fingerprint import fingerprint_of
+from byheart.networks.foreign import initialised
+from byheart.networks.size import NetworkSize
+from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork, noise_of
+
+EXAMPLES = 5
+"""Random inputs that a network is tried on; one or three could be taken for channels."""
+RELATIVE, ABSOLUTE = 1e-3, 1e-5
+"""How far a pack may be from separate networks, by rounding of float32."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is known of a user's network.
+
+    Attributes:
+        takes: the shape that it wants an input in: that of the source, or with a channel before it,
+            or flat.
+        way: how replicas of it train: together by ``torch.func.vmap``, or one by one.
+        reason: why not together; empty if they do.
+        fingerprint: of what it is made of; see :func:`fingerprint_of`.
+        size: of one replica.
+    """
+
+    takes: tuple[int, ...]
+    way: Literal["vmap", "one by one"]
+    reason: str
+    fingerprint: str
+    size: NetworkSize
+
+    @property
+    def pack(self) -> type[ForeignPack]:
+        """The pack that replicas train in."""
+        return VmappedNetwork if self.way == "vmap" else SeparateNetworks
+
+
+@functools.lru_cache(maxsize=64)
+def examine(factory: str, shape: tuple[int, ...], classes: int) -> Examined:
+    """Try a user's network on random inputs.
+
+    Args:
+        factory: "module:callable".
+        shape: of one input.
+        classes: that it shall tell apart.
+
+    Raises:
+        InputError: it cannot be trained as it is; says why, and what would be right.
+    """
+    draw = torch.Generator().manual_seed(0)
+    x = torch.rand(EXAMPLES, *shape, generator=draw)
+    model, again, other = (initialised(factory, seed) for seed in (0, 0, 1))
+    _require_own_weights(factory, model, again, other)
+    takes = _shape_it_takes(factory, model, x, classes)
+    x = x.reshape(EXAMPLES, *takes)
+    _require_fixed(factory, model, x)
+    way, reason = _way(factory, x, shape, classes)
+    return Examined(takes, way, reason, fingerprint_of(model), counted(model, x[:2]))
+
+
+def _require_own_weights(name: str, model: nn.Module, again: nn.Module, other: nn.Module) -> None:
+    """Require that a seed determines the initial weights, and that no two networks share any."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        raise InputError(f"--model {name}: the network has no parameters to train")
+    shared = {id(p) for p in model.parameters()} & {id(p) for p in other.parameters()}
+    if model is other or shared:
+        raise InputError(
+            f"--model {name}: two calls returned the same object, or networks that share weights: "
+            "make a new network in every call"
+        )
+    if fingerprint_of(model) != fingerprint_of(other):
+        raise InputError(
+            f"--model {name}: two calls returned networks of different layers or shapes: return "
+            "the same architecture in every call"
+        )
+    if not _equal(model, again):
+        raise InputError(
+            f"--model {name}: its initial weights differ from call to call though "
+            "torch.manual_seed was the same: draw them from torch's own random numbers"
+        )
+    if all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)):
+        raise InputError(
+            f"--model {name}: every call returns the same initial weights, whatever the seed: draw "
+            "them from torch's random numbers, and set no seed in the factory"
+        )
+
+
+def _equal(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(_tensors(one), _tensors(other), strict=True)
+    return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()
+
+
+@torch.no_grad()
+def _shape_it_takes(name: str, model: nn.Module, x: Tensor, classes: int) -> tuple[int, ...]:
+    """Return the first shape of an input for which the network has one output per class."""
+    shape = tuple(x.shape[1:])
+    channel = [(1, *shape)] if len(shape) == 2 else []
+    candidates = dict.fromkeys((shape, *channel, (math.prod(shape),)))
+    problems = []
+    model.eval()
+    for takes in candidates:
+        try:
+            logits = model(x.reshape(len(x), *takes))
+        except Exception as error:
+            problems.append((2, f"does not take {_batch(takes)}: {one_line(error)}"))
+            continue
+        if not isinstance(logits, Tensor):
+            kind = type(logits).__name__
+            problems.append((1, f"returns a {kind} for {_batch(takes)}, not a tensor of logits"))
+        elif logits.shape == (len(x), classes):
+            return takes
+        else:
+            given = _batch(tuple(logits.shape[1:])) if len(logits) == len(x) else [*logits.shape]
+            # Two dimensions are outputs per example, more are most likely of a shape misread.
+            rank = 0 if logits.dim() == 2 else 1
+            problems.append((rank, f"maps {_batch(takes)} to {given}"))
+    _, problem = min(problems, key=lambda one: one[0])
+    raise InputError(
+        f"--model {name}: the network {problem}; the data are {_batch(shape)}, and it must return "
+        f"[N, {classes}]: one output per class"
+    )
+
+
+@torch.no_grad()
+def _require_fixed(name: str, model: nn.Module, x: Tensor) -> None:
+    """Require finite outputs, and noise that ends with training and comes from torch."""
+    model.eval()
+    with noise_of(0, 0):
+        logits = model(x)
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError(
+            f"--model {name}: the network returns NaN or infinity with its initial weights, for "
+            "random inputs in [0, 1]: see that it divides by nothing that may be 0"
+        )
+    with noise_of(1, 0):
+        if not torch.equal(model(x), logits):
+            raise InputError(
+                f"--model {name}: the network is not deterministic in eval mode: equal inputs give "
+                "different outputs; let dropout and noise end with self.training"
+            )
+    noisy = []
+    for _ in range(2):
+        with noise_of(0, 0):
+            try:
+                noisy.append(copy.deepcopy(model).train()(x))
+            except Exception as error:
+                raise InputError(
+                    f"--model {name}: the network fails in train mode: {one_line(error)}"
+                ) from error
+    one, again = noisy
+    if not torch.allclose(one, again, equal_nan=True):
+        raise InputError(
+            f"--model {name}: torch.manual_seed cannot repeat its noise in train mode: draw it "
+            "from torch's own random numbers"
+        )
+
+
+def _way(
+    name: str, x: Tensor, shape: tuple[int, ...], classes: int
+) -> tuple[Literal["vmap", "one by one"], str]:
+    """Return how replicas train, and why not by vmap: tried on two, against the plain modules."""
+    takes = tuple(x.shape[1:])
+    x = torch.stack([x, x.flip(0)])
+    y = torch.arange(2 * EXAMPLES).view(2, EXAMPLES) % classes
+    wanted = [
+        _step(initialised(name, seed), inputs, labels, seed)
+        for seed, (inputs, labels) in enumerate(zip(x, y, strict=True))
+    ]
+    problem = ""
+    for kind in (VmappedNetwork, SeparateNetworks):
+        modules = [initialised(name, seed) for seed in range(len(x))]
+        pack = kind.stacked(modules, takes=takes, shape=shape, seeds=range(len(x)))
+        try:
+            with warnings.catch_warnings():
+                # Where vmap only loops inside, a loop outside says so.
+                warnings.filterwarnings("error", message="There is a performance drop")
+                equal = _agrees(pack, x.flatten(2), y, wanted)
+        except Exception as error:
+            reason = _in_words(error)
+        else:
+            if equal:
+                return ("one by one", problem) if problem else ("vmap", "")
+            reason = "by vmap it computes other numbers"
+        problem = problem or reason
+    raise InputError(
+        f"--model {name}: the network cannot be trained with weights that are handed to it "
+        f"({reason}): give it parameters and buffers that torch.func.functional_call can replace"
+    )
+
+
+Step = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
+"""Logits in train mode, gradients, buffers after it, and logits in eval mode."""
+
+
+def _step(model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Step:
+    """Return what one training step of a plain module computes."""
+    model.train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with torch.enable_grad():
+        with noise_of(seed, 0):
+            logits = model(x)
+        loss = functional.cross_entropy(logits, y)
+        gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+    kept = [*(p for p in model.parameters() if not p.requires_grad), *model.buffers()]
+    with torch.no_grad():
+        return logits.detach(), list(gradients), kept, model.eval()(x)
+
+
+def _agrees(pack: ForeignPack, x: Tensor, y: Tensor, wanted: Sequence[Step]) -> bool:
+    """Return whether a step of the pack is that of the plain modules."""
+    trained = list(pack.parameters())
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    with torch.enable_grad():
+        logits = pack.training_logits(x)
+        loss = functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum")
+        gradients = torch.autograd.grad(
+            loss / y.shape[1], trained, allow_unused=True, materialize_grads=True
+        )
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    with torch.no_grad():
+        found = (logits, gradients, pack.kept(), pack(x))
+    return all(
+        _close(found[0][r], one[0])
+        and all(_close(a[r], b) for a, b in zip(found[1], one[1], strict=True))
+        and all(_close(a[r], b) for a, b in zip(found[2], one[2], strict=True))
+        and _close(found[3][r], one[3])
+        for r, one in enumerate(wanted)
+    )
+
+
+def _close(found: Tensor, wanted: Tensor) -> bool:
+    return torch.allclose(found, wanted, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
+
+
+def _in_words(error: Exception) -> str:
+    if "randomness" in str(error):
+        return "it draws random numbers while it trains, and each replica draws its own"
+    return one_line(error)
+
+
+def one_line(error: Exception) -> str:
+    """Return the first sentence of what went wrong, with the kind of error."""
+    text = " ".join(str(error).split()).partition(". ")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _batch(shape: tuple[int, ...]) -> str:
+    return f"[N, {', '.join(map(str, shape))}]" if shape else "[N]"

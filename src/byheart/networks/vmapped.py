@@ -1,0 +1,229 @@
+"""Packs of a user's module: as one program by ``torch.func.vmap``, or one network after another."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from byheart.seeds import seed
+
+State = dict[str, Tensor]
+
+
+class ForeignPack(ABC):
+    """R copies of a user's module, whose parameters and buffers are stacked.
+
+    Args:
+        modules: one per replica; where one computes for all, the first does.
+        trained: parameters by name, each [R, ...].
+        kept: buffers and frozen parameters by name, each [R, ...].
+        takes: the shape that the module wants an input in.
+        shape: of an input of the source.
+        seeds: of the replicas.
+        steps: of training that were taken.
+
+    Attributes:
+        each: every replica needs a module of its own.
+    """
+
+    each: ClassVar[bool]
+
+    def __init__(
+        self,
+        modules: Sequence[nn.Module],
+        trained: State,
+        kept: State,
+        *,
+        takes: tuple[int, ...],
+        shape: tuple[int, ...],
+        seeds: Sequence[int],
+        steps: int = 0,
+    ) -> None:
+        self._modules = list(modules if self.each else modules[:1])
+        self._trained = trained
+        self._kept = kept
+        self._takes = takes
+        self._shape = shape
+        self._seeds = list(seeds)
+        self._steps = steps
+
+    @classmethod
+    def stacked(
+        cls,
+        modules: Sequence[nn.Module],
+        *,
+        takes: tuple[int, ...],
+        shape: tuple[int, ...],
+        seeds: Sequence[int],
+    ) -> Self:
+        """Return a pack of copies of modules, of one architecture, type and device."""
+        trained, kept = zip(*(_state(module) for module in modules), strict=True)
+        return cls(modules, _stack(trained), _stack(kept), takes=takes, shape=shape, seeds=seeds)
+
+    @property
+    def replicas(self) -> int:
+        """Number of replicas R."""
+        return len(self._seeds)
+
+    def parameters(self) -> Sequence[Tensor]:
+        """Return what is trained, each [R, ...]; see :class:`TrainableNetwork`."""
+        return list(self._trained.values())
+
+    def kept(self) -> Sequence[Tensor]:
+        """Return frozen parameters and buffers, each [R, ...]."""
+        return list(self._kept.values())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return logits [R, N, classes] in eval mode; see :class:`PackNetwork`."""
+        return self._logits(self._shaped(x), training=False)
+
+    def training_logits(self, x: Tensor) -> Tensor:
+        """Return logits [R, N, classes] in train mode; see :class:`TrainableNetwork`."""
+        logits = self._logits(self._shaped(x), training=True)
+        self._steps += 1
+        return logits
+
+    def select(self, replicas: Tensor) -> Self:
+        """Return a copy of some replicas, by index or mask."""
+        rows = torch.arange(self.replicas)[replicas.cpu()].tolist()
+        own = [self._modules[row] for row in rows] if self.each else self._modules
+        return type(self)(
+            own,
+            {name: values[replicas] for name, values in self._trained.items()},
+            {name: values[replicas] for name, values in self._kept.items()},
+            takes=self._takes,
+            shape=self._shape,
+            seeds=[self._seeds[row] for row in rows],
+            steps=self._steps,
+        )
+
+    def finite(self) -> Tensor:
+        """Return for each replica whether all its parameters are finite, bool [R]."""
+        each = [torch.isfinite(p).reshape(self.replicas, -1).all(1) for p in self.parameters()]
+        return torch.stack(each).all(0)
+
+    @torch.no_grad()
+    def module(self, replica: int) -> nn.Module:
+        """Return one replica as an ordinary module; see :class:`PackNetwork`."""
+        alone = copy.deepcopy(self._modules[replica if self.each else 0])
+        own = dict(alone.named_parameters()) | dict(alone.named_buffers())
+        for name, values in (self._trained | self._kept).items():
+            own[name].copy_(values[replica])
+        return (alone if self._takes == self._shape else Reshaped(alone, self._takes)).eval()
+
+    @abstractmethod
+    def _logits(self, x: Tensor, *, training: bool) -> Tensor:
+        """Return logits [R, N, classes] of inputs [R, N, *takes]."""
+
+    def _shaped(self, x: Tensor) -> Tensor:
+        x = x.expand(self.replicas, *x.shape[-2:])
+        return x.reshape(*x.shape[:2], *self._takes)
+
+
+class VmappedNetwork(ForeignPack):
+    """Replicas evaluated as one program."""
+
+    each = False
+
+    def _logits(self, x: Tensor, *, training: bool) -> Tensor:
+        (module,) = self._modules
+        _set_mode(module, training)
+
+        def one(trained: State, kept: State, x: Tensor) -> tuple[Tensor, State]:
+            state = trained | kept
+            return functional_call(module, state, (x,)), {name: state[name] for name in kept}
+
+        # Random numbers are an error: drawn for all at once, those of a replica would depend on
+        # the pack that it sits in.
+        logits, after = vmap(one, randomness="error")(self._trained, self._kept, x)
+        if training:
+            _keep(after, self._kept)
+        return logits
+
+
+class SeparateNetworks(ForeignPack):
+    """Replicas evaluated one after another, where vmap cannot.
+
+    What a module draws at random while it trains depends on the replica's seed and on the steps
+    taken, and on nothing else.
+    """
+
+    each = True
+
+    def _logits(self, x: Tensor, *, training: bool) -> Tensor:
+        # Taken apart at once: a slice per replica would give the gradient a full tensor for each.
+        trained, kept = _rows(self._trained, self.replicas), _rows(self._kept, self.replicas)
+        logits = []
+        for module, seed_, own, held, inputs in zip(
+            self._modules, self._seeds, trained, kept, x, strict=True
+        ):
+            _set_mode(module, training)
+            state = own | held
+            if training:
+                with noise_of(seed_, self._steps, x.device):
+                    logits.append(functional_call(module, state, (inputs,)))
+                _keep({name: state[name] for name in held}, held)
+            else:
+                logits.append(functional_call(module, state, (inputs,)))
+        return torch.stack(logits)
+
+
+class Reshaped(nn.Module):
+    """A module that sees its inputs in another shape than they come in."""
+
+    def __init__(self, model: nn.Module, takes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.takes = takes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the model's logits of inputs [N, *shape]."""
+        logits: Tensor = self.model(x.reshape(x.shape[0], *self.takes))
+        return logits
+
+
+@contextmanager
+def noise_of(seed_: int, step: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Let torch's random numbers depend on a replica's seed and on its training step alone."""
+    device = torch.device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed("noise", seed_, step))
+        yield
+
+
+def _state(module: nn.Module) -> tuple[State, State]:
+    """Return what is trained of a module, and what is not, by name."""
+    parameters = dict(module.named_parameters())
+    trained = {name: p.detach() for name, p in parameters.items() if p.requires_grad}
+    frozen = {name: p.detach() for name, p in parameters.items() if not p.requires_grad}
+    return trained, {**frozen, **{name: b.detach() for name, b in module.named_buffers()}}
+
+
+def _stack(states: Sequence[State]) -> State:
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+
+
+def _rows(state: State, replicas: int) -> list[State]:
+    """Take a stacked state apart: views, into which a module may write."""
+    columns = {name: values.unbind(0) for name, values in state.items()}
+    return [{name: rows[r] for name, rows in columns.items()} for r in range(replicas)]
+
+
+@torch.no_grad()
+def _keep(after: Mapping[str, Tensor], kept: State) -> None:
+    """Keep buffers that a module put in the place of others; those written into are kept."""
+    for name, values in after.items():
+        if values.data_ptr() != kept[name].data_ptr():
+            kept[name].copy_(values)
+
+
+def _set_mode(module: nn.Module, training: bool) -> None:
+    if module.training != training:
+        module.train(training)
