@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor
 
-from byheart.measures.critical.arithmetic import DOUBLE, SPARE, Arithmetic, gamma
+from byheart.measures.critical.arithmetic import DOUBLE, EXTRA, SPARE, Arithmetic, gamma
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class Affine:
     def error(self, reach: Reach) -> Tensor:
         """Return E for inputs within ``reach``, [batch, *output]."""
         forward, back = self.terms
-        relative = gamma(forward + SPARE, self.arithmetic.unit)
+        relative = gamma(forward + EXTRA, self.arithmetic.unit)
         relative += 4.0 * gamma(forward + back + SPARE, DOUBLE)
         size = self.absolute(reach.largest) + self.offset
-        error = relative * size + (forward + SPARE) * self.arithmetic.tiny
+        error = relative * size + (forward + EXTRA) * self.arithmetic.tiny
         # Beyond the largest number the evaluation may hold infinities, of which nothing is known.
         return torch.where(size < self.arithmetic.huge / 2, error, float("inf"))
 

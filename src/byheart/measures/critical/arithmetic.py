@@ -11,7 +11,9 @@ from torch import Tensor, nn
 DOUBLE = torch.finfo(torch.float64).eps
 """The rounding unit of the bounds themselves, which are computed in float64."""
 SPARE = 64
-"""Roundings allowed for beside those of a sum: biases, divisions, one partial sum per layer."""
+"""Roundings of the bounds allowed for beside those of a sum: one partial sum per layer."""
+EXTRA = 16
+"""Roundings of a layer allowed for beside those of a sum: bias, division, square root."""
 
 
 def gamma(roundings: int, unit: float) -> float:
@@ -35,8 +37,8 @@ class Arithmetic:
     """The floating-point arithmetic in which a model is evaluated.
 
     Attributes:
-        unit: largest relative error of one operation (twice the unit roundoff of the coarsest
-            format in play: rounding need not be to nearest).
+        unit: largest relative error of one operation, in the coarsest format in play: half the
+            spacing of its numbers on a CPU in full precision, which rounds to nearest, else all.
         tiny: largest absolute error of an operation that underflows.
         huge: largest finite number.
     """
@@ -54,7 +56,7 @@ class Arithmetic:
         if torch.is_autocast_enabled(kind):
             formats.add(torch.get_autocast_dtype(kind))
         infos = [torch.finfo(dtype) for dtype in formats]
-        units = [info.eps for info in infos]
+        units = [info.eps if info.bits < 32 or kind != "cpu" else info.eps / 2 for info in infos]
         if torch.float32 in formats:
             units.append(_single(kind))
         return cls(max(units), max(info.tiny for info in infos), min(info.max for info in infos))
@@ -70,4 +72,4 @@ def _single(kind: str) -> float:
         return torch.finfo(torch.bfloat16).eps
     tensor_float_32 = 2.0**-10
     coarse = kind != "cpu" or precision != "highest"
-    return tensor_float_32 if coarse else torch.finfo(torch.float32).eps
+    return tensor_float_32 if coarse else torch.finfo(torch.float32).eps / 2

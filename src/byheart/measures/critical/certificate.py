@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from byheart.measures.critical.affine import Reach
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import (
     box_around,
     gains,
     interval_bounds,
-    lower_bounds,
     tightened_bounds,
 )
-from byheart.measures.critical.network import Node
+from byheart.measures.critical.branching import Outcome, branch_and_bound
+from byheart.measures.critical.domains import Problem
+from byheart.measures.critical.lass import Box
+from byheart.measures.critical.network import Node, values
 from byheart.measures.critical.tracing import UnknownLayerError, nodes_of
 
 ELEMENTS = 2**23
-"""Numbers that the coefficients of one backward pass may hold (64 MiB)."""
+"""Numbers that one tensor of a pass may hold (64 MiB)."""
+SPLITS = 100
+"""Cuts to spend on a sample where its bracket shall be narrow."""
+
+Search = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,87 +37,144 @@ class Certificate:
         certified: bool [N], no point of the box changes the predicted class.
         uncertified_layer: the layer for which there is no certificate, if there is one: then
             nothing is certified.
+        broken: bool [N], ``witness`` changes it: found on the way to a proof. None if none was.
+        witness: [N, *shape], in the box, the input itself where not ``broken``.
     """
 
     certified: Tensor
     uncertified_layer: str | None = None
+    broken: Tensor | None = None
+    witness: Tensor | None = None
 
 
 @torch.no_grad()
-def certificate(model: nn.Module, x: Tensor, predicted: Tensor, radius: float) -> Certificate:
+def certificate(
+    model: nn.Module,
+    x: Tensor,
+    predicted: Tensor,
+    radius: float,
+    *,
+    splits: int = 0,
+    search: Search | None = None,
+) -> Certificate:
     r"""Prove, where possible, that a box holds no point of another predicted class.
 
     Formula: x is certified if min_{j != k} min_{||x^ - x||_inf <= r} (z_k - z_j)(x^) > 0 holds for
-    a lower bound of the left side, where k is the class predicted at x. Three bounds are tried, a
-    dearer one only where the cheaper failed: interval propagation; backward linear relaxation over
-    intervals; backward linear relaxation whose every undecided ReLU is bounded in the same way.
+    a lower bound of the left side, where k is the class predicted at x. A dearer bound is tried
+    only where the cheaper failed, for the classes j that it left open: interval propagation;
+    backward linear relaxation over intervals; the same with every undecided ReLU bounded in the
+    same way; optimised slopes; and branch and bound on undecided ReLUs, which may also find
+    a point of another class.
 
     The bounds hold for the network as evaluated in its own floating-point format: every layer adds
     an error term (see :class:`byheart.measures.critical.affine.Affine`).
 
     Args:
-        model: in eval mode; Linear, Conv2d, BatchNorm, ReLU, AvgPool2d, MaxPool2d, Flatten,
-            Identity and Dropout layers, in ``nn.Sequential``, nested or not.
+        model: in eval mode; Linear, Conv2d, BatchNorm, ReLU, pooling, Flatten, Identity and Dropout
+            layers and additions, in ``nn.Sequential`` or in modules that can be traced.
         x: [N, *shape] inputs.
         predicted: [N] int64, the class predicted at each.
         radius: r, on the scale of x.
+        splits: cuts that branch and bound may spend on a sample; with 0 it stops at slopes. A count
+            and not a time, so that results do not depend on the machine.
+        search: asked after the two cheapest bounds, with a mask bool [N] of what they left open,
+            which samples of these it can show critical: for them no proof is tried.
 
     Returns:
-        The mask, or the name of the layer that has no certificate.
+        The masks, or the name of the layer that has no certificate.
     """
     nothing = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     try:
-        nodes = nodes_of(model, x, Arithmetic.of(model, x))
+        arithmetic = Arithmetic.of(model, x)
+        nodes, fast = (
+            nodes_of(model, x, arithmetic, dtype) for dtype in (torch.float64, torch.float32)
+        )
     except UnknownLayerError as unknown:
         return Certificate(nothing, str(unknown))
-    return Certificate(_Proof(nodes, x, predicted, radius).run(nothing))
-
-
-Bounds = Callable[[Reach], list[Reach]]
+    widest = max(value[0].numel() for value in values(nodes, x[:1].double()))
+    proof = _Proof(model, nodes, fast, x, predicted, radius, splits, widest)
+    certified = proof.cheap()
+    unsettled = ~certified
+    if search is not None and bool(unsettled.any()):
+        unsettled = unsettled & ~search(unsettled)
+    broken, witness = nothing, x.clone()
+    for part, found in proof.thorough(unsettled.nonzero().squeeze(1)):
+        certified[part], broken[part], witness[part] = found.proved, found.broken, found.witness
+    return Certificate(certified, None, broken, witness)
 
 
 @dataclass(frozen=True)
 class _Proof:
+    model: nn.Module
     nodes: Sequence[Node]
+    fast: Sequence[Node]
     x: Tensor
     predicted: Tensor
     radius: float
+    splits: int
+    widest: int
 
-    def run(self, certified: Tensor) -> Tensor:
-        shapes = interval_bounds(self.nodes, box_around(self.x[:1], self.radius))
-        widest = max(reach.low[0].numel() for reach in shapes)
-        classes = shapes[-1].low[0].numel()
+    def cheap(self) -> Tensor:
+        """Return which samples intervals and one relaxation over them certify."""
+        everything = torch.arange(len(self.x), device=self.x.device)
+        parts = [
+            ~self._open(problem).any(1) for _, problem in self._problems(everything, tight=False)
+        ]
+        return torch.cat(parts)
 
-        def tightened(box: Reach) -> list[Reach]:
-            return tightened_bounds(self.nodes, box, ELEMENTS)
+    def thorough(self, samples: Tensor) -> Iterator[tuple[Tensor, Outcome]]:
+        """Settle what can be settled of some samples; parts of them, and what became of each."""
+        tight = any(gains(self.nodes, number) for number in range(len(self.nodes)))
+        for part, problem in self._problems(samples, tight):
+            whole = problem.whole(*self._open(problem).nonzero(as_tuple=True))
+            points = _Points(self.model, Box.around(self.x[part], self.radius), problem.predicted)
+            yield (
+                part,
+                branch_and_bound(
+                    problem, whole, self.x[part], points, self.splits, self._together(8)
+                ),
+            )
 
-        def intervals(box: Reach) -> list[Reach]:
-            return interval_bounds(self.nodes, box)
+    def _problems(self, samples: Tensor, tight: bool) -> Iterator[tuple[Tensor, Problem]]:
+        if not len(samples):
+            return
+        for part in torch.split(samples, self._together(64 if tight else 8)):
+            box = box_around(self.x[part], self.radius)
+            reaches = (
+                tightened_bounds(self.nodes, box, ELEMENTS)
+                if tight
+                else interval_bounds(self.nodes, box)
+            )
+            yield part, Problem(self.nodes, self.fast, reaches, self.predicted[part])
 
-        stages: list[tuple[Bounds, bool, int]] = [(intervals, False, 1), (intervals, True, classes)]
-        if any(gains(self.nodes, number) for number in range(len(self.nodes))):
-            stages.append((tightened, True, max(classes, 64)))
-        for bounds, backward, rows in stages:
-            together = max(1, ELEMENTS // (rows * widest))
-            unsettled = (~certified).nonzero().squeeze(1)
-            for part in torch.split(unsettled, together) if len(unsettled) else ():
-                certified[part] = self._margins(part, bounds, backward) > 0
-        return certified
+    def _open(self, problem: Problem) -> Tensor:
+        """Return which classes no bound rules out, bool [N, classes]."""
+        last, own = problem.reaches[-1], problem.predicted.unsqueeze(1)
+        found = ~(last.low.gather(1, own) - last.high > 0)
+        found.scatter_(1, own, False)
+        for bounds in (problem.through_last, problem.through_all):
+            sample, target = found.nonzero(as_tuple=True)
+            numbers = torch.arange(len(sample), device=own.device)
+            for rows in torch.split(numbers, self._together(8)) if len(sample) else ():
+                pairs = problem.whole(sample[rows], target[rows])
+                found[pairs.sample, pairs.target] = ~(bounds(pairs) > 0)
+        return found
 
-    def _margins(self, part: Tensor, bounds: Bounds, backward: bool) -> Tensor:
-        """Return a lower bound of the smallest margin to another class."""
-        own = self.predicted[part].unsqueeze(1)
-        reaches = bounds(box_around(self.x[part], self.radius))
-        last = reaches[-1]
-        margins = last.low.gather(1, own) - last.high
-        if backward:
-            # Row j is e_k - e_j.
-            rows = -torch.eye(last.low.shape[1], dtype=last.low.dtype, device=last.low.device)
-            rows = rows.repeat(len(part), 1, 1)
-            rows.scatter_add_(2, own.unsqueeze(1).expand(-1, rows.shape[1], 1), _ones(rows))
-            margins = torch.maximum(margins, lower_bounds(self.nodes, reaches, rows).bound)
-        return margins.scatter(1, own, float("inf")).amin(1)
+    def _together(self, tensors: int) -> int:
+        """Return how many rows to treat together, if as many tensors are held for each."""
+        return max(1, ELEMENTS // (tensors * self.widest))
 
 
-def _ones(rows: Tensor) -> Tensor:
-    return rows.new_ones(*rows.shape[:2], 1)
+@dataclass(frozen=True)
+class _Points:
+    """Tries points on the network as it is evaluated."""
+
+    model: nn.Module
+    box: Box
+    predicted: Tensor
+
+    def __call__(self, samples: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = self.box.low[samples], self.box.high[samples]
+        inside = torch.minimum(torch.maximum(points.to(low.dtype), low), high)
+        # A copy, since layers may work in place.
+        return inside, self.model(inside.clone()).argmax(-1) != self.predicted[samples]

@@ -122,7 +122,8 @@ def lass(
     step: float,
     noise: float,
     max_steps: int,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
+    eta: Tensor | None = None,
     settled: Tensor | None = None,
 ) -> Search:
     r"""Search the box of each example for a point of another predicted class.
@@ -140,14 +141,20 @@ def lass(
         noise: beta, on the scale of x.
         max_steps: iteration limit.
         generator: CPU generator of eta; it alone decides the random numbers.
+        eta: [R, N, max_steps, *shape] drawn beforehand instead, for every replica on its own.
         settled: [R, N] bool, examples not to search (already known critical).
 
     Returns:
         The search; its witnesses still have to be re-scored.
 
+    Raises:
+        ValueError: not exactly one of ``generator`` and ``eta``.
+
     Source: A17 section 4.1, Algorithm 1, with the gradient at the current point x~ and downhill on
     the predicted class's score (the printed algorithm takes it at x and gives no sign).
     """
+    if (generator is None) == (eta is None):
+        raise ValueError("the noise comes from either a generator or eta: give one of them")
     box = Box.around(x, radius)
     witness = x.clone()
     with torch.no_grad():
@@ -155,7 +162,7 @@ def lass(
     found_at = torch.full_like(predicted, -1)
     active = torch.ones_like(predicted, dtype=torch.bool) if settled is None else ~settled
     if max_steps > 0 and bool(active.any()):
-        _Walk(classifier, box, predicted, step, noise, generator).run(
+        _Walk(classifier, box, predicted, step, noise, generator, eta).run(
             witness, found_at, active.clone(), max_steps
         )
     return Search(witness, found_at, predicted)
@@ -181,7 +188,8 @@ class _Walk:
     predicted: Tensor
     step: float
     noise: float
-    generator: torch.Generator
+    generator: torch.Generator | None
+    eta: Tensor | None
 
     def run(self, witness: Tensor, found_at: Tensor, active: Tensor, max_steps: int) -> None:
         """Walk until every example is settled or the limit is reached; writes its arguments."""
@@ -189,7 +197,7 @@ class _Walk:
         batch = self._batch(rows, witness)
         for iteration in range(1, max_steps + 1):
             walking = rows.gather(active)
-            batch.move(self, walking, rows.examples)
+            batch.move(self, walking, rows, iteration)
             flipped = walking & batch.flipped()
             if bool(flipped.any()):
                 at = rows.gather(found_at)
@@ -202,6 +210,14 @@ class _Walk:
                     return
                 rows = _Rows.unsettled(active)
                 batch = self._batch(rows, witness)
+
+    def noise_at(self, iteration: int, rows: _Rows, like: Tensor) -> Tensor:
+        """Return the noise of an iteration, counted from 1, for the examples that a batch holds."""
+        if self.eta is not None:
+            return rows.gather(self.eta[:, :, iteration - 1])
+        shape = (self.predicted.shape[1], *like.shape[2:])
+        drawn = torch.randn(shape, generator=self.generator, dtype=like.dtype)
+        return drawn.to(like.device)[rows.examples]
 
     def _batch(self, rows: _Rows, witness: Tensor) -> _Batch:
         classifier = self.classifier
@@ -227,7 +243,7 @@ class _Batch:
         _, logits = self._score()
         return logits.detach().argmax(-1) != self.predicted
 
-    def move(self, walk: _Walk, walking: Tensor, examples: Tensor) -> None:
+    def move(self, walk: _Walk, walking: Tensor, rows: _Rows, iteration: int) -> None:
         """Take one step with the examples that still walk."""
         moved = self.x
         if walk.step:
@@ -237,9 +253,7 @@ class _Batch:
             (gradient,) = torch.autograd.grad(score, point)
             moved = moved - walk.step * gradient.sign()
         if walk.noise:
-            shape = (walk.predicted.shape[1], *self.x.shape[2:])
-            eta = torch.randn(shape, generator=walk.generator, dtype=self.x.dtype)
-            moved = moved + walk.noise * eta.to(self.x.device)[examples]
+            moved = moved + walk.noise * walk.noise_at(iteration, rows, self.x)
         self.x = torch.where(_like(walking, moved), self.box.project(moved), self.x)
         self._scored = None
 
