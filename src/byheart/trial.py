@@ -179,6 +179,12 @@ class Algorithm(Facts):
             raise ValueError("stop_loss goes with stop='loss', and only with it")
         return self
 
+    @model_validator(mode="after")
+    def _radius_to_search_in(self) -> Self:
+        if self.adversarial_weight > 0 and self.adversarial_radius == 0:
+            raise ValueError("adversarial_weight needs an adversarial_radius above 0")
+        return self
+
 
 class Measure(Facts):
     """What is measured while a trial trains.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +10,8 @@ from byheart.data.corruption import corrupt
 from byheart.data.dataset import Dataset
 from byheart.networks.mlp import glorot_uniform
 from byheart.seeds import generator
-from byheart.trial import Trial
+from byheart.training.adversary import SEARCH_STEPS
+from byheart.trial import Algorithm, Trial
 
 
 def plain_module(sizes: tuple[int, ...], seed: int, dtype: torch.dtype) -> nn.Sequential:
@@ -43,13 +45,91 @@ def plain_training(
     )
     order = generator("shuffle", trial.seed, trial.data.train)
     logits = []
-    for _ in range(algorithm.epochs):
+    for epoch in range(algorithm.epochs):
+        noise = PlainNoise(algorithm, trial.seed, epoch)
         rows = torch.from_numpy(order.permutation(trial.data.train))
         for batch in rows.split(algorithm.batch_size):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x[batch]), data.y[batch]).backward()
+            plain_loss(model, x[batch], data.y[batch], algorithm, noise).backward()
             optimizer.step()
         schedule.step()
         with torch.no_grad():
             logits.append(model(x))
     return model, logits
+
+
+class PlainNoise:
+    """The random numbers of one network in one epoch, one example at a time."""
+
+    def __init__(self, algorithm: Algorithm, seed: int, epoch: int) -> None:
+        self.algorithm = algorithm
+        self.generators = {
+            purpose: generator(purpose, seed, epoch)
+            for purpose in (
+                "input noise", "input dropout", "hidden noise", "dropout", "adversarial search",
+            )
+        }  # fmt: skip
+
+    def normal(self, purpose: str, width: int) -> Tensor:
+        drawn = self.generators[purpose].standard_normal(width, dtype=np.float32)
+        return torch.from_numpy(drawn).double()
+
+    def kept(self, purpose: str, width: int, rate: float) -> Tensor:
+        drawn = self.generators[purpose].random(width, dtype=np.float32)
+        return torch.from_numpy(drawn).double() >= rate
+
+    def inputs(self, x: Tensor) -> Tensor:
+        own = self.algorithm
+        if own.input_noise:
+            x = x + own.input_noise * self.normal("input noise", len(x))
+        if own.input_dropout:
+            x = x * self.kept("input dropout", len(x), own.input_dropout) / (1 - own.input_dropout)
+        return x
+
+    def logits(self, model: nn.Sequential, x: Tensor) -> Tensor:
+        """Return the logits [classes] of one example [inputs], in train mode."""
+        own = self.algorithm
+        _, *layers = model
+        linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        units = [layer.out_features for layer in linears[:-1]]
+        noise = (
+            self.normal("hidden noise", sum(units)) if own.hidden_noise else torch.zeros(sum(units))
+        ).split(units)
+        kept = (
+            self.kept("dropout", sum(units), own.dropout) if own.dropout else torch.ones(sum(units))
+        ).split(units)
+        h = self.inputs(x)
+        for linear, one, mask in zip(linears[:-1], noise, kept, strict=True):
+            h = (torch.relu(linear(h)) + own.hidden_noise * one) * mask / (1 - own.dropout)
+        return linears[-1](h)
+
+    def attacked(self, model: nn.Sequential, x: Tensor) -> Tensor:
+        """Return what the search for a critical sample ends at, from one example [inputs]."""
+        radius = self.algorithm.adversarial_radius
+        step, deviation = 0.25 / 0.3 * radius, 0.2 / 0.3 * radius
+        etas = self.normal("adversarial search", SEARCH_STEPS * len(x)).view(SEARCH_STEPS, -1)
+        predicted = int(model(x[None]).argmax())
+        point = x.clone()
+        for eta in etas:
+            point = point.detach().requires_grad_()
+            score = torch.log_softmax(model(point[None])[0], 0)[predicted]
+            (gradient,) = torch.autograd.grad(score, point)
+            moved = point.detach() - step * gradient.sign() + deviation * eta
+            point = x + (moved - x).clamp(-radius, radius)
+            if int(model(point[None]).argmax()) != predicted:
+                break
+        return point.detach()
+
+
+def plain_loss(
+    model: nn.Sequential, x: Tensor, y: Tensor, algorithm: Algorithm, noise: PlainNoise
+) -> Tensor:
+    """Return the regularized loss of a batch, for one network."""
+    weight = algorithm.adversarial_weight
+    attacked = [noise.attacked(model, one) for one in x.flatten(1)] if weight else []
+    clean = torch.stack([noise.logits(model, one) for one in x.flatten(1)])
+    loss = nn.functional.cross_entropy(clean, y)
+    if not weight:
+        return loss
+    found = torch.stack([noise.logits(model, one) for one in attacked])
+    return (1 - weight) * loss + weight * nn.functional.cross_entropy(found, y)

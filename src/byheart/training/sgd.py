@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from byheart.networks.mlp import ReplicatedMLP
+from byheart.training.adversary import Adversary
+from byheart.training.regularizers import HiddenNoise, InputNoise
 from byheart.trial import Algorithm
 
 
@@ -47,6 +49,10 @@ class SGD:
             if self._momentum is not None
             else []
         )
+        inputs, *widths = (weight.shape[1] for weight in network.weights)
+        self._adversary = Adversary.of(algorithms, seeds, inputs, like)
+        self._input_noise = InputNoise.of(algorithms, seeds, inputs, like)
+        self._hidden_noise = HiddenNoise.of(algorithms, seeds, widths, like)
         self.start_epoch(epoch)
 
     def start_epoch(self, epoch: int) -> None:
@@ -57,6 +63,9 @@ class SGD:
                 for a in self._algorithms
             ]
         )
+        for noise in (self._adversary, self._input_noise, self._hidden_noise):
+            if noise is not None:
+                noise.start_epoch(epoch)
 
     def select(self, replicas: Tensor, *, epoch: int) -> SGD:
         """Return the optimizer of copies of some replicas; see :class:`Optimizer`."""
@@ -72,22 +81,34 @@ class SGD:
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Take one step; see :class:`Optimizer`."""
-        network = self.network
-        activations = [x]
-        for weight, bias in _layers(network)[:-1]:
-            activations.append(torch.baddbmm(bias, activations[-1], weight).relu_())
+        network, batch = self.network, x.shape[1]
+        share = None
+        if self._adversary is not None:
+            x, y, share = self._adversary.extend(network, x, y)
+        if self._input_noise is not None:
+            x = self._input_noise(x)
+        disturbed = None if self._hidden_noise is None else self._hidden_noise.take(x.shape[1])
+        activations, slopes = [x], []
+        for layer, (weight, bias) in enumerate(_layers(network)[:-1]):
+            h = torch.baddbmm(bias, activations[-1], weight).relu_()
+            slope = h > 0
+            if disturbed is not None:
+                h, slope = disturbed[layer].apply(h, slope)
+            activations.append(h)
+            slopes.append(slope)
         logits = torch.baddbmm(network.biases[-1], activations[-1], network.weights[-1])
         probabilities = torch.softmax(logits, dim=2)
         index = y.unsqueeze(2)
         given = probabilities.gather(2, index)
         # delta = d loss / d logits = (softmax - onehot) / B
-        delta = probabilities.scatter_(2, index, given - 1).div_(x.shape[1])
+        delta = probabilities.scatter_(2, index, given - 1)
+        delta = delta.div_(batch) if share is None else delta.mul_(share)
         deltas = [delta]
-        for weight, h in zip(network.weights[:0:-1], activations[:0:-1], strict=True):
-            deltas.append(torch.bmm(deltas[-1], weight.mT).mul_(h > 0))
+        for weight, slope in zip(network.weights[:0:-1], slopes[::-1], strict=True):
+            deltas.append(torch.bmm(deltas[-1], weight.mT).mul_(slope))
         for layer, (h, delta) in enumerate(zip(activations, reversed(deltas), strict=True)):
             self._apply(layer, h, delta)
-        return given.squeeze(2)
+        return given.squeeze(2)[:, :batch]
 
     def _apply(self, layer: int, h: Tensor, delta: Tensor) -> None:
         weight, bias = self.network.weights[layer], self.network.biases[layer]
