@@ -91,6 +91,8 @@ def initialised(name: str, seed_: int, *, dtype: torch.dtype = torch.float32) ->
     Raises:
         InputError: the factory fails, makes no module, or one without sizes.
     """
+    # Importing the module may draw random numbers, and happens once: before they are seeded.
+    find_factory(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed("init", seed_))
         model = make_module(name)

@@ -96,7 +96,7 @@ class ForeignPack(ABC):
         own = [self._modules[row] for row in rows] if self.each else self._modules
         return type(self)(
             own,
-            {name: values[replicas] for name, values in self._trained.items()},
+            {name: values.detach()[replicas] for name, values in self._trained.items()},
             {name: values[replicas] for name, values in self._kept.items()},
             takes=self._takes,
             shape=self._shape,
