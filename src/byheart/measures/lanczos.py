@@ -126,9 +126,7 @@ def dominant_each(
     """
     replicas, dimension = start.shape
     width = min(width, dimension)
-    found = RitzPairs(
-        np.full(replicas, np.nan), start.clone(), np.zeros(replicas, dtype=np.int64)
-    )
+    found = RitzPairs(np.full(replicas, np.nan), start.clone(), np.zeros(replicas, dtype=np.int64))
     live = np.arange(replicas)
     basis = start.new_zeros(replicas, width, dimension)
     basis[:, 0] = start / lengths(start)[:, None]
@@ -175,7 +173,8 @@ def lengths(vectors: Tensor) -> Tensor:
     """Return the Euclidean norm of each of the vectors [R, P], as :func:`length` does."""
     largest = vectors.abs().amax(dim=1)
     scale = torch.where(largest > 0, largest, 1.0)
-    return largest * torch.linalg.vector_norm(vectors / scale[:, None], dim=1)
+    scaled: Tensor = torch.linalg.vector_norm(vectors / scale[:, None], dim=1)
+    return largest * scaled
 
 
 class _One:
