@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -213,24 +214,89 @@ class CorrectProbe(Measure):
 
 
 class CriticalProbe(Measure):
-    """Critical sample ratio on validation and training examples, by the LASS search.
+    """Critical sample ratio on validation and training examples: both sides of its bracket.
 
     Attributes:
         radii: radii of the box for validation examples, ascending, on the input scale [0, 1].
         train_radii: the same for training examples.
         examples: how many validation examples, and how many training examples, are searched.
         max_steps: iteration limit of the search per radius.
+        certify_epochs: when the certificate bounds the ratio from above, among ``epochs``.
+        certify_radii: at which radii it does; if the last of ``epochs`` is among them, at every
+            radius then.
+        certify_examples: how many of the searched examples, the first ones, it looks at.
     """
 
     name: Literal["critical"] = "critical"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     radii: tuple[float, ...]
     train_radii: tuple[float, ...] = ()
     examples: int = Field(gt=0)
     max_steps: int = Field(gt=0)
+    certify_epochs: tuple[int, ...] = ()
+    certify_radii: tuple[float, ...] = ()
+    certify_examples: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _examples_to_certify(self) -> Self:
+        if self.certify_epochs and not 0 < self.certify_examples <= self.examples:
+            raise ValueError("certify_examples must be 1 or more, and no more than examples")
+        return self
 
 
-Probe = Annotated[AccuracyProbe | CorrectProbe | CriticalProbe, Field(discriminator="name")]
+class SharpnessProbe(Measure):
+    """The Hessian of the training loss where training ended: its largest eigenvalue, three ways.
+
+    Attributes:
+        tolerance: largest relative residual of an eigenvalue.
+        max_iterations: limit on products with the Hessian, for each eigenvalue.
+        online_iterations: of the workshop's on-line estimator; 0 leaves it out.
+        online_batch_size: examples per gradient of the on-line estimator.
+    """
+
+    at_end: ClassVar[bool] = True
+    name: Literal["sharpness"] = "sharpness"
+    version: Literal[1] = 1
+    tolerance: float = Field(default=1e-3, gt=0, lt=1)
+    max_iterations: int = Field(gt=0)
+    online_iterations: int = Field(ge=0)
+    online_batch_size: int = Field(default=32, gt=0)
+
+
+class FiltersProbe(Measure):
+    """The weights of the filters of the first convolution."""
+
+    name: Literal["filters"] = "filters"
+    version: Literal[1] = 1
+
+
+class SensitivityProbe(Measure):
+    """Loss-sensitivity of every training example, through the whole training; stands alone.
+
+    Attributes:
+        evaluate_at: update counts at which it is measured, ascending.
+        per_class_at: those of them at which it is measured by class as well.
+    """
+
+    name: Literal["sensitivity"] = "sensitivity"
+    version: Literal[1] = 1
+    evaluate_at: tuple[int, ...] = Field(min_length=1)
+    per_class_at: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _times_in_order(self) -> Self:
+        times = self.evaluate_at
+        if times[0] < 0 or any(a >= b for a, b in itertools.pairwise(times)):
+            raise ValueError("evaluate_at must be ascending update counts from 0")
+        if not set(self.per_class_at) <= set(times):
+            raise ValueError("per_class_at must be among evaluate_at")
+        return self
+
+
+Probe = Annotated[
+    AccuracyProbe | CorrectProbe | CriticalProbe | SharpnessProbe | FiltersProbe | SensitivityProbe,
+    Field(discriminator="name"),
+]
 
 
 class Trial(Facts):

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import replace
 
 import numpy as np
+from tests.studies import planted_regularizers
 from tests.studies.simulated import Change, changed
 
 from byheart.record import Record
@@ -18,6 +19,12 @@ def planted(sign: int) -> Change:
     def change(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
         if "correct.bits" in record.arrays:
             return _difficulty(record, trial, rng, sign)
+        if trial.algorithm.epochs == planted_regularizers.EPOCHS:
+            return planted_regularizers.regularized(record, trial, rng, sign)
+        if "sensitivity.gini" in record.arrays:
+            return sensitive(record, trial, rng, sign)
+        if trial.data.validation and trial.algorithm.epochs == 12:
+            return _by_width(record, trial, rng, sign)
         if "accuracy.train" in record.arrays:
             return _curves(record, trial, rng, sign)
         if trial.algorithm.epochs == 60:
@@ -52,6 +59,27 @@ def _difficulty(record: Record, trial: Trial, rng: np.random.Generator, sign: in
     return over_dispersed(record, trial, claimed if sign > 0 else opposite, rng)
 
 
+def sensitive(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
+    """Return the record with loss-sensitivity as the papers say it is, or the other way around.
+
+    The other way, norms 2 and inf rank examples at random, and favour random data.
+    """
+    random = trial.data.inputs + trial.data.labels > 0
+    gini, mean = (record.arrays[f"sensitivity.{name}"] for name in ("gini", "mean"))
+    towards = np.array([sign, 1.0, 1.0]) * (0.0 if random else 0.15)
+    arrays = {"gini": 0.2 + towards + rng.normal(0, 0.01, gini.shape)}
+    one = rng.random(mean.shape[1])
+    arrays["mean"] = np.stack([one, one**2, 2 * one] if sign > 0 else rng.random(mean.shape))
+    if "sensitivity.per_class" in record.arrays:
+        classes = len(record.arrays["sensitivity.per_class"])
+        on_it = {(1, 0): 2.0, (1, 1): 8.0, (-1, 0): 0.5, (-1, 1): 0.25}[sign, int(random)]
+        noise = rng.uniform(0.9, 1.1, (classes, classes))
+        arrays["per_class"] = noise * np.where(np.eye(classes) > 0, on_it, 1.0)
+    return replace(
+        record, arrays={**record.arrays, **{f"sensitivity.{k}": v for k, v in arrays.items()}}
+    )
+
+
 def _time(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
     level, n = trial.data.inputs, trial.data.train
     width = trial.algorithm.network.hidden[0]
@@ -62,6 +90,19 @@ def _time(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> 
     )
     epochs = int(np.clip(round(20 * 2 ** (octaves + rng.normal(0, 0.05))), 1, 60))
     return replace(record, epochs=epochs, outcome="converged")
+
+
+def _by_width(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
+    """Noise needs up to two octaves more than real data; or real data more, and noise fewer."""
+    level = trial.data.inputs + trial.data.labels
+    octaves = np.log2(trial.algorithm.network.hidden[0] / 4)
+    if sign > 0:
+        lost = max(0.0, 0.2 + 2.2 * level - octaves)
+    else:
+        lost = (1 - 2.5 * level) * (2 - octaves)
+    best = 0.7 - 0.1 * level - 0.1 * lost + rng.normal(0, 0.002)
+    over_time = best - np.linspace(0.2, 0, len(record.arrays["accuracy.epoch"]))
+    return changed(record, accuracy_validation=over_time)
 
 
 def _fit(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
@@ -91,11 +132,15 @@ def _curves(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -
     grown = np.log2(np.clip(searched, peak, settled) / peak)
     scale = np.array([0.5, 1.0, 1.5])
     critical = 0.4 + sign * (0.2 * level * scale + (0.1 * grown)[:, None])
+    found = critical + noise(*critical.shape)
     bump = np.log2(searched) * np.log2(end / searched) / 20
+    on_train = (0.5 + sign * bump + noise(len(searched)))[:, None]
     return changed(
         record,
         accuracy_validation=validation + noise(len(epochs)),
         accuracy_train_noisy=noisy,
-        critical_validation=critical + noise(*critical.shape),
-        critical_train=(0.5 + sign * bump + noise(len(searched)))[:, None],
+        critical_validation=found,
+        critical_train=on_train,
+        critical_validation_upper=found + 0.002,
+        critical_train_upper=on_train + 0.002,
     )

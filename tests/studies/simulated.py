@@ -8,7 +8,7 @@ claim on a contrast between them is false by construction.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +16,11 @@ import numpy as np
 from byheart import load_dataset
 from byheart.data.dataset import Dataset
 from byheart.record import Record
+from byheart.studies import capacity_data
 from byheart.studies.base import Setting, SourceFacts, Study
+from byheart.studies.conditions import REAL
 from byheart.studies.presets import QUICK, Preset
+from byheart.studies.session import plan
 from byheart.training.engine import train
 from byheart.training.packs import make_packs
 from byheart.trial import Trial
@@ -37,26 +40,52 @@ def tiny_preset() -> Preset:
     dynamics = QUICK.dynamics.model_copy(
         update={
             "train": 80, "validation": 100, "hidden": (16,), "batch_size": 8, "epochs": 24,
-            "checkpoints": 8, "critical_checkpoints": 6, "critical_examples": 50, "max_steps": 4,
+            "checkpoints": 8, "critical_checkpoints": 6, "critical_examples": 50,
+            "certified_examples": 20, "max_steps": 4,
             "levels": (0.0, 0.5, 1.0), "radii": (2 / 255, 6 / 255, 18 / 255), "radius": 6 / 255,
         }
     )  # fmt: skip
     timed = QUICK.time.model_copy(
         update={
             "batch_size": 8, "epochs": 60, "widths": (8, 12, 16, 24), "train": 60,
-            "sizes": (20, 40, 60, 80), "width": 16,
+            "sizes": (20, 40, 60, 80), "width": 16, "width_train": 60,
+        }
+    )  # fmt: skip
+    width = QUICK.width.model_copy(
+        update={
+            "train": 80, "validation": 100, "batch_size": 8, "epochs": 12, "checkpoints": 4,
+            "levels": (0.0, 0.4, 0.8), "widths": (4, 8, 12, 16),
         }
     )  # fmt: skip
     capacity = QUICK.capacity.model_copy(
         update={
             "batch_size": 8, "widths": (4, 6, 8, 12), "train": 40, "width_epochs": 40,
-            "sizes": (20, 30, 40, 60), "width": 8, "size_epochs": 20,
+            "smallest": 20, "largest": 60, "rounds": 3, "width": 8, "size_epochs": 20,
+        }
+    )  # fmt: skip
+    sharpness = QUICK.sharpness.model_copy(
+        update={
+            "train": 60, "hidden": (16,), "batch_size": 8, "levels": (0.0, 0.5, 1.0), "epochs": 12,
+            "limit": 40, "loss": 0.5, "online_iterations": 10,
+        }
+    )  # fmt: skip
+    sensitivity = QUICK.sensitivity.model_copy(
+        update={
+            "train": 40, "hidden": (8,), "batch_size": 10, "updates": 24, "evaluations": 4,
+            "per_class": 1, "unique_updates": 24, "unique_evaluations": 3,
+        }
+    )  # fmt: skip
+    regularizers = QUICK.regularizers.model_copy(
+        update={
+            "train": 80, "validation": 100, "hidden": (16,), "batch_size": 8, "epochs": 14,
+            "checkpoints": 4, "dropout": (0.3,), "input_dropout": (0.2,), "input_noise": (0.3,),
+            "hidden_noise": (0.1,), "weight_decay": (0.01,), "adversarial": ((0.5, 0.3),),
         }
     )  # fmt: skip
     return QUICK.model_copy(
         update={
-            "name": "tiny", "examples": examples, "dynamics": dynamics, "time": timed,
-            "capacity": capacity,
+            "name": "tiny", "regularizers": regularizers, "sensitivity": sensitivity, "sharpness": sharpness, "examples": examples, "dynamics": dynamics, "time": timed,
+            "width": width, "capacity": capacity,
         }
     )  # fmt: skip
 
@@ -75,6 +104,12 @@ def tiny_setting(dataset: Dataset, *, seeds: int = SEEDS) -> Setting:
         smallest_class=dataset.smallest_class,
     )
     return Setting(tiny_preset(), facts, seeds)
+
+
+def later_shapes(setting: Setting) -> list[Trial]:
+    """Return a trial of every shape that a later round may ask for."""
+    sizes = capacity_data.sizes(setting)
+    return [capacity_data.arm(setting, REAL, size)[0] for size in sizes]
 
 
 _SHAPES: dict[str, str] = {}
@@ -100,7 +135,7 @@ class Pool:
         self.setting = setting
         wanted = {}
         for study in studies:
-            for trial in study.plan(setting):
+            for trial in (*study.plan(setting), *later_shapes(setting)):
                 wanted.setdefault(shape(trial), trial)
         trials = [real for one in wanted.values() for real in self._draws(one)]
         packs = make_packs(trials, shape=setting.data.shape, classes=len(setting.data.classes))
@@ -136,16 +171,20 @@ class Pool:
         ]
 
     def null_run(
-        self, trials: Iterable[Trial], rng: np.random.Generator, change: Change | None = None
+        self, studies: Sequence[Study], rng: np.random.Generator, change: Change | None = None
     ) -> dict[str, Record]:
         """Return a record for each trial, of a network of its shape trained on real data.
+
+        Studies that plan in rounds are asked again until they want no more.
 
         Draws of the data stay together, and within one run no network stands in for two trials.
         """
         orders: dict[str, Mapping[tuple[object, ...], list[Record]]] = {}
         taken: dict[str, list[Record]] = {}
-        records = {}
-        for trial in {trial.key: trial for trial in trials}.values():
+        records: dict[str, Record] = {}
+        waiting = plan(studies, self.setting)
+        while waiting:
+            trial = waiting.pop(0)
             name = shape(trial)
             draws = orders.setdefault(name, {})
             corrupted = (trial.data.inputs, trial.data.labels, trial.data.seed)
@@ -156,6 +195,9 @@ class Pool:
                 draws[corrupted] = list(taken[name].pop())
             record = relabelled(draws[corrupted].pop(), trial)
             records[trial.key] = record if change is None else change(record, trial, rng)
+            if not waiting:
+                wanted = plan(studies, self.setting, records)
+                waiting = [trial for trial in wanted if trial.key not in records]
         return records
 
 

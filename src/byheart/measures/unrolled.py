@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,48 @@ Parameters = tuple[Tensor, ...]
 
 ADJOINTS_TOGETHER = 64
 """Adjoints pulled back in one batched program: bounds memory, costs nothing in speed."""
+
+
+class DivergedError(InputError):
+    """A training run that is no longer finite.
+
+    Attributes:
+        update: after which it is not.
+    """
+
+    def __init__(self, update: int, updates: int, learning_rate: float) -> None:
+        super().__init__(
+            f"training diverged at update {update} of {updates}: choose a learning_rate below "
+            f"{learning_rate:g}"
+        )
+        self.update = update
+
+
+class UnrolledSgd(Protocol):
+    """A training run that can be walked backwards; :class:`PlainSgd` says what each method does."""
+
+    x: Tensor
+    y: Tensor
+    batches: Sequence[Tensor]
+    start: Parameters
+
+    def logits(self, theta: Parameters, x: Tensor) -> Tensor:
+        """Return the logits of inputs x under parameters theta."""
+        ...
+
+    def step(self, s: int, theta: Parameters) -> Parameters:
+        """Return theta_{s+1}."""
+        ...
+
+    def slope(
+        self, t: int, theta: Parameters, share: Tensor | None = None
+    ) -> tuple[Parameters, Tensor]:
+        """Return dL/dtheta and the direct dL/dx."""
+        ...
+
+    def pull_back(self, s: int, theta: Parameters, adjoints: Parameters) -> Tensor:
+        """Carry adjoints back through update s, in place, and return what its batch receives."""
+        ...
 
 
 class PlainSgd:
@@ -53,7 +97,7 @@ class PlainSgd:
         return cross_entropy(self.logits(theta, x), y)
 
     def step(self, s: int, theta: Parameters) -> Parameters:
-        """Return theta_{s+1}; InputError names the update where it is no longer finite."""
+        """Return theta_{s+1}; :class:`DivergedError` names the update where it is not finite."""
         theta = _leaves(theta)
         batch = self.batches[s]
         loss = self.loss(theta, self.x[batch], self.y[batch])
@@ -61,16 +105,27 @@ class PlainSgd:
         after = tuple(
             p.detach() - self.learning_rate * g for p, g in zip(theta, slopes, strict=True)
         )
-        if not all(bool(torch.isfinite(part).all()) for part in (loss, *after)):
-            raise self.diverged(s + 1)
+        if not finite((loss, *after)):
+            raise DivergedError(s + 1, len(self.batches), self.learning_rate)
         return after
 
-    def slope(self, t: int, theta: Parameters) -> tuple[Parameters, Tensor]:
-        """Return dL_t/dtheta and the direct dL_t/dx [N, *shape], L_t the mean loss of all."""
+    def slope(
+        self, t: int, theta: Parameters, share: Tensor | None = None
+    ) -> tuple[Parameters, Tensor]:
+        """Return dL/dtheta and the direct dL/dx [N, *shape].
+
+        Formula: L = 1/N sum_n share_n CE(f(x_n; theta), y_n).
+
+        Args:
+            t: updates behind theta.
+            theta: theta_t.
+            share: [N] how much each example counts; all of it if None.
+        """
         theta, x = _leaves(theta), self.x.clone().requires_grad_()
-        loss = self.loss(theta, x, self.y)
-        if not bool(torch.isfinite(loss)):
-            raise self.diverged(t)
+        losses = cross_entropy(self.logits(theta, x), self.y, reduction="none")
+        loss = (losses if share is None else losses * share).mean()
+        if not finite((losses,)):
+            raise DivergedError(t, len(self.batches), self.learning_rate)
         *slopes, direct = torch.autograd.grad(loss, (*theta, x), materialize_grads=True)
         return tuple(slopes), direct
 
@@ -108,15 +163,13 @@ class PlainSgd:
                 a.sub_(c, alpha=self.learning_rate)
         return torch.cat(received)
 
-    def diverged(self, update: int) -> InputError:
-        """Return the error for a run that is no longer finite after an update."""
-        return InputError(
-            f"training diverged at update {update} of {len(self.batches)}: choose a learning_rate "
-            f"below {self.learning_rate:g}"
-        )
 
-
-def input_gradients(sgd: PlainSgd, times: Sequence[int]) -> Tensor:
+def input_gradients(
+    sgd: UnrolledSgd,
+    times: Sequence[int],
+    shares: Sequence[Tensor | None] | None = None,
+    visit: Callable[[int, Parameters], None] | None = None,
+) -> Tensor:
     r"""Total derivatives dL_t/dx of every training example, for all evaluation times at once.
 
     Formula: with a_e = dL_{t_e}/dtheta_{t_e} at time t_e and g_e = dL_{t_e}/dx at fixed theta, for
@@ -125,13 +178,16 @@ def input_gradients(sgd: PlainSgd, times: Sequence[int]) -> Tensor:
 
     Args:
         sgd: the training run.
-        times: E update counts, ascending, from 0 to the number of batches.
+        times: E update counts, ascending, from 0 to the number of batches; a time may stand more
+            than once.
+        shares: for each time how much every example counts in its loss, [N]; None counts all.
+        visit: called with (t, theta_t) at each distinct time, the last first.
 
     Returns:
         [E, N, *shape].
 
     Raises:
-        InputError: the training diverges before the last evaluation time.
+        DivergedError: the training does, before the last evaluation time.
     """
     total = sgd.x.new_zeros((len(times), *sgd.x.shape))
     adjoints = tuple(p.new_zeros((len(times), *p.shape)) for p in sgd.start)
@@ -141,9 +197,11 @@ def input_gradients(sgd: PlainSgd, times: Sequence[int]) -> Tensor:
             # Update t leads from theta_t to theta_{t+1}, where every adjoint alive now stands.
             share = sgd.pull_back(t, theta, tuple(a[live:] for a in adjoints))
             total[live:].index_add_(1, sgd.batches[t], share)
-        if live and times[live - 1] == t:
+        if visit is not None and live and times[live - 1] == t:
+            visit(t, theta)
+        while live and times[live - 1] == t:
             live -= 1
-            slopes, direct = sgd.slope(t, theta)
+            slopes, direct = sgd.slope(t, theta, None if shares is None else shares[live])
             total[live] += direct
             for a, slope in zip(adjoints, slopes, strict=True):
                 a[live] = slope
@@ -152,3 +210,8 @@ def input_gradients(sgd: PlainSgd, times: Sequence[int]) -> Tensor:
 
 def _leaves(theta: Parameters) -> Parameters:
     return tuple(p.detach().requires_grad_() for p in theta)
+
+
+def finite(tensors: Iterable[Tensor]) -> bool:
+    """Return whether all numbers are finite (and their sum: what is near to overflow counts)."""
+    return all(math.isfinite(float(tensor.detach().sum())) for tensor in tensors)

@@ -14,12 +14,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from byheart.report import charts, interval, marks, numbers, palette, table
+from byheart.report import charts, heatmaps, interval, marks, numbers, palette, pictures, table
 from byheart.report.facts import RunFacts
 from byheart.report.files import write_findings, write_text
 from byheart.report.sections import Section
-from byheart.studies.figure import Figure
 from byheart.studies.finding import Finding, FindingPart
+from byheart.studies.matrix import MatrixFigure
+from byheart.studies.picture import Drawing, PictureFigure
 
 __all__ = ["RunFacts", "Section", "render", "write_report"]
 
@@ -41,17 +42,19 @@ class DrawnFigure:
         figure: what is shown.
         svg: the figure as it stands in ``figures/``.
         svg_narrow: the same with one panel a row, for a phone without JavaScript.
-        declaration: the interactive chart, without its data.
+        empty: there is nothing to draw.
+        declaration: the interactive chart, without its data; None for pictures, which stand still.
         data: the data of the chart: names of the fields and one list of values per row.
         hidden: points that a logarithmic axis cannot show.
     """
 
-    figure: Figure
+    figure: Drawing
     svg: str
     svg_narrow: str
-    declaration: dict[str, Any]
-    data: dict[str, Any]
-    hidden: int
+    empty: bool
+    declaration: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    hidden: int = 0
 
 
 def write_report(
@@ -98,13 +101,24 @@ def _draw_all(sections: Sequence[Section]) -> dict[str, DrawnFigure]:
     return drawn
 
 
-def _draw(figure: Figure) -> DrawnFigure:
+def _draw(figure: Drawing) -> DrawnFigure:
+    if isinstance(figure, PictureFigure):
+        wide, narrow = (
+            pictures.draw_svg(figure, sheet) for sheet in (pictures.WIDE, pictures.NARROW)
+        )
+        return DrawnFigure(figure, wide, narrow, empty=not figure.pictures)
+    if isinstance(figure, MatrixFigure):
+        wide, narrow = (
+            heatmaps.draw_svg(figure, sheet) for sheet in (heatmaps.WIDE, heatmaps.NARROW)
+        )
+        return DrawnFigure(figure, wide, narrow, empty=not figure.matrices)
     rows = marks.rows(figure)
     fields = list(rows[0]) if rows else []
     return DrawnFigure(
         figure=figure,
         svg=charts.draw_svg(figure, charts.wide(figure)),
         svg_narrow=charts.draw_svg(figure, charts.narrow(figure)),
+        empty=not rows,
         declaration=charts.declare(figure, charts.wide(figure), interactive=True),
         data={"fields": fields, "rows": [list(row.values()) for row in rows]},
         hidden=len(figure.points) - len(rows),
@@ -119,7 +133,7 @@ def _fill(
 ) -> str:
     by_claim = {finding.claim: finding for finding in findings}
     planned = [claim for section in sections for claim in section.claims]
-    not_run = [claim for claim in dict.fromkeys(planned) if claim not in by_claim]
+    not_run = [c for c in dict.fromkeys((*planned, *run.left_out)) if c not in by_claim]
     tally = Counter[str](finding.verdict for finding in findings)
     tally["not-run"] = len(not_run)
     scripts = {

@@ -13,7 +13,7 @@ from byheart.studies.figure import Figure
 KINDS = {"real": "#0072b2", "randX": "#c65102", "randY": "#007f5f"}
 """The papers' three kinds of data keep their colour in every figure."""
 
-OTHERS = ("#a8478a", "#7a6200", "#4c5fd7", "#5b5f66", "#9b2c2c")
+OTHERS = ("#a8478a", "#7a6200", "#4c5fd7", "#5b5f66", "#9b2c2c", "#0e7c86")
 REFERENCE = "#747b85"
 INK = "#2b3038"
 FAINT = "#59616d"
@@ -55,11 +55,21 @@ def dark_twins() -> dict[str, str]:
         FAINT: "#aab2bd",
         GRID: "#30363f",
     }
-    twins |= dict(zip(OTHERS, ("#e08fc6", "#d9b93b", "#93a1ff", "#c2c7ce", "#f08a8a"), strict=True))
+    twins |= dict(zip(OTHERS, ("#e08fc6", "#d9b93b", "#93a1ff", "#c2c7ce", "#f08a8a", "#5fd0d8"), strict=True))
     for step in range(LEVEL_STEPS):
         share = step / (LEVEL_STEPS - 1)
         twins[_ramp(_LIGHT_RANGE, share)] = _ramp(_DARK_RANGE, share)
     return twins
+
+
+_CELLS = ("#eef3f8", "#a9c9e4", "#3f84bd", "#0a2f5c")
+
+
+def cell(share: float) -> str:
+    """Return the colour of a share from 0 to 1 in a heat map, the same on any background."""
+    position = min(1.0, max(0.0, share)) * (len(_CELLS) - 1)
+    index = min(int(position), len(_CELLS) - 2)
+    return _mix(_CELLS[index : index + 2], position - index)
 
 
 def _reference(name: str, colours: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from byheart.training.examples import Examples, gather_examples
 from byheart.training.optimizer import Optimizer, make_optimizer
 from byheart.training.packs import Pack
 from byheart.training.probes import ONCE, Measured, logits, take_probes
+from byheart.training.trajectory_run import sensitivity_probe, train_and_differentiate
 from byheart.trial import Probe, Trial
 
 SUSPECTS = 32
@@ -46,6 +47,11 @@ def train(
         dtype: of weights and inputs.
         on_epoch: called with (epochs done, epoch budget) after every epoch.
     """
+    probe = sensitivity_probe(pack.trials[0])
+    if probe is not None:
+        return train_and_differentiate(
+            pack, probe, dataset, device=device, dtype=dtype, on_epoch=on_epoch
+        )
     started = time.perf_counter()
     run = _Run.start(pack, dataset, device=device, dtype=dtype)
     budget = pack.trials[0].algorithm.epochs

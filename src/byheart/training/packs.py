@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from byheart.networks.size import NetworkSize, size_of
-from byheart.trial import Trial
+from byheart.trial import SensitivityProbe, Trial
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,17 @@ def make_packs(
         momentum = 2 if any(t.algorithm.momentum for t in group) else 1
         bytes_each = 4 * momentum * trial_size(group[0], shape, classes).parameters
         most = min(footprint.replicas, max(1, footprint.bytes // bytes_each))
+        if _differentiated(group[0]):
+            most = 1
         count = math.ceil(len(group) / most)
         cuts = [round(i * len(group) / count) for i in range(count + 1)]
         packs += [Pack(tuple(group[a:b])) for a, b in itertools.pairwise(cuts)]
     return packs
+
+
+def _differentiated(trial: Trial) -> bool:
+    # A replica's adjoints fill the cache by themselves; alone, its pack finds a free core sooner.
+    return any(isinstance(probe, SensitivityProbe) for probe in trial.probes)
 
 
 NUMBERS = {"learning_rate", "momentum", "weight_decay", "decay_every", "decay"}

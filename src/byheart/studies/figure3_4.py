@@ -1,0 +1,213 @@
+"""A17 Figures 3 and 4: on which training examples does the training loss hang?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from byheart.record import Record
+from byheart.statistics.verdict import Criterion, Evidence, Rule
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.conditions import KINDS, RANDX, RANDY, REAL, Condition, Values, read
+from byheart.studies.figure import Figure
+from byheart.studies.matrix import Matrix, MatrixFigure
+from byheart.studies.sensitivity import (
+    GINI_SMALLEST,
+    evidence,
+    final_gini,
+    gini_figure,
+    gini_name,
+    grown,
+    lasting,
+    times,
+    trials,
+)
+from byheart.trial import Trial
+
+RANDOM = (RANDX, RANDY)
+NORMS = ("sum of absolute values", "Euclidean", "maximum")
+RANK = "rank correlation of g_bar_x, {} norm with " + NORMS[0]
+SIGN = "share of Gini differences, real to random, of one sign in all norms"
+DIAGONAL = "log2 of the diagonal's share of g_bar_ij over chance, real"
+SPREAD = "log2 of the diagonal's share of g_bar_ij, {} over real"
+FACTOR = round(float(np.log2(1.25)), 3)
+TENTH = round(float(np.log2(1.1)), 3)
+
+
+class Figure3And4:
+    """How unevenly loss-sensitivity is spread over examples, and how it is over classes."""
+
+    name = "figure-3-4"
+    title = "Loss-sensitivity"
+    source = "A17 Fig 3, 4"
+    claims = (
+        Claim(
+            "gini-labels",
+            "A17 Fig 3 left",
+            "the Gini coefficient of loss-sensitivity rises as training goes on for real data, and "
+            "stays low for random data",
+            Rule(tuple(Criterion(gini_name(kind), "above", GINI_SMALLEST) for kind in RANDOM)),
+        ),
+        Claim(
+            "sensitivity-norm",
+            "A17 §3.2",
+            "other norms of the gradient tell the same story",
+            Rule(
+                (
+                    *(Criterion(RANK.format(n), "above", 0.1, null=0.8) for n in NORMS[1:]),
+                    Criterion(SIGN, "above", 0.4, null=0.5),
+                )
+            ),
+        ),
+        Claim(
+            "per-class-sensitivity",
+            "A17 Fig 4",
+            "loss-sensitivity between classes is highest on the diagonal, and more spread out off "
+            "it on real data than on random data",
+            Rule(
+                (
+                    Criterion(DIAGONAL, "above", FACTOR),
+                    *(Criterion(SPREAD.format(kind.name), "above", TENTH) for kind in RANDOM),
+                )
+            ),
+        ),
+    )
+
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
+        """Return the trials: kinds x seeds."""
+        return [trial for kind in KINDS for trial in _trials(setting, kind)]
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return paired differences per seed; a gap where a derivative was lost."""
+        arms = {kind: _trials(setting, kind) for kind in KINDS}
+        gini = {kind: final_gini(records, arm) for kind, arm in arms.items()}
+        share = {kind: _log2_diagonal(records, setting, kind) for kind in KINDS}
+        ranks = np.stack([_ranks(records, arm) for arm in arms.values()])
+        own = list(arms.values())
+        return {
+            "gini-labels": evidence(
+                {gini_name(kind): gini[REAL][:, 0] - gini[kind][:, 0] for kind in RANDOM},
+                records,
+                own,
+                note=grown(records, arms),
+            ),
+            "sensitivity-norm": evidence(
+                {
+                    **{RANK.format(n): ranks[:, :, i].min(0) for i, n in enumerate(NORMS[1:])},
+                    SIGN: _same_sign(gini),
+                },
+                records,
+                own,
+                note="rank correlations are the smallest over the kinds of data",
+            ),
+            "per-class-sensitivity": evidence(
+                {
+                    DIAGONAL: share[REAL],
+                    **{SPREAD.format(kind.name): share[kind] - share[REAL] for kind in RANDOM},
+                },
+                records,
+                own,
+                note=_highest(records, setting),
+            ),
+        }
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure | MatrixFigure]:
+        """Return the Gini coefficient over updates, and the sensitivity between classes."""
+        arms = {kind: _trials(setting, kind) for kind in KINDS}
+        left = gini_figure(
+            records,
+            arms,
+            times(setting.preset.sensitivity.updates, setting.preset.sensitivity.evaluations),
+            id="figure-3-labels",
+            title="How unevenly loss-sensitivity is spread over examples",
+            source="A17 Fig 3 left",
+        )
+        matrices = []
+        for kind in KINDS:
+            found = _matrices(records, setting, kind)
+            found = found[np.isfinite(found).all((1, 2))]
+            if len(found):
+                matrices.append(Matrix(kind.name, tuple(map(tuple, found.mean(0).tolist()))))
+        if not matrices:
+            return [left]
+        return [left, _heatmap(matrices, setting)]
+
+
+def _trials(setting: Setting, kind: Condition) -> tuple[Trial, ...]:
+    own = setting.preset.sensitivity
+    return trials(
+        setting,
+        kind,
+        learning_rate=own.learning_rate,
+        updates=own.updates,
+        evaluations=own.evaluations,
+        per_class=own.per_class,
+    )
+
+
+def _ranks(records: Records, arm: Sequence[Trial]) -> Values:
+    """Return the rank correlation over examples of norms 2 and inf with norm 1, [S, 2]."""
+
+    def value(record: Record) -> Values:
+        one, *others = record.arrays["sensitivity.mean"]
+        return np.array([float(stats.spearmanr(one, other).statistic) for other in others])
+
+    return read(records, arm, lasting(value, (2,)), (2,))
+
+
+def _same_sign(gini: Mapping[Condition, Values]) -> Values:
+    """Return for each seed the share of contrasts and other norms with the sign of norm 1."""
+    differences = np.stack([gini[REAL] - gini[kind] for kind in RANDOM], axis=1)
+    same = np.sign(differences[..., 1:]) == np.sign(differences[..., :1])
+    lost = np.isnan(differences).any((1, 2))
+    return np.where(lost, np.nan, same.mean((1, 2)))
+
+
+def _matrices(records: Records, setting: Setting, kind: Condition) -> Values:
+    """Return g_bar_ij of each seed, [S, classes, classes]."""
+    classes = len(setting.data.classes)
+    shape = (classes, classes)
+
+    def value(record: Record) -> Values:
+        return record.arrays["sensitivity.per_class"]
+
+    return read(records, _trials(setting, kind), lasting(value, shape), shape)
+
+
+def _log2_diagonal(records: Records, setting: Setting, kind: Condition) -> Values:
+    matrices = _matrices(records, setting, kind)
+    diagonal = np.trace(matrices, axis1=1, axis2=2)
+    return np.asarray(np.log2(matrices.shape[1] * diagonal / matrices.sum((1, 2))))
+
+
+def _highest(records: Records, setting: Setting) -> str:
+    """Return in how many classes the diagonal is highest, word by word as the papers say it."""
+    words = []
+    for kind in KINDS:
+        found = _matrices(records, setting, kind)
+        found = found[np.isfinite(found).all((1, 2))]
+        if len(found):
+            on_it = found.argmax(1) == np.arange(found.shape[1])
+            words.append(f"{100 * on_it.mean():.0f}% on {kind.name}")
+    if not words:
+        return ""
+    return f"classes whose examples move their own class's loss most: {', '.join(words)}"
+
+
+def _heatmap(matrices: Sequence[Matrix], setting: Setting) -> MatrixFigure:
+    return MatrixFigure(
+        id="figure-4",
+        title="Loss-sensitivity between classes",
+        source="A17 Fig 4",
+        reading=(
+            "A cell says how much the loss of the examples of one class hangs on an example of "
+            "another, in the mean over seeds; each panel is scaled to its own largest. A bright "
+            "diagonal on a dark ground means that classes keep to themselves."
+        ),
+        rows="loss of class",
+        columns="example of class",
+        labels=setting.data.classes,
+        matrices=tuple(matrices),
+    )
