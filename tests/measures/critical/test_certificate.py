@@ -86,7 +86,7 @@ def test_certified_samples_are_not_searched_and_the_others_searched_alike() -> N
     proved = byheart.critical_samples(model, x, **settings)
     searched = byheart.critical_samples(model, x, certify=False, **settings)
     assert 0.0 < proved.lower <= proved.upper < 1.0
-    assert torch.equal(proved.critical, searched.critical)
+    assert bool((proved.critical >= searched.critical).all())
     assert torch.equal(proved.found_at, searched.found_at)
     assert torch.equal(proved.success, searched.success)
     assert proved.control == searched.control

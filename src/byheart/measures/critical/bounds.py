@@ -51,8 +51,8 @@ class Relaxed:
 def box_around(x: Tensor, radius: float) -> Reach:
     """Return the box ||x^ - x||_inf <= radius in float64, rounded outward."""
     centre = x.double()
-    end = torch.full_like(centre, INF)
-    return Reach(torch.nextafter(centre - radius, -end), torch.nextafter(centre + radius, end))
+    half = radius + 2 * DOUBLE * (centre.abs() + radius)
+    return Reach(centre - half, centre + half)
 
 
 def interval_bounds(nodes: Sequence[Node], box: Reach) -> list[Reach]:

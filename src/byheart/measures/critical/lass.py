@@ -8,6 +8,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from byheart.measures.critical.noise import OwnNoise
+
 STEP_PER_RADIUS = 0.25 / 0.3
 """The papers' alpha in units of the radius."""
 NOISE_PER_RADIUS = 0.2 / 0.3
@@ -122,7 +124,7 @@ def lass(
     step: float,
     noise: float,
     max_steps: int,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | OwnNoise | None = None,
     eta: Tensor | None = None,
     settled: Tensor | None = None,
 ) -> Search:
@@ -140,7 +142,8 @@ def lass(
         step: alpha, on the scale of x.
         noise: beta, on the scale of x.
         max_steps: iteration limit.
-        generator: CPU generator of eta; it alone decides the random numbers.
+        generator: CPU generator of eta, or a generator for each example; it alone decides the
+            random numbers.
         eta: [R, N, max_steps, *shape] drawn beforehand instead, for every replica on its own.
         settled: [R, N] bool, examples not to search (already known critical).
 
@@ -188,7 +191,7 @@ class _Walk:
     predicted: Tensor
     step: float
     noise: float
-    generator: torch.Generator | None
+    generator: torch.Generator | OwnNoise | None
     eta: Tensor | None
 
     def run(self, witness: Tensor, found_at: Tensor, active: Tensor, max_steps: int) -> None:
@@ -215,6 +218,8 @@ class _Walk:
         """Return the noise of an iteration, counted from 1, for the examples that a batch holds."""
         if self.eta is not None:
             return rows.gather(self.eta[:, :, iteration - 1])
+        if isinstance(self.generator, OwnNoise):
+            return self.generator(rows.examples).to(like.device)
         shape = (self.predicted.shape[1], *like.shape[2:])
         drawn = torch.randn(shape, generator=self.generator, dtype=like.dtype)
         return drawn.to(like.device)[rows.examples]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from byheart.errors import InputError
-from byheart.measures.critical.certificate import Certificate, certificate
+from byheart.measures.critical.certificate import SPLITS, Certificate, certificate
 from byheart.measures.critical.lass import Search, lass, verified
+from byheart.measures.critical.noise import OwnNoise
 from byheart.measures.modes import evaluating
-from byheart.seeds import seed as seed_of
+
+FIRST_STEPS = 10
+"""Steps of the search before the dear part of a proof: most witnesses are found by then."""
+PROBED = 64
+"""Inputs on which the model is asked twice."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +27,12 @@ class CriticalSamples:
     Attributes:
         critical: bool [N], a witness was found, projected on the box again and scored again.
         witness: [N, *shape] the witness where ``critical``, else the input itself.
-        found_at: int64 [N], iteration at which the witness was found; -1 where there is none.
-        success: [max_steps + 1] fraction of samples found critical by each iteration: a flat end
-            says that more iterations would find few more.
-        control: fraction found critical by the same search without its gradient.
+        found_at: int64 [N], iteration at which the search found a witness; -1 where it found none
+            (the proof may have).
+        success: [max_steps + 1] fraction of samples that the search found critical by each
+            iteration: a flat end says that more iterations would find few more.
+        control: fraction found critical by the same search without its gradient; NaN if not asked
+            for.
         radius: of the box.
         certified: bool [N], proved not critical: no point of the box has another predicted class.
         uncertified_layer: the layer that the proof does not know, if the network has one; then no
@@ -60,6 +68,8 @@ def critical_samples(
     noise: float = 0.2 / 255,
     max_steps: int = 100,
     certify: bool = True,
+    splits: int = SPLITS,
+    control: bool = True,
     seed: int = 0,
     batch_size: int = 1024,
 ) -> CriticalSamples:
@@ -69,8 +79,9 @@ def critical_samples(
     argmax f(x^) != argmax f(x); only the predicted class counts, never the true one. The search is
     LASS (see :func:`byheart.measures.critical.lass.lass`); it proves samples critical, never not.
     The certificate (see :func:`byheart.measures.critical.certificate.certificate`) proves samples
-    not critical; it goes first, and what it settles is not searched. What neither settles is the
-    distance between ``lower`` and ``upper``.
+    not critical, and finds a few more witnesses; what it certifies is not searched, and what the
+    first steps of a search break is not certified. What neither settles is the distance between
+    ``lower`` and ``upper``.
 
     The model is put into eval mode, submodule by submodule, and left as it was; its parameters and
     the global random state are not touched.
@@ -83,6 +94,8 @@ def critical_samples(
         noise: beta, standard deviation of the noise added to every coordinate at every step.
         max_steps: iteration limit.
         certify: whether to look for proofs that samples are not critical.
+        splits: how many cuts of its box to spend on one sample where a proof is hard.
+        control: whether to search once more without the gradient.
         seed: of the noise.
         batch_size: inputs searched together.
 
@@ -90,8 +103,8 @@ def critical_samples(
         Both bounds and masks, witnesses, the search's own curve and its noise-only control.
 
     Raises:
-        InputError: no input, a setting out of range, or a model whose output is not finite logits
-            [N, classes].
+        InputError: no input, a setting out of range, a radius larger than the inputs' range, or a
+            model whose output is not finite logits [N, classes] or not the same in a second pass.
 
     Source: A17 section 4.1, Algorithm 1 (r = 0.3, alpha = 0.25, beta = 0.2 on the 0-255 scale).
 
@@ -106,29 +119,52 @@ def critical_samples(
         (0.5, 0.5)
     """
     x = torch.as_tensor(x)
-    _check(x, radius=radius, step=step, noise=noise, max_steps=max_steps, batch_size=batch_size)
+    settings = _Settings(radius, step, noise, max_steps, certify, splits, control, seed)
+    _check(x, settings, batch_size)
     with evaluating(model):
         classifier = _Single(model)
         batches = torch.split(x.detach(), batch_size)
-        proofs = [_prove(classifier, part, radius, certify) for part in batches]
+        _check_model(classifier, batches[0])
         parts = [
-            _search(classifier, part, proof.certified, number, radius, step, noise, max_steps, seed)
-            for number, (part, proof) in enumerate(zip(batches, proofs, strict=True))
+            _Batch(classifier, part, number * batch_size, settings).run()
+            for number, part in enumerate(batches)
         ]
-    witness, found_at, control = (torch.cat(column) for column in zip(*parts, strict=True))
-    critical = found_at >= 0
+    certified, layer = torch.cat([part.certified for part in parts]), parts[0].uncertified_layer
+    found_at = torch.cat([part.found_at for part in parts])
     by = torch.arange(max_steps + 1, device=x.device)
-    found_by = critical[:, None] & (found_at[:, None] <= by)
+    found_by = (found_at >= 0)[:, None] & (found_at[:, None] <= by)
     return CriticalSamples(
-        critical=critical,
-        witness=witness,
+        critical=torch.cat([part.critical for part in parts]),
+        witness=torch.cat([part.witness for part in parts]),
         found_at=found_at,
         success=found_by.cpu().double().mean(0),
-        control=float(control.cpu().double().mean()),
+        control=sum(part.control for part in parts) / len(x),
         radius=radius,
-        certified=torch.cat([proof.certified for proof in proofs]),
-        uncertified_layer=proofs[0].uncertified_layer,
+        certified=certified,
+        uncertified_layer=layer,
     )
+
+
+@dataclass(frozen=True)
+class _Settings:
+    radius: float
+    step: float
+    noise: float
+    max_steps: int
+    certify: bool
+    splits: int
+    control: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Settled:
+    critical: Tensor
+    witness: Tensor
+    found_at: Tensor
+    control: float
+    certified: Tensor
+    uncertified_layer: str | None
 
 
 class _Single:
@@ -152,63 +188,122 @@ class _Single:
         return self
 
 
-@torch.no_grad()
-def _prove(classifier: _Single, x: Tensor, radius: float, certify: bool) -> Certificate:
-    """Return which samples of a batch need no search."""
-    logits = classifier(x.unsqueeze(0))[0]
-    if not bool(torch.isfinite(logits).all()):
-        raise InputError("the model returns logits that are not finite: check its weights")
-    if not certify or x.device.type == "mps":
-        none = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        return Certificate(none, "the device mps, which has no float64" if certify else None)
-    return certificate(classifier.model, x, logits.argmax(-1), radius)
+@dataclass(frozen=True)
+class _Batch:
+    """Inputs that are settled together."""
 
+    classifier: _Single
+    x: Tensor
+    first: int
+    settings: _Settings
 
-def _search(
-    classifier: _Single,
-    x: Tensor,
-    certified: Tensor,
-    number: int,
-    radius: float,
-    step: float,
-    noise: float,
-    max_steps: int,
-    seed: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return witnesses, iterations found (-1: none) and what the control found, for one batch."""
+    def run(self) -> _Settled:
+        """Search, prove, and search on where neither has settled an input."""
+        found_at = torch.full((len(self.x),), -1, dtype=torch.int64, device=self.x.device)
+        witness, max_steps = self.x.clone(), self.settings.max_steps
 
-    def run(step: float) -> tuple[Search, Tensor]:
-        found = lass(
-            classifier,
-            x.unsqueeze(0),
-            radius,
-            step=step,
-            noise=noise,
-            max_steps=max_steps,
-            generator=torch.Generator().manual_seed(seed_of("lass", seed, number) % 2**63),
-            settled=certified.unsqueeze(0),
+        def search(wanted: Tensor, max_steps: int) -> Tensor:
+            """Search for witnesses of some inputs, keep them, and return whose were found."""
+            rows, found = self._lass(wanted, self.settings.step, max_steps)
+            found_at[rows], witness[rows] = found.found_at[0], found.witness[0]
+            return found_at >= 0
+
+        proof = self._prove(lambda wanted: search(wanted, min(FIRST_STEPS, max_steps)))
+        search(~proof.certified & (found_at < 0), max_steps)
+        critical = found_at >= 0
+        if proof.broken is not None and proof.witness is not None:
+            rows = (proof.broken & ~critical).nonzero().squeeze(1)
+            rows = rows[self._verified(rows, Search(proof.witness[rows][None], rows, rows))]
+            witness[rows], critical[rows] = proof.witness[rows], True
+        control = float("nan")
+        if self.settings.control:
+            control = float(len(self._lass(~proof.certified, 0.0, max_steps)[0]))
+        return _Settled(
+            critical, witness, found_at, control, proof.certified, proof.uncertified_layer
         )
-        return found, verified(classifier, x.unsqueeze(0), radius, found)[0]
 
-    found, critical = run(step)
-    found_at = torch.where(critical, found.found_at[0], -1)
-    shown = critical.reshape(-1, *[1] * (x.dim() - 1))
-    return torch.where(shown, found.witness[0], x), found_at, run(0.0)[1]
+    def _lass(self, wanted: Tensor, step: float, max_steps: int) -> tuple[Tensor, Search]:
+        """Search for witnesses of some inputs; return whose hold when scored again, and them."""
+        settings, rows = self.settings, wanted.nonzero().squeeze(1)
+        if not len(rows):
+            none = rows.unsqueeze(0)
+            return rows, Search(self.x[rows].unsqueeze(0), none, none)
+        found = lass(
+            self.classifier,
+            self.x[rows].unsqueeze(0),
+            settings.radius,
+            step=step,
+            noise=settings.noise,
+            max_steps=max_steps,
+            generator=OwnNoise(settings.seed, self.first + rows, self.x),
+        )
+        kept = (found.found_at[0] >= 0).nonzero().squeeze(1)
+        found = Search(found.witness[:, kept], found.found_at[:, kept], found.predicted[:, kept])
+        holds = self._verified(rows[kept], found)
+        found = Search(found.witness[:, holds], found.found_at[:, holds], found.predicted[:, holds])
+        return rows[kept][holds], found
+
+    def _verified(self, rows: Tensor, found: Search) -> Tensor:
+        if not len(rows):
+            return rows > 0
+        x = self.x[rows].unsqueeze(0)
+        return verified(self.classifier, x, self.settings.radius, found)[0]
+
+    @torch.no_grad()
+    def _prove(self, search: Callable[[Tensor], Tensor]) -> Certificate:
+        logits = self.classifier(self.x.unsqueeze(0))[0]
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError("the model returns logits that are not finite: check its weights")
+        settings = self.settings
+        if not settings.certify or self.x.device.type == "mps":
+            none = torch.zeros(len(self.x), dtype=torch.bool, device=self.x.device)
+            why = "the device mps, which has no float64" if settings.certify else None
+            return Certificate(none, why)
+        return certificate(
+            self.classifier.model,
+            self.x,
+            logits.argmax(-1),
+            settings.radius,
+            splits=settings.splits,
+            search=search,
+        )
 
 
-def _check(
-    x: Tensor, *, radius: float, step: float, noise: float, max_steps: int, batch_size: int
-) -> None:
-    if x.dim() < 2 or not len(x) or not x.is_floating_point():
+@torch.no_grad()
+def _check_model(classifier: _Single, x: Tensor) -> None:
+    """Refuse a model that answers differently when asked again."""
+    probe = x[:PROBED].unsqueeze(0)
+    one, two = (classifier(probe.clone()) for _ in range(2))
+    if not torch.allclose(one, two, rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise InputError(
+            "the model is not deterministic in eval mode (two passes over the same inputs differ): "
+            "switch off what is random in it"
+        )
+
+
+def _check(x: Tensor, settings: _Settings, batch_size: int) -> None:
+    if x.dim() < 2 or not x.numel() or not x.is_floating_point():
         raise InputError(
             f"x must be floating-point inputs [N, *shape] with N >= 1, got {x.dtype} "
             f"{tuple(x.shape)}"
         )
     if not bool(torch.isfinite(x).all()):
         raise InputError("x holds values that are not finite: replace or drop those inputs")
-    for name, value in (("radius", radius), ("step", step), ("noise", noise)):
+    for name in ("radius", "step", "noise"):
+        value = getattr(settings, name)
         if not 0 <= value < float("inf"):
             raise InputError(f"{name} must be a number of 0 or more, got {value}")
-    for name, count in (("max_steps", max_steps), ("batch_size", batch_size)):
-        if count < 1:
-            raise InputError(f"{name} must be 1 or more, got {count}")
+    # Inputs of one value are no reason to refuse every radius: their scale is at least [0, 1].
+    spread = max(1.0, float(x.max()) - float(x.min()))
+    if settings.radius > spread:
+        raise InputError(
+            f"radius must be on the scale of the inputs, which span {spread:g}, got "
+            f"{settings.radius:g}: a radius given in pixel values has to be divided by 255"
+        )
+    for name, count, least in (
+        ("max_steps", settings.max_steps, 1),
+        ("batch_size", batch_size, 1),
+        ("splits", settings.splits, 0),
+    ):
+        if count < least:
+            raise InputError(f"{name} must be {least} or more, got {count}")
