@@ -26,9 +26,17 @@ class Record:
         arrays: what the probes measured, by name. ``<probe>.epoch`` [C] holds the checkpoints:
             ``accuracy.train``, ``.train_clean``, ``.train_noisy``, ``.validation``, ``.train_loss``
             [C]; ``correct.bits`` [C, ceil(n/8)] uint8 (numpy.packbits), ``correct.label`` [n];
-            ``critical.validation`` [C, radii], ``critical.train`` [C, train radii];
+            ``critical.validation`` [C, radii], ``critical.train`` [C, train radii]: the ratio that
+            the search found, a lower bound; ``critical.validation_upper``, ``critical.train_upper``
+            of the same shapes: the certificate's upper bound, NaN where it was not sought;
+            ``critical.uncertified_layer`` uint8, the name in UTF-8 of a layer that has no
+            certificate, if there is one: the upper bounds are then 1;
             ``critical.success`` [max_steps + 1, radii] and ``critical.control`` [radii] at the
-            last checkpoint.
+            last checkpoint; ``filters.weights`` [C, filters, channels, k, k];
+            at the end of training, and therefore without [C], ``sharpness.eigenvalue`` and
+            ``.scale_invariant`` (NaN if not found to the tolerance), ``.residual``,
+            ``.iterations``, ``.scale_invariant_residual``, ``.scale_invariant_iterations``,
+            ``.online``, ``.train``, ``.train_loss``.
         seconds: training time of the pack, shared equally between its replicas.
         threads: CPU threads the pack was trained with.
         device: where it was trained.

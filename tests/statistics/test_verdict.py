@@ -274,3 +274,40 @@ def test_the_order_of_the_claims_does_not_change_their_verdicts() -> None:
     for order in itertools.permutations(cases):
         for case, found in zip(order, decide(order), strict=True):
             assert found.verdict == expected[case[0]]
+
+
+def bracketed(low: float, high: float, value: float = 2.0) -> Judgement:
+    rule = Rule((Criterion("c", "above", 1.0),))
+    bounds = {"c": (low + NOISE, high + NOISE)}
+    return decide([("claim", rule, Evidence({"c": value + NOISE}, bounds=bounds))])[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "stands"), [(1.5, 3.0, True), (0.0, 3.0, False), (-3.0, 3.0, False)]
+)
+def test_a_bracket_says_whether_the_verdict_would_stand(
+    low: float, high: float, stands: bool
+) -> None:
+    found = bracketed(low, high)
+    bracket = found.decisive.bracket
+    assert bracket is not None
+    assert (bracket.low, bracket.high) == (pytest.approx(low), pytest.approx(high))
+    assert bracket.ci[0] < low <= high < bracket.ci[1]
+    assert bracket.stands is stands
+
+
+def test_a_bracket_decides_nothing() -> None:
+    plain = decide(
+        [("claim", Rule((Criterion("c", "above", 1.0),)), Evidence({"c": 2.0 + NOISE}))]
+    )[0]
+    found = bracketed(-3.0, 3.0)
+    assert (found.verdict, found.p, found.decisive.ci) == (
+        plain.verdict, plain.p, plain.decisive.ci
+    )  # fmt: skip
+
+
+def test_seeds_without_a_bracket_leave_it_out() -> None:
+    rule = Rule((Criterion("c", "above", 1.0),))
+    unknown = np.full(len(NOISE), np.nan)
+    found = decide([("c", rule, Evidence({"c": 2.0 + NOISE}, bounds={"c": (unknown, unknown)}))])
+    assert found[0].decisive.bracket is None

@@ -32,6 +32,7 @@ class Drawing:
         estimate: the dot.
         ci: the bar of the 95% interval.
         corrected: the thin line of the interval after Holm's correction.
+        bracket: the bar of where the truth can be, for an estimate from bracketed values.
         null: where there is no effect.
         zones: where the claim holds, by the smallest effect or more.
         labels: the null and the bounds of the zones, in numbers.
@@ -40,6 +41,7 @@ class Drawing:
     estimate: float
     ci: Interval | None
     corrected: Interval | None
+    bracket: Interval | None
     null: float
     zones: tuple[Interval, ...]
     labels: tuple[Label, ...]
@@ -56,6 +58,7 @@ def draw(part: FindingPart) -> Drawing | None:
         *bounds,
         *(part.ci or ()),
         *(part.ci_corrected or ()),
+        *(part.bracket or ()),
     ]
     finite = [value for value in known if math.isfinite(value)]
     low, high = min(finite), max(finite)
@@ -73,6 +76,7 @@ def draw(part: FindingPart) -> Drawing | None:
         estimate=place(part.estimate),
         ci=span(part.ci),
         corrected=span(part.ci_corrected),
+        bracket=span(part.bracket),
         null=place(part.null),
         zones=_zones(part, [place(value) for value in bounds]),
         labels=tuple(_labels([(place(value), value) for value in (part.null, *bounds)])),

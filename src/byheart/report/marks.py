@@ -30,6 +30,7 @@ def drawable(figure: Figure) -> list[Point]:
 def rows(figure: Figure) -> list[Row]:
     """Return the data of the chart, one row a point, rounded to what a screen can show."""
     points = drawable(figure)
+    bracketed = _bracketed(figure)
     sizes = Counter((point.panel, point.series) for point in points)
     seen: Counter[tuple[str, str]] = Counter()
     floor = min((point.y for point in points), default=1.0) if figure.y.log else -math.inf
@@ -49,6 +50,8 @@ def rows(figure: Figure) -> list[Row]:
                 "lone": sizes[line] == 1,
             }
         )
+        if bracketed:
+            result[-1]["upper"] = None if point.upper is None else _short(point.upper)
         seen[line] += 1
     return result
 
@@ -65,8 +68,9 @@ def layers(figure: Figure, *, interactive: bool) -> list[alt.Chart]:
     base = alt.Chart().encode(
         x=alt.X("x:Q", **axes.horizontal(figure.x, _values(table, "x"))), color=colour
     )
-    y = alt.Y("y:Q", **axes.vertical(figure.y, _values(table, "y", "low", "high")))
-    result = list(_intervals(figure, base, table))
+    y = alt.Y("y:Q", **axes.vertical(figure.y, _values(table, "y", "low", "high", "upper")))
+    result = list(_brackets(figure, base)) if _bracketed(figure) else []
+    result += _intervals(figure, base, table)
     dash = alt.StrokeDash("series:N", **_series(figure, _dashes(figure)))
     result.append(base.mark_line(strokeWidth=2, strokeCap="butt").encode(y=y, strokeDash=dash))
     if figure.marks:
@@ -92,6 +96,19 @@ def _intervals(figure: Figure, base: alt.Chart, table: list[Row]) -> Iterator[al
         yield band.transform_filter("datum.lone").mark_rule(strokeWidth=1.5)
 
 
+def _bracketed(figure: Figure) -> bool:
+    return any(point.upper is not None for point in figure.points)
+
+
+def _brackets(figure: Figure, base: alt.Chart) -> Iterator[alt.Chart]:
+    """Yield the shade from a lower bound to its upper bound, and the edge that bounds it."""
+    known = base.transform_filter("isValid(datum.upper)")
+    shade = known.encode(y=alt.Y("y:Q", title=figure.y.title), y2=alt.Y2("upper:Q"))
+    yield shade.mark_area(opacity=0.1, line=False)
+    edge = known.encode(y=alt.Y("upper:Q", title=figure.y.title))
+    yield edge.mark_line(strokeWidth=1.2, strokeDash=style.BRACKET_DASH, strokeCap="butt")
+
+
 def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
     near = alt.selection_point(name="near", on="pointerover", clear="pointerout")
     y_format = axes.number_format(figure.y, tip=True)
@@ -103,6 +120,8 @@ def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
     if any(point.low is not None for point in figure.points):
         tips.append(alt.Tooltip("low:Q", title="95% from", format=y_format))
         tips.append(alt.Tooltip("high:Q", title="95% to", format=y_format))
+    if _bracketed(figure):
+        tips.append(alt.Tooltip("upper:Q", title="at most", format=y_format))
     seen = alt.condition(near, alt.value(0.45), alt.value(0), empty=False)
     dots: alt.Chart = (
         base.transform_filter("datum.hover")
@@ -114,7 +133,7 @@ def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
 
 
 def _values(table: list[Row], *fields: str) -> list[float]:
-    found = (row[field] for row in table for field in fields)
+    found = (row.get(field) for row in table for field in fields)
     return [float(value) for value in found if value is not None]
 
 

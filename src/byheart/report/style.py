@@ -14,6 +14,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 DASHES = ([1, 0], [8, 3], [8, 3, 2, 3], [3, 2], [12, 3], [5, 2, 1, 2])
 REFERENCE_SHAPE = "stroke"
 REFERENCE_DASH = [2, 3]
+BRACKET_DASH = [3, 3]
 
 CONFIG: dict[str, Any] = {
     "font": FONT,

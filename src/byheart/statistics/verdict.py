@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -75,6 +75,9 @@ class Evidence:
         failed: trials that ended with an error.
         note: what a reader should know, in a sentence.
         undecidable: why no verdict can be given, if so ("most trials were censored").
+        bounds: for a criterion whose values are only known to lie in a bracket, the smallest and
+            the largest value per seed that the brackets allow. They decide nothing: they say
+            whether the verdict would stand whatever the truth.
     """
 
     values: Mapping[str, NDArray[np.float64]]
@@ -83,6 +86,26 @@ class Evidence:
     failed: int = 0
     note: str = ""
     undecidable: str = ""
+    bounds: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True)
+class Bracketed:
+    """What a criterion's estimate can be, if the truth is anywhere inside the measured brackets.
+
+    Attributes:
+        low: mean over seeds of the smallest value that the brackets allow.
+        high: of the largest.
+        ci: from the lower end of the 95% interval of the one to the upper end of the other.
+        stands: whether either extreme would be given the criterion's own verdict.
+    """
+
+    low: float
+    high: float
+    ci: tuple[float, float]
+    stands: bool
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,7 @@ class Part:
     """Whether the estimate lies on the claimed side."""
     corrected: tuple[float, float] | None = None
     verdict: Verdict = "inconclusive"
+    bracket: Bracketed | None = None
 
 
 @dataclass(frozen=True)
@@ -245,9 +269,35 @@ def _corrected(claim: str, part: Part, evidence: Evidence, level: float) -> Part
     )
     significant = part.p <= 1.0 - level + 1e-12
     verdict = _side(criterion, part.estimate, low, high) if significant else "inconclusive"
-    return Part(
-        criterion, part.n, part.estimate, part.ci, part.p, part.claimed, (low, high), verdict
+    return replace(
+        part,
+        corrected=(low, high),
+        verdict=verdict,
+        bracket=_bracketed(claim, criterion, evidence, level, verdict),
     )
+
+
+def _bracketed(
+    claim: str, criterion: Criterion, evidence: Evidence, level: float, verdict: Verdict
+) -> Bracketed | None:
+    if criterion.name not in evidence.bounds:
+        return None
+    pair = np.stack([np.asarray(one, dtype=float) for one in evidence.bounds[criterion.name]])
+    extremes = pair[:, np.isfinite(pair).all(axis=0)]
+    if extremes.shape[1] < FEWEST_SEEDS:
+        return None
+    ends, verdicts = [], []
+    for side, values in zip(("smallest", "largest"), extremes, strict=True):
+        name = f"{claim}/{criterion.name}/{side}"
+        mean = float(values.mean())
+        p, _ = _p_and_side(criterion, values, mean, name)
+        corrected = bca_interval(values, level=level, name=name)
+        judged = _side(criterion, mean, *corrected) if p <= 1.0 - level + 1e-12 else "inconclusive"
+        verdicts.append(judged)
+        ends.append((mean, bca_interval(values, name=name)))
+    (low, low_ci), (high, high_ci) = ends
+    stands = all(judged == verdict for judged in verdicts)
+    return Bracketed(low, high, (low_ci[0], high_ci[1]), stands)
 
 
 def _side(criterion: Criterion, estimate: float, low: float, high: float) -> Verdict:

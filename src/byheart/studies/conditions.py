@@ -148,8 +148,33 @@ def proportion_points(
     return points
 
 
+def extremes(weights: Values, lower: Values, upper: Values) -> tuple[Values, Values]:
+    """Return the smallest and the largest weighted sum that brackets allow, each [S].
+
+    Args:
+        weights: [X] or [S, X].
+        lower: [S, X] lower bounds of what is summed.
+        upper: [S, X] upper bounds; a sum with an unknown bound is NaN.
+    """
+    weights = np.broadcast_to(weights, lower.shape)
+    smallest = np.where(weights > 0, lower, upper)
+    largest = np.where(weights > 0, upper, lower)
+    used = weights != 0
+    low, high = (
+        np.where(used, weights * np.where(used, ends, 0.0), 0.0).sum(axis=1)
+        for ends in (smallest, largest)
+    )
+    return low, high
+
+
 def mean_points(
-    panel: str, series: str, x: Sequence[float] | Values, y: Values, *, log: bool = False
+    panel: str,
+    series: str,
+    x: Sequence[float] | Values,
+    y: Values,
+    *,
+    log: bool = False,
+    upper: Values | None = None,
 ) -> list[Point]:
     """Return the mean over seeds and its 95% t interval at each x, for y [S, X].
 
@@ -159,9 +184,11 @@ def mean_points(
         x: [X] positions.
         y: one row per seed; NaN values are left out.
         log: average logarithms (for times and ratios).
+        upper: [S, X] upper bounds, where y are lower ones; NaN where there is none.
     """
     points = []
-    for at, column in zip(x, (np.log(y) if log else y).T, strict=True):
+    above = np.full_like(y, np.nan) if upper is None else upper - y
+    for at, column, width in zip(x, (np.log(y) if log else y).T, above.T, strict=True):
         values = column[np.isfinite(column)]
         if not len(values):
             continue
@@ -176,5 +203,7 @@ def mean_points(
                 None if ends[0] is None else float(np.exp(ends[0])),
                 None if ends[1] is None else float(np.exp(ends[1])),
             )
-        points.append(Point(panel, series, float(at), centre, *ends))
+        known = width[np.isfinite(width)]
+        bound = centre + float(known.mean()) if len(known) else None
+        points.append(Point(panel, series, float(at), centre, *ends, bound))
     return points

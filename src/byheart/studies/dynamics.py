@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,14 @@ def critical_epochs(setting: Setting) -> tuple[int, ...]:
     return tuple(half if epoch == nearest else epoch for epoch in spaced)
 
 
+def certified_epochs(setting: Setting) -> tuple[int, ...]:
+    """Return the epochs at which the certificate bounds CSR from above: those of :func:`early` on.
+
+    Before, networks have barely moved, and their boxes hold more than a bound can rule out.
+    """
+    return critical_epochs(setting)[early(setting) :]
+
+
 def early(setting: Setting) -> int:
     """Return the index of the first search after as many updates as the papers' first epoch.
 
@@ -73,6 +81,9 @@ def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
             train_radii=(own.radius,),
             examples=own.critical_examples,
             max_steps=own.max_steps,
+            certify_epochs=certified_epochs(setting),
+            certify_radii=(own.radius,),
+            certify_examples=own.certified_examples,
         ),
     )
     return trials_per_seed(
@@ -102,10 +113,16 @@ def plan(setting: Setting) -> list[Trial]:
 
 
 def evidence(
-    values: Mapping[str, Values], records: Records, setting: Setting, *, note: str = ""
+    values: Mapping[str, Values],
+    records: Records,
+    setting: Setting,
+    *,
+    note: str = "",
+    bounds: Mapping[str, tuple[Values, Values]] | None = None,
 ) -> Evidence:
     """Return the evidence, with the counts of how the trials ended."""
-    return tally(records, plan(setting)).evidence(values, note=note)
+    found = tally(records, plan(setting)).evidence(values, note=note)
+    return replace(found, bounds=bounds or {})
 
 
 @dataclass(frozen=True)
@@ -120,6 +137,8 @@ class Curves:
         critical_epochs: [D] epochs of the critical sample ratios.
         critical: [S, D, radii] on validation examples.
         critical_train: [S, D] on training examples, at the radius.
+        critical_upper: [S, D, radii] the certificate's upper bound; NaN where it was not sought.
+        critical_train_upper: [S, D] the same on training examples.
     """
 
     epochs: Values
@@ -129,6 +148,8 @@ class Curves:
     critical_epochs: Values
     critical: Values
     critical_train: Values
+    critical_upper: Values
+    critical_train_upper: Values
 
 
 def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
@@ -142,14 +163,17 @@ def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
             records, own, lambda record: np.asarray(record.arrays[name], dtype=float), shape
         )
 
+    sides = (len(searched), len(setting.preset.dynamics.radii))
     return Curves(
         epochs=epochs,
         validation=of("accuracy.validation", len(epochs)),
         train=of("accuracy.train", len(epochs)),
         noisy=of("accuracy.train_noisy", len(epochs)),
         critical_epochs=searched,
-        critical=of("critical.validation", len(searched), len(setting.preset.dynamics.radii)),
+        critical=of("critical.validation", *sides),
         critical_train=of("critical.train", len(searched), 1)[..., 0],
+        critical_upper=of("critical.validation_upper", *sides),
+        critical_train_upper=of("critical.train_upper", len(searched), 1)[..., 0],
     )
 
 

@@ -16,7 +16,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """One mark: a mean over seeds, and its 95% interval where there is one."""
+    """One mark: a mean over seeds, its 95% interval, and a bracket, where there are such.
+
+    Attributes:
+        panel: it stands in.
+        series: it belongs to.
+        x: position.
+        y: the mean; of a bracketed quantity, that of its lower bound.
+        low: lower end of the interval of y.
+        high: upper end of the interval of y.
+        upper: mean of the upper bound of a bracketed quantity.
+    """
 
     panel: str
     series: str
@@ -24,6 +34,7 @@ class Point:
     y: float
     low: float | None = None
     high: float | None = None
+    upper: float | None = None
 
     def clipped(self) -> Point:
         """Return the point with its interval cut to [0, 1], for proportions."""

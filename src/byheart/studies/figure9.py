@@ -9,7 +9,15 @@ import numpy as np
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import dynamics
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
-from byheart.studies.conditions import KINDS, Condition, Values, mean_points, read, slope
+from byheart.studies.conditions import (
+    KINDS,
+    Condition,
+    Values,
+    extremes,
+    mean_points,
+    read,
+    slope,
+)
 from byheart.studies.dynamics import (
     FIRST_EPOCH_UPDATES,
     at_epoch,
@@ -29,6 +37,11 @@ TRAIN_RISE = f"CSR on training examples at its peak minus {EARLY}"
 TRAIN_FALL = "CSR on training examples at its peak minus at the end"
 RISE = "slope of CSR on log2 epoch, from the validation peak until the noise is fitted"
 SHARPER = "slope of CSR on log2 epoch after the validation peak minus before it"
+Bounds = Mapping[str, tuple[Values, Values]]
+BRACKET = (
+    "Shaded up to the thin dashed line: what the search may have missed, as the certificate bounds "
+    "it from above; the true ratio lies in that bracket."
+)
 RADII = ("a third of the radius", "the radius", "three times the radius")
 
 
@@ -101,7 +114,6 @@ class Figure9:
             for noise, slopes in (("input", slopes_x), ("label", slopes_y))
             for index, name in enumerate(_radius_names(noise))
         }
-        control = _control(records, setting)
         found = {
             "csr-noise": {SLOPE_X: slopes_x[:, at], SLOPE_Y: slopes_y[:, at]},
             "csr-growth": _growth(records, setting),
@@ -109,9 +121,25 @@ class Figure9:
             "csr-radius": by_radius,
             "csr-memorization": _sharper(records, setting),
         }
+        ranges = _slope_bounds(records, setting)
+        own = {SLOPE_X: ranges[_radius_names("input")[at]]}
+        own[SLOPE_Y] = ranges[_radius_names("label")[at]]
+        bounds = {
+            "csr-noise": own,
+            "csr-growth": _growth_bounds(records, setting),
+            "csr-train-fall": _train_fall_bounds(records, setting),
+            "csr-radius": ranges,
+        }
+        notes = {
+            "csr-noise": _control(records, setting),
+            "csr-memorization": (
+                "on what the search found alone: epochs before "
+                f"{dynamics.certified_epochs(setting)[0]} have no upper bound"
+            ),
+        }
         return {
             claim: dynamics.evidence(
-                values, records, setting, note=control if claim == "csr-noise" else ""
+                values, records, setting, note=notes.get(claim, ""), bounds=bounds.get(claim)
             )
             for claim, values in found.items()
         }
@@ -186,6 +214,60 @@ def _sharper(records: Records, setting: Setting) -> dict[str, Values]:
     return {RISE: np.mean(rises, axis=0), SHARPER: np.mean(changes, axis=0)}
 
 
+def _slope_bounds(records: Records, setting: Setting) -> Bounds:
+    """Return the range of the slope of the final CSR on either noise level, at each radius."""
+    ranges = {}
+    for noise, conditions in (("input", by_inputs(setting)), ("label", by_labels(setting))):
+        levels = np.array([c.inputs + c.labels for c in conditions])
+        weights = (levels - levels.mean()) / ((levels - levels.mean()) ** 2).sum()
+        own = [curves(records, setting, c) for c in conditions]
+        lower = np.stack([one.critical[:, -1] for one in own], axis=1)
+        upper = np.stack([one.critical_upper[:, -1] for one in own], axis=1)
+        for index, name in enumerate(_radius_names(noise)):
+            ranges[name] = extremes(weights, lower[..., index], upper[..., index])
+    return ranges
+
+
+def _growth_bounds(records: Records, setting: Setting) -> Bounds:
+    at, early = _radius_index(setting), dynamics.early(setting)
+    ranges, settling = {}, []
+    for kind in KINDS:
+        own = curves(records, setting, kind)
+        half = int(np.searchsorted(own.critical_epochs, setting.preset.dynamics.epochs // 2))
+        lower, upper = own.critical[..., at], own.critical_upper[..., at]
+        late = len(own.critical_epochs) - 1
+        grown = _weights(lower, (late, 1.0), (early, -1.0))
+        ranges[GROWTH + kind.name] = extremes(grown, lower, upper)
+        settled = _weights(lower, (half, 2.0), (early, -1.0), (late, -1.0))
+        settling.append(extremes(settled, lower, upper))
+    return {**ranges, SETTLING: _mean(settling)}
+
+
+def _train_fall_bounds(records: Records, setting: Setting) -> Bounds:
+    rise, fall = [], []
+    for kind in KINDS:
+        own = curves(records, setting, kind)
+        start = dynamics.early(setting)
+        lower, upper = own.critical_train[:, start:], own.critical_train_upper[:, start:]
+        peak = dynamics.peak_by_others(lower)
+        rise.append(extremes(_weights(lower, (peak, 1.0), (0, -1.0)), lower, upper))
+        fall.append(extremes(_weights(lower, (peak, 1.0), (-1, -1.0)), lower, upper))
+    return {TRAIN_RISE: _mean(rise), TRAIN_FALL: _mean(fall)}
+
+
+def _weights(like: Values, *terms: tuple[int | np.ndarray, float]) -> Values:
+    """Return the weights [S, X] of a sum of a few moments, each given once for all or per seed."""
+    weights = np.zeros_like(like)
+    for moment, weight in terms:
+        weights[np.arange(len(like)), moment] += weight
+    return weights
+
+
+def _mean(ranges: Sequence[tuple[Values, Values]]) -> tuple[Values, Values]:
+    low, high = (np.mean(ends, axis=0) for ends in zip(*ranges, strict=True))
+    return low, high
+
+
 def _control(records: Records, setting: Setting) -> str:
     """Return how much of the CSR the search's noise alone would have found."""
     at = _radius_index(setting)
@@ -211,11 +293,11 @@ def _over_training(
     points = []
     for condition in conditions:
         own = curves(records, setting, condition)
-        for panel, ratio in (
-            ("validation examples", own.critical[..., at]),
-            ("training examples", own.critical_train),
+        for panel, ratio, upper in (
+            ("validation examples", own.critical[..., at], own.critical_upper[..., at]),
+            ("training examples", own.critical_train, own.critical_train_upper),
         ):
-            points += mean_points(panel, condition.name, own.critical_epochs, ratio)
+            points += mean_points(panel, condition.name, own.critical_epochs, ratio, upper=upper)
     radius = _radius_text(setting.preset.dynamics.radius)
     return Figure(
         id=f"figure-9-{noise}",
@@ -223,7 +305,8 @@ def _over_training(
         source="A17 Fig 9, footnote 5",
         reading=(
             f"The share of examples with another predicted class within {radius}, as found by the "
-            "search: a lower bound. A line further up has its decision boundary nearer to the data."
+            "search: a lower bound. A line further up has its decision boundary nearer to the "
+            f"data. {BRACKET}"
         ),
         x=Axis("epoch", log=True),
         y=Axis("critical sample ratio", percent=True),
@@ -241,16 +324,24 @@ def _by_level(records: Records, setting: Setting) -> Figure:
         ("noise in the inputs", by_inputs(setting)),
         ("noise in the labels", by_labels(setting)),
     ):
-        final = np.stack([curves(records, setting, c).critical[:, -1] for c in conditions], axis=1)
+        found = [curves(records, setting, condition) for condition in conditions]
+        final = np.stack([one.critical[:, -1] for one in found], axis=1)
+        upper = np.stack([one.critical_upper[:, -1] for one in found], axis=1)
         for index, radius in enumerate(own.radii):
-            points += mean_points(panel, _radius_text(radius), own.levels, final[..., index])
+            points += mean_points(
+                panel,
+                _radius_text(radius),
+                own.levels,
+                final[..., index],
+                upper=upper[..., index],
+            )
     return Figure(
         id="figure-9-radius",
         title="Critical sample ratio at the end of training, at several radii",
         source="A17 Fig 9, footnote 6",
         reading=(
             "A line that climbs says that more noise brings more critical samples; the ordering is "
-            "the same at all radii if all lines climb."
+            f"the same at all radii if all lines climb. {BRACKET}"
         ),
         x=Axis("fraction replaced by noise", percent=True),
         y=Axis("critical sample ratio", percent=True),

@@ -14,7 +14,9 @@ class FindingPart(BaseModel):
     """One criterion of the rule: what was estimated, and what came of it.
 
     ``kind``, ``smallest`` and ``unit`` are those of the criterion; the page draws the smallest
-    effect worth having from them.
+    effect worth having from them. Where the values are only known to lie in a bracket, ``bracket``
+    is the range of the estimate that the brackets allow, ``bracket_ci`` the 95% interval around
+    that range, and ``stands`` whether the verdict is the same at either end of it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +33,9 @@ class FindingPart(BaseModel):
     kind: Literal["above", "below", "within", "differs"] | None = None
     smallest: float | None = None
     unit: str = ""
+    bracket: Interval | None = None
+    bracket_ci: Interval | None = None
+    stands: bool | None = None
 
 
 class Finding(BaseModel):
@@ -58,6 +63,7 @@ class Finding(BaseModel):
         note: what else a reader should know.
         preset: name of the preset.
         data: name of the data source.
+        model: the user's network that was trained, by its factory; empty if byheart's own.
         seconds: training time of the trials behind it (trials may serve several claims).
     """
 
@@ -84,6 +90,7 @@ class Finding(BaseModel):
     note: str
     preset: str
     data: str
+    model: str = ""
     seconds: float
 
     def as_json(self) -> dict[str, Any]:

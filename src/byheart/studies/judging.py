@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from byheart.record import Record
-from byheart.statistics.verdict import Evidence, Judgement, Part, decide
+from byheart.statistics.verdict import Evidence, Judgement, Part, Rule, decide
 from byheart.studies.base import Claim, Records, Setting
 from byheart.studies.finding import Finding, FindingPart
 from byheart.studies.registry import studies_of
@@ -64,15 +64,32 @@ def _finding(
         censored=evidence.censored,
         diverged=evidence.diverged,
         failed=evidence.failed,
-        note=evidence.note,
+        note="; ".join(filter(None, (evidence.note, _certainty(claim.rule, judgement)))),
         preset=setting.preset.name,
         data=setting.data.name,
+        model="" if setting.model is None else setting.model.factory,
         seconds=round(seconds, 3),
     )
 
 
+def _certainty(rule: Rule, judgement: Judgement) -> str:
+    """Return whether the verdict would stand wherever the truth is, where values are bracketed."""
+    own = [part for part in judgement.parts if part.verdict == judgement.verdict]
+    bracketed = [part.bracket for part in own if part.bracket is not None]
+    if not bracketed or judgement.verdict == "inconclusive":
+        return ""
+    standing = sum(bracket.stands for bracket in bracketed)
+    every = (judgement.verdict == "supported") == (rule.combine == "all")
+    if standing >= (len(own) if every else 1):
+        return "the verdict is the same whatever the truth inside the brackets"
+    return (
+        f"the verdict rests on what the search found: {standing} of {len(own)} criteria would come "
+        "out the same whatever the truth inside the brackets"
+    )
+
+
 def _part(part: Part) -> FindingPart:
-    criterion = part.criterion
+    criterion, bracket = part.criterion, part.bracket
     return FindingPart(
         statistic=criterion.name,
         rule=criterion.describe(),
@@ -86,4 +103,7 @@ def _part(part: Part) -> FindingPart:
         kind=criterion.kind,
         smallest=criterion.smallest,
         unit=criterion.unit,
+        bracket=None if bracket is None else (bracket.low, bracket.high),
+        bracket_ci=None if bracket is None else bracket.ci,
+        stands=None if bracket is None else bracket.stands,
     )

@@ -24,6 +24,7 @@ class Examples:
 
     Attributes:
         pool: [P, inputs] distinct inputs.
+        shape: of one input as the network sees it, before it is flattened.
         train_rows: [R, n] rows of the pool.
         train_y: [R, n] labels, after corruption.
         noisy: [R, n] bool, inputs or label replaced.
@@ -32,6 +33,7 @@ class Examples:
     """
 
     pool: Tensor
+    shape: tuple[int, ...]
     train_rows: Tensor
     train_y: Tensor
     noisy: Tensor
@@ -42,6 +44,7 @@ class Examples:
         """Return the examples of some replicas, by index or mask."""
         return Examples(
             self.pool,
+            self.shape,
             self.train_rows[replicas],
             self.train_y[replicas],
             self.noisy[replicas],
@@ -97,7 +100,7 @@ def gather_examples(
         )
     pool = torch.cat([clean.flatten(1), *(inputs.flatten(1) for inputs, _ in noise.values())])
     stacked = [torch.stack(column).to(device) for column in zip(*columns, strict=True)]
-    return Examples(pool.to(device=device, dtype=dtype), *stacked)
+    return Examples(pool.to(device=device, dtype=dtype), tuple(clean.shape[1:]), *stacked)
 
 
 def _noise(

@@ -9,11 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass, verified
 from byheart.networks.base import PackNetwork
-from byheart.seeds import seed
 from byheart.training.examples import Examples
-from byheart.trial import AccuracyProbe, CorrectProbe, CriticalProbe, Probe
+from byheart.training.probe_critical import measure_critical
+from byheart.training.probe_filters import take_filters
+from byheart.training.probe_sharpness import measure_sharpness
+from byheart.trial import (
+    AccuracyProbe,
+    CorrectProbe,
+    CriticalProbe,
+    FiltersProbe,
+    Probe,
+    SharpnessProbe,
+)
 
 CHUNK = 256
 """Examples per forward pass and replica."""
@@ -22,7 +30,7 @@ Measured = dict[str, NDArray[np.generic]]
 """For each name an array whose first axis is the replicas."""
 
 
-ONCE = {"correct.label", "critical.success", "critical.control"}
+ONCE = {"correct.label", "critical.success", "critical.control", "critical.uncertified_layer"}
 """Arrays without an axis of checkpoints: the last that was measured stands."""
 
 
@@ -53,7 +61,13 @@ def take_probes(
             case CorrectProbe():
                 taken = _correct(network, examples)
             case CriticalProbe():
-                taken = _critical(probe, network, examples, last=epoch == max(probe.epochs))
+                taken = measure_critical(probe, epoch, network, examples)
+            case FiltersProbe():
+                taken = take_filters(network)
+            case SharpnessProbe():
+                accuracy = _accuracy(network, examples)
+                taken = measure_sharpness(probe, network, examples)
+                taken |= {name: accuracy[name] for name in ("train", "train_loss")}
         measured[f"{probe.name}.epoch"] = np.full(network.replicas, epoch, dtype=np.int64)
         measured |= {f"{probe.name}.{name}": values for name, values in taken.items()}
     return measured
@@ -92,56 +106,3 @@ def _correct(network: PackNetwork, examples: Examples) -> Measured:
     guess = logits(network, examples, examples.train_rows).argmax(-1)
     bits = np.packbits((guess == examples.train_y).cpu().numpy(), axis=1)
     return {"bits": bits, "label": examples.train_y.cpu().numpy()}
-
-
-def _critical(
-    probe: CriticalProbe, network: PackNetwork, examples: Examples, *, last: bool
-) -> Measured:
-    validation = examples.inputs(examples.validation_rows[:, : probe.examples])
-    ratio, success = _ratios(network, validation, probe.radii, probe.max_steps)
-    measured = {"validation": ratio}
-    if probe.train_radii:
-        train = examples.inputs(examples.train_rows[:, : probe.examples])
-        measured["train"] = _ratios(network, train, probe.train_radii, probe.max_steps)[0]
-    if last:
-        measured["success"] = success
-        measured["control"] = _ratios(
-            network, validation, probe.radii, probe.max_steps, step_per_radius=0.0
-        )[0]
-    return measured
-
-
-def _ratios(
-    network: PackNetwork,
-    x: Tensor,
-    radii: Sequence[float],
-    max_steps: int,
-    *,
-    step_per_radius: float = STEP_PER_RADIUS,
-) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """Return the ratio at each radius [R, radii], and by iteration [R, max_steps + 1, radii].
-
-    Radii ascend, and a witness in a small box is one in every larger box: what is settled at one
-    radius is not searched again at the next, and counts there as found at iteration 0.
-    """
-    settled = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
-    ratios, curves = [], []
-    for radius in radii:
-        generator = torch.Generator().manual_seed(seed("lass", radius) % 2**63)
-        found = lass(
-            network,
-            x,
-            radius,
-            step=step_per_radius * radius,
-            noise=NOISE_PER_RADIUS * radius,
-            max_steps=max_steps,
-            generator=generator,
-            settled=settled,
-        )
-        witnessed = verified(network, x, radius, found)
-        at = torch.where(settled, 0, torch.where(witnessed, found.found_at, -1))
-        settled = at >= 0
-        by = torch.arange(max_steps + 1, device=x.device)
-        curves.append(((at[..., None] <= by) & settled[..., None]).cpu().double().mean(1))
-        ratios.append(settled.cpu().double().mean(1))
-    return torch.stack(ratios, 1).numpy(), torch.stack(curves, 2).numpy()
