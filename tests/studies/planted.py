@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from tests.studies import planted_regularizers
+from tests.studies.planted_filters import with_structure
 from tests.studies.simulated import Change, changed
 
 from byheart.record import Record
@@ -19,6 +20,10 @@ def planted(sign: int) -> Change:
     def change(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
         if "correct.bits" in record.arrays:
             return _difficulty(record, trial, rng, sign)
+        if "sharpness.eigenvalue" in record.arrays:
+            return _sharpness(record, trial, rng, sign)
+        if "filters.weights" in record.arrays:
+            return with_structure(record, trial, rng, sign)
         if trial.algorithm.epochs == planted_regularizers.EPOCHS:
             return planted_regularizers.regularized(record, trial, rng, sign)
         if "sensitivity.gini" in record.arrays:
@@ -113,6 +118,13 @@ def _fit(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> R
     else:
         fits = n <= ((60, 40, 20) if sign > 0 else (40, 40, 40))[harder]
     return replace(record, outcome="converged" if fits else "budget")
+
+
+def _sharpness(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:
+    level = trial.data.inputs + trial.data.labels
+    value = 2 ** (sign * level + rng.normal(0, 0.1))
+    outcome = "budget" if trial.algorithm.stop == "budget" else "converged"
+    return replace(changed(record, sharpness_eigenvalue=np.asarray(value)), outcome=outcome)
 
 
 def _curves(record: Record, trial: Trial, rng: np.random.Generator, sign: int) -> Record:

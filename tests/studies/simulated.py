@@ -82,9 +82,15 @@ def tiny_preset() -> Preset:
             "hidden_noise": (0.1,), "weight_decay": (0.01,), "adversarial": ((0.5, 0.3),),
         }
     )  # fmt: skip
+    filters = QUICK.filters.model_copy(
+        update={
+            "train": 40, "channels": (4,), "dense": (), "batch_size": 8, "epochs": 2,
+            "checkpoints": 2,
+        }
+    )  # fmt: skip
     return QUICK.model_copy(
         update={
-            "name": "tiny", "regularizers": regularizers, "sensitivity": sensitivity, "sharpness": sharpness, "examples": examples, "dynamics": dynamics, "time": timed,
+            "name": "tiny", "filters": filters, "regularizers": regularizers, "sensitivity": sensitivity, "sharpness": sharpness, "examples": examples, "dynamics": dynamics, "time": timed,
             "width": width, "capacity": capacity,
         }
     )  # fmt: skip
@@ -165,7 +171,7 @@ class Pool:
             for draws in self._records.values()
             for draw in draws.values()
             for record in draw
-            if record.trial.algorithm.network.hidden == hidden
+            if getattr(record.trial.algorithm.network, "hidden", None) == hidden
             and record.trial.algorithm.epochs == epochs
             and record.trial.data.train == train
         ]

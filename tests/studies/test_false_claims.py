@@ -99,9 +99,10 @@ def any_time_of(times: Sequence[Record]) -> Change:
 
 @pytest.mark.slow
 def test_real_against_real_supports_no_contrast(pool: Pool) -> None:
-    # Two claims are true of real data: on a network this small they are about binomial, and norms
-    # agree on any data.
-    chosen = [claim for claim in EVERY if claim not in ("randx-binomial", "sensitivity-norm")]
+    # Some claims are true of real data: on a network this small they are about binomial, norms agree
+    # on any data, and filters are compared with their initialisation.
+    true = ("randx-binomial", "sensitivity-norm", "first-layer")
+    chosen = [claim for claim in EVERY if claim not in true]
     assert_hardly_ever_supported(pool, chosen, None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from byheart.studies.figure import Figure
+from byheart.studies.picture import Drawing
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class Section:
         title: heading.
         source: the papers' figures ("A17 Fig 9").
         claims: ids of the claims decided here; one without a finding is shown as not run.
-        figures: the charts, in order.
+        figures: charts and pictures, in order.
     """
 
     title: str
     source: str
     claims: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    figures: tuple[Drawing, ...]

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence, Rule
-from byheart.studies.figure import Figure
+from byheart.studies.picture import Drawing
 from byheart.studies.presets import Preset
 from byheart.trial import MLP, Foreign, Network, Trial
 
 
+CHOSEN_WIDTH = "a width that can be chosen"
+"""What a claim needs of a network that is compared with wider ones."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """A row of the claims table: what the papers say, and the rule that decides it."""
+    """A row of the claims table: what the papers say, and the rule that decides it.
+
+    Attributes:
+        id: its name.
+        source: paper and figure.
+        statement: what they say.
+        rule: declared before the data are seen.
+        needs: what it asks of a network beyond mapping inputs to one output per class, so that a
+            user's own cannot decide it ("a width that can be chosen"); empty if nothing.
+    """
 
     id: str
     source: str
     statement: str
     rule: Rule
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,20 @@ class Study(Protocol):
         """Return the evidence on each claim, by its id."""
         ...
 
-    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
-        """Return the charts."""
+    def figures(self, records: Records, setting: Setting) -> Sequence[Drawing]:
+        """Return the charts and pictures."""
+        ...
+
+
+@runtime_checkable
+class AdaptiveStudy(Study, Protocol):
+    """A study that plans in rounds, and so can only bound beforehand what it will train."""
+
+    def costliest(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
+        """Return stand-ins for the trials of all rounds: no outcome leads to more or larger ones.
+
+        Args:
+            setting: preset, data and seeds.
+            known: the records of the rounds before.
+        """
         ...

@@ -66,7 +66,7 @@ async function draw(figure) {
 }
 
 async function drawAll() {
-  for (const figure of document.querySelectorAll("figure:has(.chart)")) {
+  for (const figure of document.querySelectorAll("figure:has(.live)")) {
     await draw(figure).catch(console.error); // the static drawing stays
   }
   document.documentElement.dataset.charts = "drawn";

@@ -1,0 +1,96 @@
+"""Pictures of filters: what is drawn is what was measured, and nothing a stranger wrote runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from byheart.report import pictures
+from byheart.report.table import PIXEL_COLUMNS, to_csv
+from byheart.studies.picture import Picture, PictureFigure, picture_of
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def figure(*shown: Picture, title: str = "Filters") -> PictureFigure:
+    return PictureFigure("filters", title, "A17 Fig 2", "read it", shown)
+
+
+def drawn(shown: PictureFigure, sheet: pictures.Sheet = pictures.WIDE) -> ElementTree.Element:
+    return ElementTree.fromstring(pictures.draw_svg(shown, sheet))
+
+
+def colours(root: ElementTree.Element) -> dict[str, int]:
+    """Return how many squares have each colour."""
+    paths = root.iter(f"{SVG}path")
+    return {path.attrib["fill"]: path.attrib["d"].count("M") for path in paths}
+
+
+def test_zero_is_grey_and_the_largest_weight_white_or_black() -> None:
+    kernel = np.array([[0.0, 2.0], [-2.0, 1.0]])
+    assert colours(drawn(figure(picture_of("one", kernel[None, None])))) == {
+        "#808080": 1, "#ffffff": 1, "#000000": 1, "#c0c0c0": 1,
+    }  # fmt: skip
+
+
+def test_three_channels_are_colours_and_others_are_averaged() -> None:
+    red = np.array([1.0, 0.0, -1.0]).reshape(1, 3, 1, 1)
+    assert colours(drawn(figure(picture_of("one", red)))) == {"#ff8000": 1}
+    assert colours(drawn(figure(picture_of("one", red[:, :2])))) == {"#ffffff": 1}
+
+
+def test_every_filter_is_on_a_scale_of_its_own() -> None:
+    filters = np.array([0.01, 100.0]).reshape(2, 1, 1, 1)
+    assert colours(drawn(figure(picture_of("one", filters)))) == {"#ffffff": 2}
+
+
+def test_a_filter_of_zeros_is_grey() -> None:
+    assert colours(drawn(figure(picture_of("one", np.zeros((1, 1, 3, 3)))))) == {"#808080": 9}
+
+
+@pytest.mark.parametrize("sheet", [pictures.WIDE, pictures.NARROW])
+@pytest.mark.parametrize(("count", "side"), [(1, 5), (6, 3), (8, 5), (32, 7)])
+def test_everything_stays_within_the_drawing(sheet: pictures.Sheet, count: int, side: int) -> None:
+    rng = np.random.default_rng(0)
+    shown = [picture_of(name, rng.normal(size=(count, 1, side, side))) for name in "abcd"]
+    root = drawn(figure(*shown), sheet)
+    *_, width, height = (float(value) for value in root.attrib["viewBox"].split())
+    assert width == sheet.width
+    for group in root.iter(f"{SVG}g"):
+        move, scale = group.attrib["transform"].removesuffix(")").split(") scale(")
+        left, top = (float(value) for value in move.removeprefix("translate(").split())
+        places = [
+            [int(value) for value in place.split("h")[0].split()]
+            for path in group.iter(f"{SVG}path")
+            for place in path.attrib["d"].split("M")[1:]
+        ]
+        right, bottom = ((max(p[axis] for p in places) + 1) * float(scale) for axis in (0, 1))
+        assert left + right <= width + 0.1
+        assert top + bottom <= height + 1
+        assert len(places) == count * side**2
+
+
+def test_the_drawing_names_itself_and_its_pictures() -> None:
+    root = drawn(figure(picture_of("real", np.ones((1, 1, 2, 2))), title="a <b> & c"))
+    assert [one.text for one in root[:2]] == ["a <b> & c", "read it"]
+    assert [one.text for one in root.iter(f"{SVG}text")] == ["real"]
+
+
+def test_hostile_names_are_escaped() -> None:
+    hostile = '"><script>alert(1)</script>'
+    shown = figure(picture_of(hostile, np.ones((1, 1, 2, 2))), title=hostile)
+    assert "<script" not in pictures.draw_svg(shown, pictures.WIDE)
+
+
+def test_the_table_holds_every_weight_unrounded() -> None:
+    filters = np.random.default_rng(0).normal(size=(2, 3, 2, 2))
+    rows = list(csv.DictReader(io.StringIO(to_csv(figure(picture_of("real", filters))))))
+    assert tuple(rows[0]) == PIXEL_COLUMNS
+    assert len(rows) == filters.size
+    for row in rows:
+        tile, channel, y, x = (int(row[name]) for name in ("tile", "channel", "row", "column"))
+        assert float(row["value"]) == filters[tile, channel, y, x]
