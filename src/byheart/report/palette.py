@@ -55,7 +55,8 @@ def dark_twins() -> dict[str, str]:
         FAINT: "#aab2bd",
         GRID: "#30363f",
     }
-    twins |= dict(zip(OTHERS, ("#e08fc6", "#d9b93b", "#93a1ff", "#c2c7ce", "#f08a8a", "#5fd0d8"), strict=True))
+    others = ("#e08fc6", "#d9b93b", "#93a1ff", "#c2c7ce", "#f08a8a", "#5fd0d8")
+    twins |= dict(zip(OTHERS, others, strict=True))
     for step in range(LEVEL_STEPS):
         share = step / (LEVEL_STEPS - 1)
         twins[_ramp(_LIGHT_RANGE, share)] = _ramp(_DARK_RANGE, share)

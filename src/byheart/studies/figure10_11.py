@@ -1,0 +1,279 @@
+"""A17 Figures 10 and 11: which regularizers hinder memorization, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from byheart.statistics.verdict import Criterion, Evidence, Rule
+from byheart.studies import regularizing
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.conditions import Values, mean_points, tally
+from byheart.studies.figure import Axis, Figure, Point
+from byheart.studies.regularizing import (
+    ADVERSARIAL,
+    DROPOUT,
+    MARGIN,
+    OTHERS,
+    PLAIN,
+    READINGS,
+    REGULARIZERS,
+    Arm,
+    Effect,
+    Outcome,
+    Reading,
+    choose,
+    crossfit,
+    effects,
+    outcome,
+    put_together,
+)
+from byheart.trial import Trial
+
+
+def _drop(reading: Reading) -> str:
+    return f"drop in training accuracy on randY where harmless by {reading} epoch"
+
+
+def _gain(reading: Reading) -> str:
+    return f"validation accuracy gained there, {reading} epoch"
+
+
+def _over_others(reading: Reading) -> str:
+    return f"that drop under dropout minus under the best other, {reading} epoch"
+
+
+def _adversarial(reading: Reading) -> str:
+    return f"that drop with adversarial training minus dropout alone, {reading} epoch"
+
+
+ACROSS = "rank correlation of a seed's order with the others' order on the other labels"
+LOST = "rank correlation with the others' order on the same labels minus on the other labels"
+
+
+INSIDE = "hidden layers that byheart can put dropout and noise into"
+"""What the claims ask of a network: two of the regularizers work within it."""
+
+
+class Figure10And11:
+    """Explicit regularizers on real and on random labels."""
+
+    name = "figure-10-11"
+    title = "Regularizers"
+    source = "A17 Fig 10, 11, K17 (4)"
+    claims = (
+        Claim(
+            "regularizer-gap",
+            "A17 Fig 10, K17 (4)",
+            "for suitable strengths, explicit regularization lowers training accuracy on randY "
+            "without lowering validation accuracy on real data",
+            Rule(
+                tuple(
+                    criterion
+                    for reading in READINGS
+                    for criterion in (
+                        Criterion(_drop(reading), "above", 0.1),
+                        Criterion(_gain(reading), "above", 0.001, null=-MARGIN),
+                    )
+                )
+            ),
+            needs=INSIDE,
+        ),
+        Claim(
+            "dropout-best",
+            "A17 Fig 10",
+            "dropout is the most effective; best of all with adversarial training on critical "
+            "samples",
+            Rule(
+                tuple(
+                    Criterion(name(reading), "above", 0.05)
+                    for reading in READINGS
+                    for name in (_over_others, _adversarial)
+                )
+            ),
+            needs=INSIDE,
+        ),
+        Claim(
+            "curve-order",
+            "A17 Fig 11",
+            "the order of training curves under the regularizers differs between random and real "
+            "labels",
+            Rule(
+                (
+                    Criterion(ACROSS, "below", 0.1, null=0.85),
+                    Criterion(LOST, "above", 0.1),
+                )
+            ),
+            needs=INSIDE,
+        ),
+    )
+
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
+        """Return the trials: every strength of every regularizer, on real data and on randY."""
+        return regularizing.plan(setting)
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return drops at harmless strengths that other seeds chose, and rank correlations."""
+        found = effects(records, setting)
+        ended = tally(records, regularizing.plan(setting))
+        gap, chosen = _gap(found)
+        return {
+            "regularizer-gap": ended.evidence(gap, note=f"chosen by the other half: {chosen}"),
+            "dropout-best": ended.evidence(_compared(found), note=_each(found)),
+            "curve-order": ended.evidence(_orders(records, setting, found)),
+        }
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
+        """Return Figure 10 for either reading of validation accuracy, and Figure 11."""
+        return [_figure_10(records, setting), _figure_11(records, setting)]
+
+
+def _gap(found: Mapping[str, Sequence[Effect]]) -> tuple[dict[str, Values], str]:
+    """Return drop and gain per seed for either reading, and which arms they belong to."""
+    every = [effect for own in found.values() for effect in own]
+    values, names = {}, []
+    for reading in READINGS:
+        choices = crossfit(every, reading)
+        values[_drop(reading)] = put_together(choices, [c.effect.drop for c in choices])
+        values[_gain(reading)] = put_together(choices, [c.effect.gain[reading] for c in choices])
+        arms = " and ".join(dict.fromkeys(c.effect.arm.name for c in choices))
+        names.append(f"{arms} (by {reading} epoch)")
+    return values, "; ".join(names)
+
+
+def _harmless_drop(candidates: Sequence[Effect], reading: Reading) -> Values:
+    """Return the drop per seed at the strength that the other half chose; 0 if it found none."""
+    choices = crossfit(candidates, reading)
+    return put_together(
+        choices, [c.effect.drop if c.harmless else np.zeros_like(c.effect.drop) for c in choices]
+    )
+
+
+def _compared(found: Mapping[str, Sequence[Effect]]) -> dict[str, Values]:
+    others = [effect for regularizer in OTHERS for effect in found[regularizer]]
+    values = {}
+    for reading in READINGS:
+        dropout = _harmless_drop(found[DROPOUT], reading)
+        values[_over_others(reading)] = dropout - _harmless_drop(others, reading)
+        values[_adversarial(reading)] = _harmless_drop(found[ADVERSARIAL], reading) - dropout
+    return values
+
+
+def _each(found: Mapping[str, Sequence[Effect]]) -> str:
+    drops = {name: _harmless_drop(found[name], "best") for name in REGULARIZERS}
+    known = [f"{name} {np.nanmean(v):.2f}" for name, v in drops.items() if np.isfinite(v).any()]
+    return f"mean drop where harmless by best epoch: {', '.join(known)}" if known else ""
+
+
+def _orders(
+    records: Records, setting: Setting, found: Mapping[str, Sequence[Effect]]
+) -> dict[str, Values]:
+    """Return how a seed's order of the training curves agrees with that of the other half.
+
+    A curve stands as high as its mean over the checkpoints. Every regularizer has the strength that
+    the other half chose.
+    """
+    across, same = np.full((2, setting.seeds), np.nan)
+    by_regularizer = [crossfit(found[name], "best") for name in REGULARIZERS]
+    for choices in zip(*by_regularizer, strict=True):
+        judged = choices[0].judged
+        curves = [outcome(records, setting, choice.effect.arm) for choice in choices]
+        heights = {
+            kind: np.stack([getattr(one, kind).mean(axis=1) for one in curves], axis=1)
+            for kind in ("real", "randy")
+        }
+        others = {kind: _mean_of_rows(values[~judged]) for kind, values in heights.items()}
+        for seed in judged.nonzero()[0]:
+            real, randy = heights["real"][seed], heights["randy"][seed]
+            across[seed] = np.mean(
+                [rank_correlation(real, others["randy"]), rank_correlation(randy, others["real"])]
+            )
+            same[seed] = np.mean(
+                [rank_correlation(real, others["real"]), rank_correlation(randy, others["randy"])]
+            )
+    return {ACROSS: across, LOST: same - across}
+
+
+def _mean_of_rows(values: Values) -> Values:
+    usable = values[np.isfinite(values).all(axis=1)]
+    return usable.mean(axis=0) if len(usable) else np.full(values.shape[1], np.nan)
+
+
+def rank_correlation(one: Values, other: Values) -> float:
+    """Return Spearman's correlation; NaN where a value is missing or all of one side are equal."""
+    if not np.isfinite([one, other]).all() or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(stats.spearmanr(one, other).statistic)
+
+
+def _figure_10(records: Records, setting: Setting) -> Figure:
+    plain = outcome(records, setting, PLAIN)
+    limit = f"{PLAIN.name}, minus {MARGIN * 100:g} point"
+    points: list[Point] = []
+    for reading in READINGS:
+        panel = f"validation at the {reading} epoch"
+        own: list[Point] = []
+        for regularizer, strengths in regularizing.arms(setting).items():
+            # Every line begins at strength zero.
+            for one in (plain, *(outcome(records, setting, arm) for arm in strengths)):
+                own += _spot(panel, regularizer, one, reading)
+        points += own
+        if own:
+            bar = float(np.nanmean(plain.validation[reading])) - MARGIN
+            ends = min(point.x for point in own), max(point.x for point in own)
+            points += [Point(panel, limit, x, bar) for x in ends]
+    return Figure(
+        id="figure-10",
+        title="What regularizers take from memorization, and what they cost",
+        source="A17 Fig 10, K17 (4)",
+        reading=(
+            "Each dot is a strength; all lines begin at strength zero. Further left, less of the "
+            "random labels is memorized; above the dashed line, validation accuracy on real data "
+            "is within a point of that without a regularizer."
+        ),
+        x=Axis("final training accuracy on randY", percent=True),
+        y=Axis("validation accuracy on real data", percent=True),
+        series=(*REGULARIZERS, limit),
+        points=tuple(point.clipped() for point in points),
+        legend="regularizer",
+        dashed=(limit,),
+    )
+
+
+def _spot(panel: str, series: str, own: Outcome, reading: Reading) -> list[Point]:
+    x = own.randy[:, -1]
+    if not np.isfinite(x).any():
+        return []
+    at = float(np.nanmean(x))
+    return mean_points(panel, series, [at], own.validation[reading][:, None])
+
+
+def _figure_11(records: Records, setting: Setting) -> Figure:
+    every = np.ones(setting.seeds, dtype=bool)
+    chosen: list[Arm] = [
+        choose(own, "best", every)[0].arm for own in effects(records, setting).values()
+    ]
+    points: list[Point] = []
+    for arm in (*chosen, PLAIN):
+        own = outcome(records, setting, arm)
+        for panel, curve in (("real labels", own.real), ("random labels", own.randy)):
+            points += mean_points(panel, arm.name, regularizing.epochs(setting), curve)
+    return Figure(
+        id="figure-11",
+        title="Training curves under the regularizers",
+        source="A17 Fig 11",
+        reading=(
+            "Every regularizer at the strength that takes most from memorization and is harmless; "
+            "where none is, at the least harmful. The order of the lines in the two panels is what "
+            "is compared."
+        ),
+        x=Axis("epoch", log=True),
+        y=Axis("training accuracy", percent=True),
+        series=tuple(arm.name for arm in (*chosen, PLAIN)),
+        points=tuple(point.clipped() for point in points),
+        legend="regularizer",
+        dashed=(PLAIN.name,),
+        marks=False,
+    )

@@ -1,0 +1,238 @@
+"""The runs behind A17 Figures 10 and 11: regularizers by strength, on real and on random labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from byheart.studies.base import Records, Setting
+from byheart.studies.conditions import (
+    RANDY,
+    REAL,
+    Condition,
+    Values,
+    read,
+    trials_per_seed,
+)
+from byheart.studies.presets import log_spaced
+from byheart.trial import AccuracyProbe, Algorithm, Trial
+
+MARGIN = 0.01
+"""Validation accuracy that a regularizer may cost and still count as harmless: one point."""
+
+DROPOUT = "dropout"
+ADVERSARIAL = "dropout with adversarial training"
+OTHERS = ("input dropout", "input noise", "hidden noise", "weight decay")
+REGULARIZERS = (DROPOUT, *OTHERS, ADVERSARIAL)
+
+Reading = Literal["best", "final"]
+READINGS: tuple[Reading, ...] = ("best", "final")
+"""Which epoch validation accuracy is read at: each network's best, or the last."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A regularizer at one strength; what it sets in the algorithm."""
+
+    regularizer: str
+    strength: str
+    numbers: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Regularizer and strength."""
+        return f"{self.regularizer} {self.strength}".strip()
+
+
+PLAIN = Arm("none", "")
+
+
+def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
+    """Return the strengths of every regularizer."""
+    own = setting.preset.regularizers
+    single = {
+        DROPOUT: ("dropout", own.dropout),
+        "input dropout": ("input_dropout", own.input_dropout),
+        "input noise": ("input_noise", own.input_noise),
+        "hidden noise": ("hidden_noise", own.hidden_noise),
+        "weight decay": ("weight_decay", own.weight_decay),
+    }
+    found = {
+        regularizer: tuple(
+            Arm(regularizer, f"{value:g}", ((number, value),)) for value in strengths
+        )
+        for regularizer, (number, strengths) in single.items()
+    }
+    found[ADVERSARIAL] = tuple(
+        Arm(
+            ADVERSARIAL,
+            f"(rate {rate:g}, weight {weight:g})",
+            (
+                ("dropout", rate),
+                ("adversarial_weight", weight),
+                ("adversarial_radius", own.adversarial_radius),
+            ),
+        )
+        for weight, rate in own.adversarial
+    )
+    return found
+
+
+def epochs(setting: Setting) -> tuple[int, ...]:
+    """Return the epochs at which accuracy is measured."""
+    own = setting.preset.regularizers
+    return log_spaced(own.epochs, own.checkpoints)
+
+
+def trials(setting: Setting, arm: Arm, kind: Condition) -> tuple[Trial, ...]:
+    """Return one trial per seed, trained for the whole budget."""
+    own = setting.preset.regularizers
+    algorithm = Algorithm(
+        network=setting.network(own.hidden),
+        learning_rate=own.learning_rate,
+        batch_size=own.batch_size,
+        epochs=own.epochs,
+    ).model_copy(update=dict(arm.numbers))
+    return trials_per_seed(
+        setting,
+        kind,
+        algorithm,
+        train=own.train,
+        validation=own.validation,
+        probes=(AccuracyProbe(epochs=epochs(setting)),),
+    )
+
+
+def plan(setting: Setting) -> list[Trial]:
+    """Return the trials of every arm, and of none, on real and on random labels."""
+    every = (PLAIN, *(arm for strengths in arms(setting).values() for arm in strengths))
+    return [t for arm in every for kind in (REAL, RANDY) for t in trials(setting, arm, kind)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an arm came to; one row per seed, NaN for one that diverged or failed.
+
+    Attributes:
+        real: [S, C] training accuracy on real data.
+        randy: [S, C] training accuracy on random labels.
+        validation: by reading, [S] validation accuracy of the network trained on real data.
+    """
+
+    real: Values
+    randy: Values
+    validation: Mapping[Reading, Values]
+
+
+def outcome(records: Records, setting: Setting, arm: Arm) -> Outcome:
+    """Return what an arm came to."""
+    shape = (len(epochs(setting)),)
+
+    def curve(kind: Condition, name: str) -> Values:
+        own = trials(setting, arm, kind)
+        return read(records, own, lambda record: record.arrays[f"accuracy.{name}"], shape)
+
+    validation = curve(REAL, "validation")
+    return Outcome(
+        real=curve(REAL, "train"),
+        randy=curve(RANDY, "train"),
+        validation={"best": validation.max(axis=1), "final": validation[:, -1]},
+    )
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An arm against none, seed by seed.
+
+    Attributes:
+        arm: the regularizer at its strength.
+        drop: [S] by how much it lowers the final training accuracy on random labels.
+        gain: by reading, [S] by how much it raises validation accuracy on real data.
+    """
+
+    arm: Arm
+    drop: Values
+    gain: Mapping[Reading, Values]
+
+
+def effects(records: Records, setting: Setting) -> dict[str, tuple[Effect, ...]]:
+    """Return the effect of every arm against none, by regularizer."""
+    plain = outcome(records, setting, PLAIN)
+
+    def effect(arm: Arm) -> Effect:
+        own = outcome(records, setting, arm)
+        gain = {name: own.validation[name] - plain.validation[name] for name in READINGS}
+        return Effect(arm, plain.randy[:, -1] - own.randy[:, -1], gain)
+
+    return {
+        regularizer: tuple(effect(arm) for arm in strengths)
+        for regularizer, strengths in arms(setting).items()
+    }
+
+
+def least_gain(values: Values) -> float:
+    """Return the lower end of a one-sided 95% interval of a mean; -inf if a value is missing."""
+    if len(values) < 2 or not np.isfinite(values).all():
+        return -np.inf
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean() - _quantile(len(values) - 1) * error)
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    return float(stats.t.ppf(0.95, freedom))
+
+
+def choose(candidates: Iterable[Effect], reading: Reading, seeds: Mask) -> tuple[Effect, bool]:
+    """Return the arm with the largest drop among those shown to be harmless on some seeds.
+
+    Args:
+        candidates: to choose from.
+        reading: of validation accuracy.
+        seeds: [S] on which to look.
+
+    Returns:
+        The arm, and whether it is non-inferior: the one-sided 95% interval of its mean gain lies
+        above -``MARGIN``. If none is, the one that comes nearest to it.
+    """
+    bounds = [(one, least_gain(one.gain[reading][seeds])) for one in candidates]
+    harmless = [one for one, low in bounds if low > -MARGIN and np.isfinite(one.drop[seeds]).all()]
+    if harmless:
+        return max(harmless, key=lambda one: float(one.drop[seeds].mean())), True
+    return max(bounds, key=lambda pair: pair[1])[0], False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What half of the seeds chose, and on which seeds it is judged: the others."""
+
+    effect: Effect
+    harmless: bool
+    judged: Mask
+
+
+def crossfit(candidates: Sequence[Effect], reading: Reading) -> list[Choice]:
+    """Choose an arm on each half of the seeds, to be judged on the other half.
+
+    The arm that did best on some seeds did so by luck as well. On seeds that had no part in the
+    choice its luck is gone.
+    """
+    half = np.arange(len(candidates[0].drop)) % 2
+    return [Choice(*choose(candidates, reading, half != own), half == own) for own in (0, 1)]
+
+
+def put_together(choices: Sequence[Choice], values: Iterable[Values]) -> Values:
+    """Return each seed's value [S] under the arm that the other half chose."""
+    together = np.full(len(choices[0].judged), np.nan)
+    for choice, own in zip(choices, values, strict=True):
+        together[choice.judged] = own[choice.judged]
+    return together
