@@ -35,7 +35,7 @@ def test_replicas_train_together_where_vmap_computes_the_same(name: str) -> None
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Branching", "data-dependent control flow"),
+        ("Branching", "its control flow depends on the data"),
         ("dropping", "draws random numbers while it trains"),
         ("Projecting", "computes other numbers"),
     ],

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from byheart.cli.console import say
 from byheart.errors import InputError, choose
 from byheart.runners import InlineRunner, ProcessesRunner, Runner
+from byheart.studies.own_network import OwnNetwork
 
 RUNNERS = ("inline", "processes")
 
@@ -26,6 +28,18 @@ DataSource = Annotated[
         "an .npz with x and y, or hf:owner/name; the preset's own if not given.",
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODULE:FACTORY",
+        help="Callable that makes a network of your own; the preset's networks if not given.",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Of your own network; the preset's if not given."),
+]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", help="Independent repetitions; the preset's if not given.")
 ]
@@ -39,6 +53,18 @@ Out = Annotated[
     typer.Option("--out", metavar="DIR", help="Output folder; out/<preset> if not given."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def say_own_network(own: OwnNetwork | None) -> None:
+    """Say on stderr how a user's network trains, and which claims it cannot decide."""
+    if own is None:
+        return
+    say(own.about)
+    needs: dict[str, list[str]] = {}
+    for claim, need in own.left_out.items():
+        needs.setdefault(need, []).append(claim)
+    for need, claims in needs.items():
+        say(f"left out, since they need {need}: {', '.join(claims)}")
 
 
 def make_runner(name: str, workers: int | None) -> Runner:

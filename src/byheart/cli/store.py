@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 from rich.table import Table
 
 from byheart.cli.console import results, say, write_json
 from byheart.errors import StoreError
 from byheart.store import Store, Summary
+from byheart.trial import Network
 
 app = typer.Typer(help="Verify, list and export stored records.", no_args_is_help=False)
+
+_NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -87,7 +91,7 @@ def _cells(trial: Summary) -> tuple[str, ...]:
     noise = [f"{what} {data[what]:.0%}" for what in ("inputs", "labels") if data[what]]
     return (
         trial.key[:8],
-        "-".join(str(width) for width in algorithm["network"]["hidden"]),
+        _NETWORK.validate_python(algorithm["network"]).name,
         str(data["train"]),
         ", ".join(noise) or "none",
         f"{data['seed']}/{trial.facts['seed']}",

@@ -15,6 +15,8 @@ def study(
     claims: options.Claims = None,
     preset: options.PresetName = "quick",
     data: options.DataSource = None,
+    model: options.Model = None,
+    learning_rate: options.LearningRate = None,
     seeds: options.Seeds = None,
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
@@ -31,7 +33,15 @@ def study(
     from byheart.training.device import find_device
 
     where, how = find_device(device), options.make_runner(runner, workers)
-    request = make_request(claims or (), preset=preset, source=data, seeds=seeds)
+    request = make_request(
+        claims or (),
+        preset=preset,
+        source=data,
+        seeds=seeds,
+        model=model,
+        learning_rate=learning_rate,
+    )
+    options.say_own_network(request.own_network)
     folder = out or Path("out", preset)
     with Store.open(folder) as store:
         result = run_session(
@@ -44,6 +54,7 @@ def study(
             device=where,
             progress=make_progress(),
             command=request.command("--out", str(folder)),
+            own_network=request.own_network,
         )
         page = report_session(folder, load_session(store), result.records, result.findings)
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Examined:
         reason: why not together; empty if they do.
         fingerprint: of what it is made of; see :func:`fingerprint_of`.
         size: of one replica.
+        curvature: why its gradient cannot be differentiated once more; empty if it can.
     """
 
     takes: tuple[int, ...]
@@ -45,6 +47,7 @@ class Examined:
     reason: str
     fingerprint: str
     size: NetworkSize
+    curvature: str
 
     @property
     def pack(self) -> type[ForeignPack]:
@@ -72,7 +75,9 @@ def examine(factory: str, shape: tuple[int, ...], classes: int) -> Examined:
     x = x.reshape(EXAMPLES, *takes)
     _require_fixed(factory, model, x)
     way, reason = _way(factory, x, shape, classes)
-    return Examined(takes, way, reason, fingerprint_of(model), counted(model, x[:2]))
+    return Examined(
+        takes, way, reason, fingerprint_of(model), counted(model, x[:2]), _curvature(model, x)
+    )
 
 
 def _require_own_weights(name: str, model: nn.Module, again: nn.Module, other: nn.Module) -> None:
@@ -257,10 +262,30 @@ def _close(found: Tensor, wanted: Tensor) -> bool:
     return torch.allclose(found, wanted, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
 
 
+def _curvature(model: nn.Module, x: Tensor) -> str:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    try:
+        with torch.enable_grad():
+            losses = functional.log_softmax(model.eval()(x), 1)[:, 0]
+            slopes = torch.autograd.grad(
+                losses.sum(), trained, create_graph=True, allow_unused=True
+            )
+            length = torch.stack([(slope**2).sum() for slope in slopes if slope is not None]).sum()
+            torch.autograd.grad(length, trained, allow_unused=True)
+    except RuntimeError as error:
+        return one_line(error)
+    return ""
+
+
 def _in_words(error: Exception) -> str:
-    if "randomness" in str(error):
+    """Return why vmap cannot, without advice that is meant for whoever calls vmap."""
+    text = str(error)
+    if "randomness" in text:
         return "it draws random numbers while it trains, and each replica draws its own"
-    return one_line(error)
+    if "data-dependent control flow" in text or "calling .item()" in text:
+        return "its control flow depends on the data"
+    rule = re.search(r"batching rule.*?(aten::[\w.]+)", text, re.IGNORECASE)
+    return f"vmap has no rule for {rule[1].rstrip('.')}" if rule else one_line(error)
 
 
 def one_line(error: Exception) -> str:

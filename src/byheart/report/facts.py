@@ -31,6 +31,8 @@ class RunFacts(BaseModel):
         started: when the run began, in words; None leaves it out.
         device: where the trials were trained.
         runner: what trained them.
+        network: the user's network that was trained, and how; empty if it was byheart's own.
+        left_out: claims that this network cannot decide, each with what they need.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,3 +53,5 @@ class RunFacts(BaseModel):
     started: str | None = None
     device: str = ""
     runner: str = ""
+    network: str = ""
+    left_out: dict[str, str] = {}

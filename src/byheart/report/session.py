@@ -66,7 +66,7 @@ def report_session(
 
 
 def _run_facts(facts: SessionFacts, records: Mapping[str, Record]) -> RunFacts:
-    preset, data = facts.setting.preset, facts.setting.data
+    preset, data, own = facts.setting.preset, facts.setting.data, facts.own_network
     return RunFacts(
         command=shlex.join(facts.command),
         preset=preset.name,
@@ -84,4 +84,6 @@ def _run_facts(facts: SessionFacts, records: Mapping[str, Record]) -> RunFacts:
         started=facts.started or None,
         device=facts.device,
         runner=facts.runner,
+        network=own.about if own else "",
+        left_out=dict(own.left_out) if own else {},
     )

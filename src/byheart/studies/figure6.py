@@ -10,7 +10,7 @@ import numpy as np
 from byheart.measures.convergence import kaplan_meier, restricted
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import (
     KINDS,
     RANDX,
@@ -78,6 +78,7 @@ class Figure6:
                     Criterion(WIDTH_LONGER, "below", 0.05),
                 )
             ),
+            needs=CHOSEN_WIDTH,
         ),
         Claim(
             "time-size",
@@ -95,7 +96,8 @@ class Figure6:
 
     def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
         """Return the trials: kinds, widths x levels and sizes x levels, each to convergence."""
-        arms = [*_by_kind(setting).values(), *_by_width(setting), *_by_size(setting)]
+        widths = _by_width(setting) if setting.model is None else []
+        arms = [*_by_kind(setting).values(), *widths, *_by_size(setting)]
         return [trial for arm in arms for trial in arm]
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
@@ -141,9 +143,10 @@ class Figure6:
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
         """Return time by kind, by width and by number of examples."""
         own = setting.preset.time
+        units = "" if setting.model else f", {own.width} units"
         width = Figure(
             id="figure-6-width",
-            title=f"Time to convergence by width, {own.train} examples",
+            title=f"Time to convergence by width, {own.width_train} examples",
             source="A17 Fig 6 left",
             reading=READING_TIME,
             x=Axis("units per hidden layer", log=True),
@@ -156,12 +159,13 @@ class Figure6:
         size = replace(
             width,
             id="figure-6-size",
-            title=f"Time to convergence by number of examples, {own.width} units",
+            title=f"Time to convergence by number of examples{units}",
             source="A17 Fig 6 right",
             x=Axis("training examples", log=True),
             points=_points_by_level(records, setting, own.sizes, _size_arms),
         )
-        return [_order_figure(records, setting), width, size]
+        widths = [width] if setting.model is None else []
+        return [_order_figure(records, setting), *widths, size]
 
 
 def _points_by_level(
@@ -237,7 +241,7 @@ def _by_kind(setting: Setting) -> dict[Condition, tuple[Trial, ...]]:
 
 def _width_arms(setting: Setting, level: Condition) -> list[tuple[Trial, ...]]:
     own = setting.preset.time
-    return [_arm(setting, level, width, own.train) for width in own.widths]
+    return [_arm(setting, level, width, own.width_train) for width in own.widths]
 
 
 def _size_arms(setting: Setting, level: Condition) -> list[tuple[Trial, ...]]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from byheart.errors import InputError
 from byheart.studies.base import Setting, SourceFacts, Study
+from byheart.studies.own_network import (
+    OwnNetwork,
+    examined,
+    require_decidable,
+    unmet,
+    with_learning_rate,
+)
 from byheart.studies.presets import find_preset
 from byheart.studies.registry import chosen_claims, claims, studies_of
-from byheart.studies.session import plan
+from byheart.studies.session import at_most
 from byheart.trial import Trial
 
 if TYPE_CHECKING:
@@ -26,12 +33,16 @@ class Request:
         setting: preset, data set and number of seeds.
         dataset: the clean source.
         source: the data source as it was named.
+        learning_rate: of every study, if it was given.
+        own_network: what is known of a user's network, if there is one.
     """
 
     claims: tuple[str, ...]
     setting: Setting
     dataset: Dataset
     source: str
+    learning_rate: float | None = None
+    own_network: OwnNetwork | None = None
 
     @property
     def studies(self) -> tuple[Study, ...]:
@@ -40,18 +51,23 @@ class Request:
 
     @property
     def trials(self) -> list[Trial]:
-        """All trials of the studies, each once."""
-        return plan(self.studies, self.setting)
+        """All trials of the studies, each once; the costliest where the next depend on the last."""
+        return at_most(self.studies, self.setting)
 
     def command(self, *more: str) -> tuple[str, ...]:
         """Return the words that ask for the same again, beginning with ``byheart study``."""
-        every = len(self.claims) == len(claims())
+        left_out = self.own_network.left_out if self.own_network else {}
+        every = len(self.claims) + len(left_out) == len(claims())
         words = ["byheart", "study", *(() if every else self.claims)]
         words += ["--preset", self.setting.preset.name]
         if self.source != self.setting.preset.default_data:
             words += ["--data", self.source]
         if self.setting.seeds != self.setting.preset.seeds:
             words += ["--seeds", str(self.setting.seeds)]
+        if self.setting.model is not None:
+            words += ["--model", self.setting.model.factory]
+        if self.learning_rate is not None:
+            words += ["--learning-rate", f"{self.learning_rate:g}"]
         return (*words, *more)
 
 
@@ -61,6 +77,8 @@ def make_request(
     preset: str = "quick",
     source: str | None = None,
     seeds: int | None = None,
+    model: str | None = None,
+    learning_rate: float | None = None,
 ) -> Request:
     """Check what was asked for, and load the data.
 
@@ -69,13 +87,24 @@ def make_request(
         preset: name of a preset.
         source: a data source; the preset's own if None.
         seeds: independent repetitions; the preset's own number if None.
+        model: "module:callable" that makes a user's network; the preset's own networks if None.
+        learning_rate: for a user's network; the preset's own if None.
 
     Raises:
-        InputError: a name that is not known, fewer than one seed, or too little data.
+        InputError: a name that is not known, fewer than one seed, too little data, or a network
+            that cannot be trained or cannot decide a claim that was named.
         DataError: data that are missing, damaged or not what they claim to be.
     """
-    found = find_preset(preset)
+    names, found = tuple(names), find_preset(preset)
     wanted = chosen_claims(names)
+    if model is not None and names:
+        require_decidable([claim for claim in claims() if claim.id in wanted])
+    if learning_rate is not None:
+        if model is None:
+            raise InputError(
+                "--learning-rate goes with --model: a preset's own networks have theirs"
+            )
+        found = with_learning_rate(found, learning_rate)
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds is {seeds}: ask for at least 1 (12 can decide all claims)")
     # Loading data loads torch, which a mistake in a name need not wait for.
@@ -92,9 +121,32 @@ def make_request(
         smallest_class=dataset.smallest_class,
     )
     setting = Setting(found, facts, found.seeds if seeds is None else seeds)
-    request = Request(wanted, setting, dataset, name)
+    request = Request(wanted, setting, dataset, name, learning_rate)
+    if model is not None:
+        request = _on_own_network(request, model, named=bool(names))
     _require_examples(request.trials, dataset, found.name)
     return request
+
+
+def _on_own_network(request: Request, model: str, *, named: bool) -> Request:
+    """Return the request for a user's network, without the claims that it cannot decide."""
+    data = request.setting.data
+    network, about = examined(model, data.shape, len(data.classes))
+    setting = replace(request.setting, model=network)
+    lacking = unmet(request.studies, setting)
+    left_out = {claim: lacking[claim] for claim in request.claims if claim in lacking}
+    if named and left_out:
+        claim, need = next(iter(left_out.items()))
+        raise InputError(
+            f"claim '{claim}' needs {need}, which {model} does not offer: leave it out, or study "
+            "it without --model"
+        )
+    return replace(
+        request,
+        claims=tuple(claim for claim in request.claims if claim not in left_out),
+        setting=setting,
+        own_network=OwnNetwork(about, left_out),
+    )
 
 
 def _require_examples(trials: Sequence[Trial], dataset: Dataset, preset: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,13 @@ import byheart
 from byheart.errors import StoreError
 from byheart.record import Record
 from byheart.runners.base import Runner
+from byheart.runners.costs import cost_of
 from byheart.runners.progress import Progress, SilentProgress
 from byheart.store import Store
-from byheart.studies.base import Records, Setting, Study
+from byheart.studies.base import AdaptiveStudy, Records, Setting, Study
 from byheart.studies.finding import Finding
 from byheart.studies.judging import judge
+from byheart.studies.own_network import OwnNetwork
 from byheart.training.packs import Pack, make_packs
 from byheart.trial import Trial
 
@@ -31,6 +33,7 @@ Judge = Callable[[Sequence[str], Mapping[str, Record], Setting], list[Finding]]
 
 _LIBRARIES = ("torch", "numpy", "scipy")
 _SETTING = TypeAdapter(Setting)
+_OWN_NETWORK: TypeAdapter[OwnNetwork | None] = TypeAdapter(OwnNetwork | None)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class SessionFacts:
         device: where.
         command: the command line, word by word; empty if there was none.
         started: when (UTC, ISO 8601); empty until it is stored.
+        own_network: what is known of a user's network, if it was one that trained.
     """
 
     claims: tuple[str, ...]
@@ -56,6 +60,7 @@ class SessionFacts:
     device: str = "cpu"
     command: tuple[str, ...] = ()
     started: str = ""
+    own_network: OwnNetwork | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def run_session(
     device: str = "cpu",
     progress: Progress | None = None,
     command: Sequence[str] = (),
+    own_network: OwnNetwork | None = None,
     judge: Judge = judge,
 ) -> SessionResult:
     """Plan, train what is missing, and judge.
@@ -110,6 +116,7 @@ def run_session(
         device: "cpu", "cuda" or "mps".
         progress: is told how it goes.
         command: the command line, kept with the results.
+        own_network: what is known of a user's network, kept with the results.
         judge: turns records into findings.
 
     Returns:
@@ -119,7 +126,10 @@ def run_session(
         StoreError: the store cannot be written or read; what was stored stays.
     """
     progress = progress or SilentProgress()
-    facts = current_facts(claims, setting, runner=runner.name, device=device, command=command)
+    facts = replace(
+        current_facts(claims, setting, runner=runner.name, device=device, command=command),
+        own_network=own_network,
+    )
     store.save_run(_as_json(facts))
     trials: list[Trial] = []
     records: dict[str, Record] = {}
@@ -134,6 +144,7 @@ def run_session(
                 break
             missing = {trial.key for trial in store.missing(added)}
             progress.skipped(len(added) - len(missing))
+            progress.later(_later_cost(studies, setting, dataset, records, added))
             packs = missing_packs(added, missing, setting, device=device)
             _train(packs, dataset, store, runner, device, progress)
             # From the store even where just trained: one way, interrupted or not.
@@ -156,6 +167,43 @@ def plan(
     found = Records(known or {})
     trials = (trial for study in studies for trial in study.plan(setting, found))
     return list({trial.key: trial for trial in trials}.values())
+
+
+def at_most(
+    studies: Sequence[Study], setting: Setting, known: Mapping[str, Record] | None = None
+) -> list[Trial]:
+    """Return trials that cost at least as much as those of all rounds, each once.
+
+    They are those of the plan, except where a study plans in rounds: there, those of the costliest
+    outcome stand in for what is not known yet.
+
+    Args:
+        studies: that are to be decided.
+        setting: preset, data set and number of seeds.
+        known: the records of the rounds before, by key.
+    """
+    found = Records(known or {})
+    trials = (trial for study in studies for trial in _bound(study, setting, found))
+    return list({trial.key: trial for trial in trials}.values())
+
+
+def _bound(study: Study, setting: Setting, known: Records) -> Sequence[Trial]:
+    if isinstance(study, AdaptiveStudy):
+        return study.costliest(setting, known)
+    return study.plan(setting, known)
+
+
+def _later_cost(
+    studies: Sequence[Study],
+    setting: Setting,
+    dataset: Dataset,
+    known: Mapping[str, Record],
+    added: Sequence[Trial],
+) -> float:
+    """Return what the rounds after one that adds these trials cost at most."""
+    adaptive = [study for study in studies if isinstance(study, AdaptiveStudy)]
+    now = {*known, *(trial.key for trial in added)}
+    return cost_of([t for t in at_most(adaptive, setting, known) if t.key not in now], dataset)
 
 
 def stored_records(studies: Sequence[Study], setting: Setting, store: Store) -> dict[str, Record]:
@@ -220,10 +268,12 @@ def load_session(store: Store) -> SessionFacts:
         )
     try:
         setting = _SETTING.validate_python(run.pop("setting"))
+        own_network = _OWN_NETWORK.validate_python(run.pop("own_network", None))
         return SessionFacts(
             claims=tuple(run.pop("claims")),
             setting=setting,
             command=tuple(run.pop("command")),
+            own_network=own_network,
             **run,
         )
     except (ValidationError, KeyError, TypeError) as error:
@@ -260,4 +310,5 @@ def _as_json(facts: SessionFacts) -> dict[str, Any]:
         "runner": facts.runner,
         "device": facts.device,
         "command": list(facts.command),
+        "own_network": _OWN_NETWORK.dump_python(facts.own_network, mode="json"),
     }
