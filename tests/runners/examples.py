@@ -14,6 +14,10 @@ class Listener:
     def skipped(self, done):
         self.calls.append(("skipped", done))
 
+    def later(self, cost):
+        if cost:
+            self.calls.append(("later", cost))
+
     def planned(self, costs):
         self.calls.append(("planned", len(costs)))
 

@@ -157,3 +157,37 @@ def drawn(progress, width):
     page = Console(file=io.StringIO(), width=width, height=24, color_system=None)
     page.print(progress._bars.get_renderable())
     return page.file.getvalue().rstrip("\n").splitlines()
+
+
+def test_lines_of_a_later_round_go_on_counting(clock):
+    first, second = a_pack(0), a_pack(1)
+    progress, stream = plain(clock, [])
+    progress.later(1.0)
+    for pack in (first, second):
+        progress.planned({pack_id(pack): 1.0})
+        progress.started(pack)
+        clock.now += 4.0
+        progress.finished(pack, [])
+        progress.later(0.0)
+    assert stream.getvalue().splitlines() == [
+        "training 1 pack",
+        "1 of 1 pack done in 4 s",
+        "training 1 pack more, chosen by what came out",
+        "2 of 2 packs done in 8 s",
+    ]
+
+
+def test_bars_of_a_later_round_share_the_overall_one():
+    screen = Console(
+        file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None
+    )
+    progress = RichProgress(screen)
+    for seed in (0, 1):
+        pack = a_pack(seed)
+        progress.planned({pack_id(pack): 1.0})
+        progress.started(pack)
+        progress.finished(pack, [])
+    lines = drawn(progress, 80)
+    progress.close()
+    assert len(lines) == 1
+    assert lines[0].startswith("2 of 2 packs")

@@ -83,3 +83,19 @@ def test_all_done_leaves_nothing(clock):
 )
 def test_durations_read_well(seconds, words):
     assert in_words(seconds) == words
+
+
+def test_rounds_to_come_count_as_work_that_is_left_and_those_done_as_done(clock):
+    left, (first,) = planned(clock, 1.0)
+    left.expect(3.0)
+    left.start(first)
+    clock.now = 2.0
+    left.finish(first)
+    assert left.share() == pytest.approx(0.25)
+    assert left.overall() == pytest.approx(6.0)
+    left.expect(0.0)
+    second = a_pack(7)
+    left.plan({pack_id(second): 1.0})
+    assert (left.done, left.planned) == (1, 2)
+    assert left.share() == pytest.approx(0.5)
+    assert left.overall() == pytest.approx(2.0)

@@ -31,8 +31,7 @@ def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def records(pool: Pool, setting: Setting) -> Mapping[str, Record]:
-    trials = [trial for study in STUDIES for trial in study.plan(setting)]
-    return pool.null_run(trials, np.random.default_rng(0), planted(1))
+    return pool.null_run(STUDIES, np.random.default_rng(0), planted(1))
 
 
 def ended(record: Record, outcome: str) -> Record:
@@ -84,7 +83,7 @@ def test_seconds_are_those_of_the_trials_behind_a_claim(
 ) -> None:
     timed = {key: replace(record, seconds=0.5) for key, record in records.items()}
     for study in STUDIES:
-        trained = {trial.key for trial in study.plan(setting)}
+        trained = {trial.key for trial in study.plan(setting, Records(records))}
         for finding in judge([claim.id for claim in study.claims], timed, setting):
             assert finding.seconds == pytest.approx(0.5 * len(trained))
 
@@ -119,7 +118,7 @@ def test_a_seed_that_ended_badly_is_left_out_and_counted(
         for key, record in records.items()
     }
     for study in STUDIES:
-        plan = {trial.key: trial for trial in study.plan(setting)}
+        plan = {trial.key: trial for trial in study.plan(setting, Records(records))}
         own = [claim.id for claim in study.claims]
         for finding in judge(own, hit, setting):
             assert finding.n == setting.seeds - 1, finding.claim
@@ -231,7 +230,7 @@ def test_a_study_reads_what_it_plans_and_nothing_else(
     spy = Spying(records)
     study.judge(spy, setting)
     study.figures(spy, setting)
-    assert spy.asked == {trial.key for trial in study.plan(setting)}
+    assert spy.asked == {trial.key for trial in study.plan(setting, Records(records))}
 
 
 def test_gaps_have_the_shape_of_a_value(setting: Setting) -> None:

@@ -56,12 +56,17 @@ class RichProgress:
         if done:
             self._console.print(stored_in_words(done), highlight=False)
 
+    def later(self, cost: float) -> None:
+        """Note what the rounds after the next will cost at most."""
+        self._left.expect(cost)
+
     def planned(self, costs: Mapping[str, float]) -> None:
-        """Draw the overall bar."""
+        """Draw the overall bar, or let the one there is count more packs."""
         self._left.plan(costs)
-        if costs:
+        if costs and self._overall is None:
             self._overall = self._bars.add_task(self._count(), total=1.0)
             self._bars.start()
+        self._draw_overall()
 
     def started(self, pack: Pack) -> None:
         """Draw the bar of a pack, where the terminal has a line for it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from byheart.runners.base import pack_id
 from byheart.training.packs import Pack
+from byheart.trial import Trial
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
 def costs_of(packs: Sequence[Pack], dataset: Dataset) -> dict[str, float]:
     """Return the cost of each pack by its id: floating-point operations of its whole budget."""
+    return {pack_id(pack): cost_of(pack.trials, dataset) for pack in packs}
+
+
+def cost_of(trials: Sequence[Trial], dataset: Dataset) -> float:
+    """Return the floating-point operations of trials that spend their whole budgets."""
     # Loaded late: torch comes with it, and `byheart claims` comes by here too.
     from byheart.training.cost import flops
 
     shape, classes = tuple(dataset.x.shape[1:]), len(dataset.classes)
-    return {
-        pack_id(pack): sum(flops(trial, shape, classes) for trial in pack.trials) for pack in packs
-    }
+    return sum(flops(trial, shape, classes) for trial in trials)

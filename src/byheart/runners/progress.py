@@ -20,8 +20,12 @@ class Progress(Protocol):
         """So many trials are stored already and are not trained again."""
         ...
 
+    def later(self, cost: float) -> None:
+        """Rounds that depend on the next one will cost at most so much, in the unit of packs."""
+        ...
+
     def planned(self, costs: Mapping[str, float]) -> None:
-        """These packs will be trained: their costs, by the id of the pack."""
+        """These packs will be trained, after those of the rounds before: costs by pack id."""
         ...
 
     def started(self, pack: Pack) -> None:
@@ -45,6 +49,9 @@ class SilentProgress:
     """Says nothing."""
 
     def skipped(self, done: int) -> None:
+        """See :class:`Progress`."""
+
+    def later(self, cost: float) -> None:
         """See :class:`Progress`."""
 
     def planned(self, costs: Mapping[str, float]) -> None:
@@ -89,12 +96,19 @@ class PlainProgress:
         if done:
             self._write(stored_in_words(done))
 
+    def later(self, cost: float) -> None:
+        """Note what the rounds after the next will cost at most."""
+        self._left.expect(cost)
+
     def planned(self, costs: Mapping[str, float]) -> None:
         """Say how much is to be trained."""
+        more = " more, chosen by what came out" if self._left.planned else ""
+        if not more:
+            self._begun = self._clock()
         self._left.plan(costs)
-        self._last = self._begun = self._clock()
+        self._last = self._clock()
         if costs:
-            self._write(f"training {_packs(len(costs))}")
+            self._write(f"training {_packs(len(costs))}{more}")
 
     def started(self, pack: Pack) -> None:
         """Note that a pack begins."""

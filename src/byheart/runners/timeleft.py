@@ -29,6 +29,7 @@ class TimeLeft:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._costs: dict[str, float] = {}
+        self._later = 0.0
         self._running: dict[str, _Running] = {}
         self._finished: set[str] = set()
         self._begun = clock()
@@ -44,9 +45,14 @@ class TimeLeft:
         return len(self._finished)
 
     def plan(self, costs: Mapping[str, float]) -> None:
-        """Begin: these packs will be trained, at these costs in any unit."""
-        self._costs = dict(costs)
-        self._begun = self._clock()
+        """Begin, or go on with another round: these packs too, at these costs in any unit."""
+        if not self._costs:
+            self._begun = self._clock()
+        self._costs |= costs
+
+    def expect(self, later: float) -> None:
+        """Note what rounds that are not planned yet will cost at most."""
+        self._later = later
 
     def start(self, pack: Pack) -> None:
         """Note that a pack begins, perhaps once more."""
@@ -63,7 +69,7 @@ class TimeLeft:
 
     def share(self) -> float:
         """Return the part of all work that is done, in 0..1."""
-        total = sum(self._costs.values())
+        total = sum(self._costs.values()) + self._later
         if total == 0:
             return 1.0
         done = sum(self._costs[key] for key in self._finished)
