@@ -6,14 +6,16 @@ from tests.studies.simulated import digits, tiny_setting
 from byheart.errors import InputError
 from byheart.studies import dynamics
 from byheart.studies.base import Setting
+from byheart.studies.bisection import bisection_grid
 from byheart.studies.presets import PRESETS, Preset, find_preset, log_spaced
 from byheart.studies.registry import STUDIES, chosen_claims, claims, studies_of
 from byheart.trial import AccuracyProbe, CriticalProbe
 
 OF_THIS_REGISTRY = [
     "easy-examples", "randx-binomial", "randy-patterns", "time-order", "time-capacity",
-    "time-size", "capacity-noise", "capacity-data", "noise-hurts", "patterns-first", "csr-noise",
+    "time-size", "capacity-noise", "capacity-data", "capacity-validation", "noise-hurts", "patterns-first", "csr-noise",
     "csr-growth", "csr-train-fall", "csr-radius", "csr-memorization",
+    "first-layer", "regularizer-gap", "dropout-best", "curve-order",
 ]  # fmt: skip
 
 
@@ -101,7 +103,13 @@ def test_a_preset_keeps_what_the_rules_rely_on(preset: Preset) -> None:
     assert {0.0, 1.0} <= set(own.levels)
     assert {0.0, 1.0} <= set(preset.time.levels)
     assert own.critical_examples <= min(own.train, own.validation)
-    grids = (preset.time.widths, preset.time.sizes, preset.capacity.widths, preset.capacity.sizes)
+    sizes = bisection_grid(
+        preset.capacity.smallest, preset.capacity.largest, preset.capacity.rounds
+    )
+    grids = (
+        preset.time.widths, preset.time.sizes, preset.capacity.widths, sizes,
+        preset.width.widths, preset.width.levels,
+    )  # fmt: skip
     for grid in (*grids, own.levels):
         assert len(grid) >= 3
         assert tuple(sorted(set(grid))) == grid
