@@ -36,7 +36,12 @@ class Record:
             at the end of training, and therefore without [C], ``sharpness.eigenvalue`` and
             ``.scale_invariant`` (NaN if not found to the tolerance), ``.residual``,
             ``.iterations``, ``.scale_invariant_residual``, ``.scale_invariant_iterations``,
-            ``.online``, ``.train``, ``.train_loss``.
+            ``.online``, ``.train``, ``.train_loss``;
+            ``sensitivity.update`` [E], ``.gini`` [E, 3] of g_bar_x so far in the norms 1, 2, inf,
+            ``.mean`` [3, n] g_bar_x of all E times, ``.per_class`` [classes, classes] (rows: class
+            of the loss, columns: of the example), ``.loss`` and ``.accuracy`` [E];
+            ``.overflow_at``: the first update at which the derivative was too large for the
+            numbers used, -1 if none: Gini is NaN from there, and means are over the times before.
         seconds: training time of the pack, shared equally between its replicas.
         threads: CPU threads the pack was trained with.
         device: where it was trained.

@@ -32,7 +32,8 @@ def draw_svg(figure: MatrixFigure, sheet: Sheet) -> str:
     """Return the figure as SVG, with its title and reading for those who cannot see it."""
     room = (sheet.width - (sheet.columns - 1) * GAP) / sheet.columns
     panel = NAME + room + GAP  # the labels beside a square take as much room as those below it
-    body, height = [], 0.0
+    body: list[str] = []
+    height = 0.0
     for number, matrix in enumerate(figure.matrices):
         down, right = divmod(number, sheet.columns)
         body += _panel(figure, matrix, right * (room + GAP), down * panel, room)

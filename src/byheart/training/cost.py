@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 
 import torch
 
+from byheart.measures.critical.branching import FIRST_ROUNDS
+from byheart.measures.mlp_loss import KEPT
+from byheart.measures.pack_sharpness import BASIS, WIDTH
 from byheart.networks.build import build_pack
+from byheart.networks.size import NetworkSize
+from byheart.training.adversary import SEARCH_STEPS
 from byheart.training.optimizer import make_optimizer
 from byheart.training.packs import Pack, trial_size
 from byheart.training.probes import CHUNK
-from byheart.trial import AccuracyProbe, CorrectProbe, CriticalProbe, Trial
+from byheart.training.sweep_cost import sweep_bytes, sweep_flops, sweep_speed
+from byheart.training.trajectory_run import sensitivity_probe
+from byheart.trial import (
+    MLP,
+    AccuracyProbe,
+    CorrectProbe,
+    CriticalProbe,
+    SensitivityProbe,
+    SharpnessProbe,
+    Trial,
+)
 
 NUMBER = 4
 """Bytes of a float32."""
@@ -25,8 +41,9 @@ def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
     Formula: with W weights, W_1 of them in the first layer, a training example costs 2W forward,
     2W for the gradients of the weights and 2 (W - W_1) for those of the activations; a probe's
     forward pass 2W; an iteration of the search 4W (the verdict on a point and the gradient with
-    respect to it share their forward pass). Searches count to their limit, and activation functions
-    not at all: an upper bound for trials that stop early and searches that settle.
+    respect to it share their forward pass), and a search four more forward passes. Searches count
+    to their limit, and activation functions not at all: an upper bound for trials that stop early
+    and searches that settle.
 
     Args:
         trial: what is trained and measured.
@@ -36,7 +53,7 @@ def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
     size = trial_size(trial, shape, classes)
     weights = size.products
     data, budget = trial.data, trial.algorithm.epochs
-    total = float(budget * data.train * (6 * weights - 2 * size.first_products))
+    total = budget * data.train * example_flops(trial, size)
     for probe in trial.probes:
         times = sum(epoch <= budget for epoch in probe.epochs)
         match probe:
@@ -46,17 +63,93 @@ def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
                 total += times * 2 * weights * data.train
             case CriticalProbe():
                 searched = probe.examples * (len(probe.radii) + len(probe.train_radii))
-                total += times * searched * (4 * probe.max_steps + 4) * weights
+                total += times * searched * (4 * probe.max_steps + 8) * weights
                 # The noise-only control needs no gradient and is taken once.
-                total += probe.examples * len(probe.radii) * (2 * probe.max_steps + 4) * weights
+                total += probe.examples * len(probe.radii) * (2 * probe.max_steps + 6) * weights
+                one = certificate_flops(trial, shape, classes)
+                total += one * probe.certify_examples * _certified(probe, budget)
+            case SensitivityProbe():
+                total += sweep_flops(probe, trial, size, data.outputs(classes))
+            case SharpnessProbe():
+                total += sharpness_flops(probe, data.train, size) + 2 * weights * data.train
     return total
+
+
+def example_flops(trial: Trial, size: NetworkSize) -> float:
+    r"""Return the operations of training on one example once.
+
+    Formula: 6W - 2 W_1; with critical samples twice that, and 4W for each of the k iterations of
+    their search and 4W around them. Drawing noise is not counted.
+
+    Args:
+        trial: may train on critical samples.
+        size: of the network.
+    """
+    gradient = 6 * size.products - 2 * size.first_products
+    if trial.algorithm.adversarial_weight == 0:
+        return float(gradient)
+    return float(2 * gradient + 4 * (SEARCH_STEPS + 1) * size.products)
+
+
+def certificate_flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
+    r"""Return the operations of one example's certificate at one radius, at most.
+
+    Formula: a lower and an upper bound of each unit behind the first layer is followed back through
+    the layers before it, 4 w_l (W_1 + ... + W_l) for the w_l units of layer l; of a network that is
+    no MLP only the sum over all layers is known, and 4 w W stands for it. Then the bounds of each
+    class, 2W, and ``FIRST_ROUNDS`` of the optimiser that improves their slopes, 6W each.
+
+    Args:
+        trial: whose network is certified.
+        shape: of one input of the source.
+        classes: of the source.
+    """
+    size = trial_size(trial, shape, classes)
+    seen, outputs = trial.data.seen_shape(shape), trial.data.outputs(classes)
+    if isinstance(trial.algorithm.network, MLP):
+        widths = (math.prod(seen), *trial.algorithm.network.hidden)
+        products = list(itertools.accumulate(a * b for a, b in itertools.pairwise(widths)))
+        units = sum(4 * w * p for w, p in zip(widths[2:], products[1:], strict=True))
+    else:
+        units = 4 * (size.activations - math.prod(seen) - outputs) * size.products
+    return float(units + outputs * (2 + 6 * FIRST_ROUNDS) * size.products)
+
+
+def _certified(probe: CriticalProbe, budget: int) -> int:
+    """Return how often an example is certified: at some checkpoints, at some radii."""
+    times = [epoch for epoch in probe.certify_epochs if epoch <= budget]
+    in_train = bool(set(probe.train_radii) & set(probe.certify_radii))
+    each = len(probe.certify_radii) + in_train
+    last = len(probe.radii) + len(probe.train_radii) if max(probe.epochs) in times else 0
+    return each * (len(times) - bool(last)) + last
+
+
+def sharpness_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
+    r"""Return the operations of a sharpness probe whose searches go to their limit.
+
+    Formula: once a forward and a backward pass are kept, a product with the Hessian takes 4W for
+    R{.} forward, 4W backward and 4W for the gradients, less 8 W_1: the data do not move, and need
+    no gradient. One product verifies each of the two eigenvalues. The on-line estimator takes two
+    gradients per iteration. Lanczos' own vectors are not counted.
+
+    Args:
+        probe: what is measured.
+        train: number of training examples.
+        size: of the network.
+    """
+    weights, first = size.products, size.first_products
+    gradient = 6 * weights - 2 * first
+    products = probe.max_iterations + 1
+    exact = 2 * train * (gradient + products * (12 * weights - 8 * first))
+    batch = min(probe.online_batch_size, train)
+    return float(exact + 2 * probe.online_iterations * batch * gradient)
 
 
 def pack_bytes(pack: Pack, shape: tuple[int, ...], classes: int) -> int:
     """Return about how much memory a pack holds at its peak, beside the data set and libraries.
 
-    Weights and momentum, the inputs its replicas share, and the larger of what a chunk of examples
-    and what a search needs.
+    Weights and momentum, the inputs its replicas share, and the largest of what a chunk of
+    examples, a search, and an eigenvalue need.
 
     Args:
         pack: the replicas.
@@ -80,7 +173,16 @@ def pack_bytes(pack: Pack, shape: tuple[int, ...], classes: int) -> int:
     working = NUMBER * replicas * chunk * size.activations
     searched = max((p.examples for p in one.probes if isinstance(p, CriticalProbe)), default=0)
     search = NUMBER * replicas * searched * (SEARCH_COPIES * inputs + size.activations)
-    return weights + shared + max(working, search)
+    curvature = 0
+    if any(isinstance(probe, SharpnessProbe) for probe in one.probes):
+        vectors = min(NUMBER * replicas * WIDTH * size.parameters, BASIS)
+        kept = min(NUMBER * replicas * one.data.train * 2 * size.activations, KEPT)
+        curvature = max(vectors, NUMBER * WIDTH * size.parameters) + kept
+    sensitivity = sensitivity_probe(one)
+    swept = 0
+    if sensitivity is not None:
+        swept = sweep_bytes(sensitivity, one, size, inputs, one.data.outputs(classes))
+    return weights + shared + max(working, search, curvature, swept)
 
 
 def training_speed(
@@ -104,6 +206,9 @@ def training_speed(
     one, replicas = pack.trials[0], len(pack.trials)
     seen, outputs = one.data.seen_shape(shape), one.data.outputs(classes)
     batch = min(one.algorithm.batch_size, one.data.train)
+    sensitivity = sensitivity_probe(one)
+    if sensitivity is not None:
+        return sweep_speed(sensitivity, one, seen, outputs, device=device, seconds=seconds)
     seeds = [trial.seed for trial in pack.trials]
     network = build_pack(one.algorithm.network, seen, outputs, seeds, device=device)
     optimizer = make_optimizer(network, [trial.algorithm for trial in pack.trials], seeds)
@@ -121,5 +226,5 @@ def training_speed(
         while (passed := time.perf_counter() - started) < seconds:
             step()
             steps += 1
-    size = trial_size(one, shape, classes)
-    return steps * replicas * batch * (6 * size.products - 2 * size.first_products) / passed
+    each = example_flops(one, trial_size(one, shape, classes))
+    return steps * replicas * batch * each / passed

@@ -80,9 +80,9 @@ DESK = Preset(
         train=1000,
         width_epochs=200,
         smallest=125,
-        largest=2800,
+        largest=4000,
         rounds=4,
-        width=16,
+        width=12,
         size_epochs=200,
     ),
     sharpness=SharpnessSetting(
@@ -95,7 +95,7 @@ DESK = Preset(
         limit=300,
         loss=0.01,
         tolerance=1e-3,
-        max_iterations=200,
+        max_iterations=100,
         online_iterations=300,
     ),
     regularizers=RegularizerSetting(
@@ -124,7 +124,7 @@ DESK = Preset(
         evaluations=40,
         per_class=4,
         unique_learning_rate=0.1,
-        unique_updates=6000,
-        unique_evaluations=10,
+        unique_updates=5000,
+        unique_evaluations=8,
     ),
 )

@@ -1,0 +1,119 @@
+"""What it costs to differentiate a whole training: arithmetic, memory, and speed."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+
+from byheart.measures.mlp_sgd import mlp_sgd
+from byheart.measures.unrolled import PlainSgd
+from byheart.networks.build import build_pack
+from byheart.networks.size import NetworkSize
+from byheart.training.trajectory_run import updates_per_epoch
+from byheart.trial import SensitivityProbe, Trial
+
+NUMBER = 4
+"""Bytes of a float32."""
+COPIES = 3
+"""Arrays of the size of what a batch receives that one update holds: it, a copy, activations."""
+
+
+def adjoints_of(probe: SensitivityProbe, classes: int) -> list[int]:
+    """Return the update at which each adjoint begins its way back; by class there are several."""
+    return [t for t in probe.evaluate_at for _ in range(classes if t in probe.per_class_at else 1)]
+
+
+def sweep_flops(probe: SensitivityProbe, trial: Trial, size: NetworkSize, classes: int) -> float:
+    r"""Return the operations of a sweep, beside those of training once.
+
+    Formula: with W weights, W_1 of them in the first layer, an update takes 6W - 2W_1 a second time
+    (checkpoints) and 4W - 2W_1 to linearise it; each adjoint that passes it 12W - 4W_1, all per
+    example of the batch. An adjoint is born from 6W per training example.
+
+    Args:
+        probe: what is measured.
+        trial: what is trained.
+        size: of its network.
+        classes: that the network tells apart.
+    """
+    weights, first = size.products, size.first_products
+    born = adjoints_of(probe, classes)
+    batch = trial.data.train / updates_per_epoch(trial)
+    updates = born[-1] * batch * (10 * weights - 4 * first)
+    return (
+        updates
+        + sum(born) * batch * (12 * weights - 4 * first)
+        + len(born) * trial.data.train * 6 * weights
+    )
+
+
+def sweep_bytes(
+    probe: SensitivityProbe, trial: Trial, size: NetworkSize, inputs: int, classes: int
+) -> int:
+    """Return about how much memory a sweep holds, one replica at a time.
+
+    The gradients of every adjoint with respect to every example, the adjoints, about 2 sqrt(T)
+    copies of the parameters, and one update.
+
+    Args:
+        probe: what is measured.
+        trial: what is trained.
+        size: of its network.
+        inputs: numbers in an input.
+        classes: that the network tells apart.
+    """
+    born, examples = adjoints_of(probe, classes), trial.data.train
+    gradients = (len(born) + COPIES) * examples * inputs
+    parameters = (len(born) + 2 * math.ceil(math.sqrt(born[-1]))) * size.parameters
+    update = COPIES * len(born) * trial.algorithm.batch_size * size.activations
+    return NUMBER * (gradients + parameters + update)
+
+
+def sweep_speed(
+    probe: SensitivityProbe,
+    trial: Trial,
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    device: str = "cpu",
+    seconds: float = 0.2,
+) -> float:
+    """Measure how fast this machine pulls adjoints back through updates of a trial's shape.
+
+    Args:
+        probe: what is measured.
+        trial: its widths and batch size are measured, not its data.
+        shape: of one input as the network sees it.
+        classes: that the network tells apart.
+        device: where to measure.
+        seconds: how long, at least.
+
+    Returns:
+        Floating-point operations per second, counted as in :func:`sweep_flops`.
+    """
+    module = build_pack(trial.algorithm.network, shape, classes, [trial.seed], device=device)
+    batch = min(trial.algorithm.batch_size, trial.data.train)
+    draw = torch.Generator().manual_seed(0)
+    x = torch.rand((batch, *shape), generator=draw).to(device)
+    y = torch.randint(classes, (batch,), generator=draw).to(device)
+    run = PlainSgd(module.module(0), x, y, [torch.arange(batch, device=device)], 0.0)
+    sgd = mlp_sgd(module.module(0), run) or run
+    born = adjoints_of(probe, classes)
+    alive = max(1, round(sum(born) / max(1, born[-1])))
+    adjoints = tuple(p.expand(alive, *p.shape).clone() for p in sgd.start)
+
+    def pull() -> None:
+        # Reading a number back waits for devices that work ahead.
+        float(sgd.pull_back(0, sgd.start, adjoints).flatten()[0])
+
+    with torch.enable_grad():
+        pull()
+        started, count = time.perf_counter(), 0
+        while (passed := time.perf_counter() - started) < seconds:
+            pull()
+            count += 1
+    products = sum(p.numel() for p in sgd.start if p.dim() > 1)
+    first = sgd.start[0].numel()
+    return count * alive * batch * (12 * products - 4 * first) / passed
