@@ -9,8 +9,9 @@ import torch
 from tests.reference.plain_cnn import plain_cnn
 
 from byheart.errors import InputError
+from byheart.measures.critical.search import critical_samples
 from byheart.networks.build import build_pack
-from byheart.networks.cnn import ReplicatedCNN, glorot_cnn
+from byheart.networks.cnn import GreyImages, ReplicatedCNN, glorot_cnn
 from byheart.networks.cnn_shapes import cnn_shapes
 from byheart.networks.size import size_of
 from byheart.trial import CNN
@@ -69,6 +70,14 @@ def test_each_replica_scores_like_its_own_module(shape: tuple[int, ...], network
         torch.testing.assert_close(found[replica], module(x[replica]), rtol=0, atol=1e-12)
 
 
+def test_the_certificate_knows_the_layers_of_a_module_without_a_crop() -> None:
+    for shape, network in CASES[:2]:
+        module = pack(network, shape).module(0).float()
+        found = critical_samples(module, inputs(shape)[0].float(), radius=1e-4)
+        assert found.uncertified_layer is None
+        assert found.upper == 0
+
+
 @BY_NAME
 def test_inputs_shared_by_all_replicas_need_no_replica_dimension(
     shape: tuple[int, ...], network: CNN
@@ -86,7 +95,7 @@ def test_the_size_is_that_of_the_module_without_what_batch_norm_takes_away(
     assert size.parameters == sum(one.numel() for one in module.parameters())
     made = [math.prod(shape)]
     for layer in module:
-        if not isinstance(layer, torch.nn.Flatten | torch.nn.Unflatten | torch.nn.ZeroPad2d):
+        if not isinstance(layer, torch.nn.Flatten | GreyImages | torch.nn.ZeroPad2d):
             layer.register_forward_hook(lambda _, __, output: made.append(output.numel()))
     module(inputs(shape)[0, :1])
     assert size.activations == sum(made)

@@ -192,7 +192,7 @@ class ReplicatedCNN:
         network, norms = self.network, iter(self.norms)
         layers: list[nn.Module] = []
         if self.grey:
-            layers.append(nn.Unflatten(1, (1, self.shapes.source[1])))
+            layers.append(GreyImages(self.shapes.source[1:]))
         if network.crop:
             layers.append(nn.ZeroPad2d(-network.crop))
         for filters in self.filters:
@@ -220,6 +220,18 @@ class ReplicatedCNN:
             _copied(self.bias[replica, 0]),
         )
         return nn.Sequential(*layers, last).eval()
+
+
+class GreyImages(nn.Module):
+    """Gives grey images [N, height, width] their one channel, by a reshape that can be traced."""
+
+    def __init__(self, side: tuple[int, int]) -> None:
+        super().__init__()
+        self.height, self.width = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [N, 1, height, width]."""
+        return x.reshape(x.size(0), 1, self.height, self.width)
 
 
 def _copied(values: Tensor) -> nn.Parameter:
