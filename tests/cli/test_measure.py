@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,38 @@ def test_bad_input_is_one_line_and_exit_code_2(
     checkpoint: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
 ) -> None:
     assert main(words(checkpoint, *more)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("forward", "more", "message"),
+    [
+        ("x.flatten(1)[:, :10].sum(1)", [], "[N, classes]"),
+        ("self.last(x.flatten(1)) * float('nan')", [], "not finite"),
+        ("self.last(x.flatten(1) + torch.rand_like(x.flatten(1)))", [], "deterministic"),
+        ("self.last(x.flatten(1))", ["--radius", "2"], "radius"),
+    ],
+)
+def test_a_network_that_cannot_be_measured_is_one_line_and_exit_code_2(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], forward: str, more: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    (checkpoint.parent / "strange_network.py").write_text(
+        "import torch\n"
+        "class network(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.last = torch.nn.Linear(64, 10)\n"
+        "    def forward(self, x):\n"
+        f"        return {forward}\n"
+    )
+    sys.modules.pop("strange_network", None)
+    model = torch.nn.ModuleDict({"last": torch.nn.Linear(64, 10)})
+    torch.save(model.state_dict(), checkpoint)
+    assert main(words(checkpoint, "--model", "strange_network:network", *more)) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert message in captured.err

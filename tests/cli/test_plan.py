@@ -52,7 +52,7 @@ def test_the_table_fits_the_terminal(
     shown = byheart("plan", "capacity-data", "--preset", tiny)
     assert shown.code == 0
     assert max(len(line) for line in shown.out.splitlines()[:-1]) <= int(columns)
-    assert "TFLOP" in shown.out
+    assert "FLOP" in shown.out
 
 
 def test_what_is_stored_already_costs_nothing(
@@ -66,6 +66,32 @@ def test_what_is_stored_already_costs_nothing(
     assert plan["stored"] == plan["trials"]
     assert plan["packs"] == 0
     assert plan["hours"] == 0
+
+
+def test_a_plan_for_a_gpu_divides_its_arithmetic_by_its_speed(byheart: Run, tiny: str) -> None:
+    words = ("plan", "capacity-data", "--preset", tiny, "--workers", "2", "--json")
+    plan = json.loads(byheart(*words, "--gpu", "h100").out)
+    assert plan["gpu"] == {"name": "H100", "tflops": 66.9, "gib": 80, "utilisation": 0.3}
+    assert plan["side_by_side"] == 1
+    assert plan["hours"] == pytest.approx(plan["flops"] / (0.3 * 66.9e12) / 3600)
+    half = json.loads(byheart(*words, "--gpu", "33.45").out)
+    assert half["hours"] == pytest.approx(2 * plan["hours"])
+    assert json.loads(byheart(*words).out)["gpu"] is None
+
+
+def test_a_plan_for_a_gpu_says_at_which_speed(byheart: Run, tiny: str) -> None:
+    shown = byheart("plan", "capacity-data", "--preset", tiny, "--gpu", "rtx4090").out
+    assert "on one RTX 4090, at 30% of its 82.6 TFLOP/s" in shown
+
+
+@pytest.mark.parametrize(
+    ("gpu", "message"),
+    [("h10", "did you mean 'H100'?"), ("0", "above 0"), ("nan", "above 0"), ("-3", "above 0")],
+)
+def test_an_unknown_gpu_is_refused(byheart: Run, gpu: str, message: str) -> None:
+    shown = byheart("plan", f"--gpu={gpu}")
+    assert shown.code == 2
+    assert message in shown.error
 
 
 def test_a_plan_is_refused_like_a_study(byheart: Run) -> None:

@@ -5,10 +5,21 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.training.cost import flops, pack_bytes, training_speed
+from byheart.training.cost import certificate_flops, flops, pack_bytes, training_speed
+from byheart.training.examples import Examples
 from byheart.training.packs import Pack
+from byheart.training.probes import take_probes
 from byheart.training.sgd import SGD
-from byheart.trial import MLP, AccuracyProbe, Algorithm, CriticalProbe, DataFacts, Probe, Trial
+from byheart.trial import (
+    MLP,
+    AccuracyProbe,
+    Algorithm,
+    CorrectProbe,
+    CriticalProbe,
+    DataFacts,
+    Probe,
+    Trial,
+)
 
 INPUTS, CLASSES = 12, 4
 
@@ -35,6 +46,82 @@ def test_training_counts_what_pytorch_counts() -> None:
     # The counter does not see products added in place: those that update the weights.
     updates = 2 * 10 * (INPUTS * 8 + 8 * 6 + 6 * CLASSES)
     assert flops(trial(), (INPUTS,), CLASSES) == steps * (counter.get_total_flops() + updates)
+
+
+def test_training_on_critical_samples_counts_what_pytorch_counts() -> None:
+    plain = trial()
+    numbers = {"adversarial_weight": 0.5, "adversarial_radius": 1e-9, "dropout": 0.5}
+    algorithm = plain.algorithm.model_copy(update=numbers)
+    own = plain.model_copy(update={"algorithm": algorithm})
+    network = ReplicatedMLP.initialised((INPUTS, 8, 6, CLASSES), [0])
+    sgd = SGD(network, [algorithm], [0])
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        sgd.step(torch.rand(1, 10, INPUTS), torch.zeros(1, 10, dtype=torch.int64))
+    steps = 5 * 40 // 10
+    updates = 2 * 20 * (INPUTS * 8 + 8 * 6 + 6 * CLASSES)
+    assert flops(own, (INPUTS,), CLASSES) == steps * (counter.get_total_flops() + updates)
+
+
+def counted(probe: Probe, epoch: int = 5) -> float:
+    """Return what PyTorch counts while a probe is taken on one replica."""
+    pool = torch.rand(60, INPUTS, generator=torch.Generator().manual_seed(0))
+    rows = torch.arange(60).unsqueeze(0)
+    train, validation = rows[:, :40], rows[:, 40:]
+    labels = torch.zeros(1, 60, dtype=torch.int64)
+    examples = Examples(
+        pool, (INPUTS,), train, labels[:, :40], train < 0, validation, labels[:, 40:]
+    )
+    network = ReplicatedMLP.initialised((INPUTS, 8, 6, CLASSES), [0])
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        take_probes([probe], epoch, network, examples)
+    return counter.get_total_flops()
+
+
+def planned(probe: Probe) -> float:
+    return flops(trial(probe), (INPUTS,), CLASSES) - flops(trial(), (INPUTS,), CLASSES)
+
+
+def test_accuracy_counts_what_pytorch_counts() -> None:
+    probe = AccuracyProbe(epochs=(5,))
+    assert planned(probe) == counted(probe)
+
+
+def test_correct_examples_count_what_pytorch_counts() -> None:
+    probe = CorrectProbe(epochs=(5,))
+    assert planned(probe) == counted(probe)
+
+
+# In boxes that small no search settles, so all go to their limit.
+UNSETTLED = CriticalProbe(
+    epochs=(5,), radii=(1e-9, 2e-9), train_radii=(1e-9,), examples=20, max_steps=7
+)
+
+
+def test_a_search_that_never_settles_counts_what_pytorch_counts() -> None:
+    assert planned(UNSETTLED) == counted(UNSETTLED)
+
+
+def test_a_certificate_counts_at_most_what_is_planned() -> None:
+    certified = UNSETTLED.model_copy(
+        update={"certify_epochs": (5,), "certify_radii": (1e-9,), "certify_examples": 20}
+    )
+    wide = certified.model_copy(update={"radii": (0.2, 0.3), "train_radii": (0.2,)})
+    bound = planned(certified) - planned(UNSETTLED)
+    assert bound == planned(wide) - planned(UNSETTLED)
+    for probe in (certified, wide):
+        without = probe.model_copy(update={"certify_epochs": ()})
+        assert 0 < counted(probe) - counted(without) <= bound
+
+
+def test_certificates_are_counted_once_per_checkpoint_and_radius() -> None:
+    probe = CriticalProbe(
+        epochs=(1, 3, 5), radii=(0.1, 0.2), train_radii=(0.1,), examples=20, max_steps=7,
+        certify_epochs=(3, 5), certify_radii=(0.1,), certify_examples=4,
+    )  # fmt: skip
+    without = probe.model_copy(update={"certify_epochs": ()})
+    one = certificate_flops(trial(), (INPUTS,), CLASSES)
+    # Validation and training examples, and at the end the other radius too.
+    assert planned(probe) - planned(without) == pytest.approx(4 * (2 + 3) * one)
 
 
 def test_a_probe_costs_its_forward_passes() -> None:

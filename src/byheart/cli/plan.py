@@ -16,6 +16,7 @@ from byheart.runners.timeleft import in_words
 from byheart.studies.accelerators import UTILISATION, Accelerator, find_accelerator
 from byheart.studies.estimate import Share
 
+UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9))
 Gpu = Annotated[
     str | None,
     typer.Option(
@@ -98,7 +99,7 @@ def plan(
     if accelerator:
         print(_on_accelerator(accelerator, seconds, shares))
         return
-    print(f"at most {in_words(seconds)} with {side_by_side} at a time, at the speed measured here")
+    print(f"at most {_long(seconds)} with {side_by_side} at a time, at the speed measured here")
 
 
 def _on_accelerator(accelerator: Accelerator, seconds: float, shares: list[Share]) -> str:
@@ -108,14 +109,14 @@ def _on_accelerator(accelerator: Accelerator, seconds: float, shares: list[Share
     else:
         memory = ""
     return (
-        f"at most {in_words(seconds)} on one {accelerator.name}, at {UTILISATION:.0%} of its "
+        f"at most {_long(seconds)} on one {accelerator.name}, at {UTILISATION:.0%} of its "
         f"{accelerator.tflops:g} TFLOP/s{memory}; more GPUs divide it"
     )
 
 
 def _table(shares: list[Share]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("network", "n", "trials", "packs", "TFLOP", "MiB/pack", "time"):
+    for name in ("network", "n", "trials", "packs", "FLOP", "MiB/pack", "time"):
         table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
     for share in shares:
         table.add_row(
@@ -123,8 +124,19 @@ def _table(shares: list[Share]) -> Table:
             str(share.train),
             str(share.trials),
             str(share.packs),
-            f"{share.flops / 1e12:.3g}",
+            _operations(share.flops),
             f"{share.bytes_per_pack / 2**20:.0f}",
-            in_words(share.seconds),
+            _long(share.seconds),
         )
     return table
+
+
+def _operations(count: float) -> str:
+    """Return a count with three digits and a unit: 10^9 G, 10^12 T, 10^15 P, 10^18 E."""
+    unit, size = next((one for one in UNITS if count >= one[1]), UNITS[-1])
+    return f"{float(f'{count / size:.3g}'):g} {unit}"
+
+
+def _long(seconds: float) -> str:
+    """Return a time in words; minutes are lost in hundreds of hours."""
+    return f"{seconds / 3600:,.0f} h" if seconds >= 100 * 3600 else in_words(seconds)

@@ -273,14 +273,15 @@ def _corrected(claim: str, part: Part, evidence: Evidence, level: float) -> Part
         part,
         corrected=(low, high),
         verdict=verdict,
-        bracket=_bracketed(claim, criterion, evidence, level, verdict),
+        bracket=_bracketed(claim, part, evidence, level, verdict),
     )
 
 
 def _bracketed(
-    claim: str, criterion: Criterion, evidence: Evidence, level: float, verdict: Verdict
+    claim: str, part: Part, evidence: Evidence, level: float, verdict: Verdict
 ) -> Bracketed | None:
-    if criterion.name not in evidence.bounds:
+    criterion, estimate = part.criterion, part.estimate
+    if criterion.name not in evidence.bounds or estimate is None:
         return None
     pair = np.stack([np.asarray(one, dtype=float) for one in evidence.bounds[criterion.name]])
     extremes = pair[:, np.isfinite(pair).all(axis=0)]
@@ -297,7 +298,8 @@ def _bracketed(
         ends.append((mean, bca_interval(values, name=name)))
     (low, low_ci), (high, high_ci) = ends
     stands = all(judged == verdict for judged in verdicts)
-    return Bracketed(low, high, (low_ci[0], high_ci[1]), stands)
+    # The estimate is in its bracket, and no rounding shall put it outside.
+    return Bracketed(min(low, estimate), max(high, estimate), (low_ci[0], high_ci[1]), stands)
 
 
 def _side(criterion: Criterion, estimate: float, low: float, high: float) -> Verdict:
