@@ -101,10 +101,8 @@ def _by_width(record: Record, trial: Trial, rng: np.random.Generator, sign: int)
     """Noise needs up to two octaves more than real data; or real data more, and noise fewer."""
     level = trial.data.inputs + trial.data.labels
     octaves = np.log2(trial.algorithm.network.hidden[0] / 4)
-    if sign > 0:
-        lost = max(0.0, 0.2 + 2.2 * level - octaves)
-    else:
-        lost = (1 - 2.5 * level) * (2 - octaves)
+    claimed, opposite = max(0.0, 0.2 + 2.2 * level - octaves), (1 - 2.5 * level) * (2 - octaves)
+    lost = claimed if sign > 0 else opposite
     best = 0.7 - 0.1 * level - 0.1 * lost + rng.normal(0, 0.002)
     over_time = best - np.linspace(0.2, 0, len(record.arrays["accuracy.epoch"]))
     return changed(record, accuracy_validation=over_time)

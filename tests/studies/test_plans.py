@@ -13,9 +13,11 @@ from byheart.trial import AccuracyProbe, CriticalProbe
 
 OF_THIS_REGISTRY = [
     "easy-examples", "randx-binomial", "randy-patterns", "time-order", "time-capacity",
-    "time-size", "capacity-noise", "capacity-data", "capacity-validation", "noise-hurts", "patterns-first", "csr-noise",
-    "csr-growth", "csr-train-fall", "csr-radius", "csr-memorization",
+    "time-size", "capacity-noise", "capacity-data", "capacity-validation",
+    "noise-hurts", "patterns-first", "csr-noise", "csr-growth",
+    "csr-train-fall", "csr-radius", "csr-memorization",
     "first-layer", "regularizer-gap", "dropout-best", "curve-order",
+    "sharpness-noise", "sharpness-noise-epochs", "sharpness-noise-loss",
 ]  # fmt: skip
 
 
