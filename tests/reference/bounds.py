@@ -33,7 +33,13 @@ def slow_intervals(layers: Layers, low: Matrix, high: Matrix) -> list[tuple[Matr
 
 
 def slow_lower_bound(
-    layers: Layers, bounds: list[tuple[Matrix, Matrix]], low: Matrix, high: Matrix, row: Matrix
+    layers: Layers,
+    bounds: list[tuple[Matrix, Matrix]],
+    low: Matrix,
+    high: Matrix,
+    row: Matrix,
+    slopes: list[Matrix] | None = None,
+    multipliers: list[Matrix] | None = None,
 ) -> float:
     """Return a lower bound of row @ network by backward relaxation, one unit at a time."""
     constant = 0.0
@@ -50,7 +56,10 @@ def slow_lower_bound(
                 constant -= row[unit] * hi / (hi - lo) * lo
                 row[unit] *= hi / (hi - lo)
             elif lo < 0:
-                row[unit] *= 1.0 if hi > -lo else 0.0
+                slope = 1.0 if hi > -lo else 0.0
+                row[unit] *= slopes[number - 1][unit] if slopes else slope
+            if multipliers:
+                row[unit] -= multipliers[number - 1][unit]
     ends = zip(row, low, high, strict=True)
     return constant + float(sum(min(a * lo, a * hi) for a, lo, hi in ends))
 

@@ -16,11 +16,13 @@ from torch import nn
 
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import (
+    Choice,
     box_around,
     interval_bounds,
     lower_bounds,
     tightened_bounds,
 )
+from byheart.measures.critical.relaxations import Relu
 from byheart.measures.critical.tracing import nodes_of
 
 WIDTHS = [[5, 7, 3], [5, 6, 7, 4], [4, 8, 6, 5, 3]]
@@ -64,7 +66,7 @@ def test_bounds_equal_those_of_the_slow_twin(widths: list[int], radius: float) -
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_bound_exceeds_the_exact_minimum_and_tiny_boxes_reach_it(seed: int) -> None:
-    model = mlp([2, 4, 3, 2], seed)
+    model = mlp([2, 3, 3, 2], seed)
     x = torch.rand(3, 2, dtype=torch.float64)
     nodes = nodes_of(model, x, Arithmetic.of(model, x))
     rows = torch.tensor([[[1.0, -1.0]]], dtype=torch.float64).expand(3, 1, 2)
@@ -82,6 +84,27 @@ def test_no_bound_exceeds_the_exact_minimum_and_tiny_boxes_reach_it(seed: int) -
         assert bool((found <= exact + 1e-6).all())
         if radius == 1e-4:
             torch.testing.assert_close(found, exact, atol=1e-6, rtol=0.0)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_chosen_slopes_and_multipliers_bound_as_the_slow_twin_does(widths: list[int]) -> None:
+    model, x = mlp(widths), torch.rand(4, widths[0], dtype=torch.float64)
+    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    box, layers = box_around(x, 0.2), dense(model)
+    reaches = interval_bounds(nodes, box)
+    rows = torch.eye(widths[-1], dtype=torch.float64).expand(len(x), -1, -1)
+    relus = [number for number, node in enumerate(nodes) if isinstance(node.step, Relu)]
+    slopes = {n: torch.rand_like(reaches[n].low) for n in relus}
+    multipliers = {n: torch.randn_like(reaches[n].low) for n in relus}
+    found = lower_bounds(nodes, reaches, rows, Choice(slopes, multipliers)).bound
+    for i in range(len(x)):
+        low, high = box.low[i].numpy(), box.high[i].numpy()
+        bounds = [(reaches[n].low[i].numpy(), reaches[n].high[i].numpy()) for n in relus]
+        given = [[part[n][i].numpy() for n in relus] for part in (slopes, multipliers)]
+        expected = [
+            slow_lower_bound(layers, bounds, low, high, row, *given) for row in rows[i].numpy()
+        ]
+        np.testing.assert_allclose(found[i], expected, atol=1e-12)
 
 
 def convolutional() -> nn.Sequential:

@@ -152,20 +152,19 @@ def _tighten(nodes: Sequence[Node], reaches: Sequence[Reach], elements: int) -> 
     shape = last.low.shape[1:]
     low, high = last.low.flatten(1).clone(), last.high.flatten(1).clone()
     undecided = (low < 0) & (high > 0)
-    most = int(undecided.sum(1).max())
-    if not 0 < most <= MOST_TIGHTENED:
-        return last
-    units = torch.sort((~undecided).to(torch.uint8), dim=1, stable=True).indices[:, :most]
-    widest = max(reach.low[0].numel() for reach in reaches)
-    together = max(1, elements // (len(low) * widest))
-    for part in torch.split(units, together, dim=1):
-        picked = low.new_zeros(*part.shape, low.shape[1]).scatter_(2, part.unsqueeze(2), 1.0)
-        picked = picked.reshape(*part.shape, *shape)
-        above = lower_bounds(nodes, reaches, picked).bound
-        below = -lower_bounds(nodes, reaches, -picked).bound
-        # Rows with fewer undecided units are padded: no result may depend on the rest of a batch.
-        padding = ~undecided.gather(1, part)
-        above, below = above.masked_fill(padding, -INF), below.masked_fill(padding, INF)
-        low.scatter_(1, part, torch.maximum(low.gather(1, part), above))
-        high.scatter_(1, part, torch.minimum(high.gather(1, part), below))
+    together = max(1, elements // max(reach.low[0].numel() for reach in reaches))
+    # One example at a time: their undecided units differ, and so do the units that matter to them.
+    for row in undecided.any(1).nonzero().squeeze(1):
+        units = undecided[row].nonzero().squeeze(1)
+        if len(units) > MOST_TIGHTENED:
+            continue
+        own = [reach.take(row.unsqueeze(0)) for reach in reaches]
+        for part in torch.split(units, together):
+            picked = low.new_zeros(1, len(part), low.shape[1])
+            picked.scatter_(2, part.reshape(1, -1, 1), 1.0)
+            picked = picked.reshape(1, len(part), *shape)
+            above = lower_bounds(nodes, own, picked).bound[0]
+            below = -lower_bounds(nodes, own, -picked).bound[0]
+            low[row, part] = torch.maximum(low[row, part], above)
+            high[row, part] = torch.minimum(high[row, part], below)
     return last.within(low.reshape(-1, *shape), high.reshape(-1, *shape))
