@@ -33,7 +33,7 @@ ALL = np.ones(SEEDS, dtype=bool)
 def effect(name: str, drop: object, gain: object, *, seeds: int = SEEDS) -> Effect:
     own = np.broadcast_to(np.asarray(gain, dtype=float), seeds)
     drops = np.broadcast_to(np.asarray(drop, dtype=float), seeds)
-    return Effect(Arm(name, "1"), drops, {"best": own, "final": own})
+    return Effect(Arm(name), drops, {"best": own, "final": own})
 
 
 def noise(rng: np.random.Generator, deviation: float) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_each_half_of_the_seeds_is_judged_at_the_strength_that_the_other_chose()
     values, names = figure10_11._gap({"a": [lucky], "b": [steady]})
     drop = values[figure10_11._drop("best")]
     np.testing.assert_array_equal(drop, np.where(even, 0.2, 0.0))
-    assert "steady 1 and lucky 1 (by best epoch)" in names
+    assert "steady and lucky (by best epoch)" in names
 
 
 def null_effects(rng: np.random.Generator) -> dict[str, tuple[Effect, ...]]:

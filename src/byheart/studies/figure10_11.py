@@ -230,7 +230,7 @@ def _figure_10(records: Records, setting: Setting) -> Figure:
         source="A17 Fig 10, K17 (4)",
         reading=(
             "Each dot is a strength; all lines begin at strength zero. Further left, less of the "
-            "random labels is memorized; above the dashed line, validation accuracy on real data "
+            "random labels is memorized; above the dotted line, validation accuracy on real data "
             "is within a point of that without a regularizer."
         ),
         x=Axis("final training accuracy on randY", percent=True),

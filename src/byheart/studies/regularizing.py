@@ -26,6 +26,8 @@ from byheart.trial import AccuracyProbe, Algorithm, Trial
 
 MARGIN = 0.01
 """Validation accuracy that a regularizer may cost and still count as harmless: one point."""
+SURE = 0.95
+"""Confidence with which a strength must be harmless to be chosen."""
 
 DROPOUT = "dropout"
 ADVERSARIAL = "dropout with adversarial training"
@@ -41,19 +43,13 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Arm:
-    """A regularizer at one strength; what it sets in the algorithm."""
+    """A regularizer at one strength: its name, and what it sets in the algorithm."""
 
-    regularizer: str
-    strength: str
+    name: str
     numbers: tuple[tuple[str, float], ...] = ()
 
-    @property
-    def name(self) -> str:
-        """Regularizer and strength."""
-        return f"{self.regularizer} {self.strength}".strip()
 
-
-PLAIN = Arm("none", "")
+PLAIN = Arm("none")
 
 
 def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
@@ -68,14 +64,13 @@ def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
     }
     found = {
         regularizer: tuple(
-            Arm(regularizer, f"{value:g}", ((number, value),)) for value in strengths
+            Arm(f"{regularizer} {value:g}", ((number, value),)) for value in strengths
         )
         for regularizer, (number, strengths) in single.items()
     }
     found[ADVERSARIAL] = tuple(
         Arm(
-            ADVERSARIAL,
-            f"(rate {rate:g}, weight {weight:g})",
+            f"dropout {rate:g}, adversarial {weight:g}",
             (
                 ("dropout", rate),
                 ("adversarial_weight", weight),
@@ -180,7 +175,7 @@ def effects(records: Records, setting: Setting) -> dict[str, tuple[Effect, ...]]
 
 
 def least_gain(values: Values) -> float:
-    """Return the lower end of a one-sided 95% interval of a mean; -inf if a value is missing."""
+    """Return the lower end of the one-sided interval of a mean; -inf if a value is missing."""
     if len(values) < 2 or not np.isfinite(values).all():
         return -np.inf
     error = values.std(ddof=1) / math.sqrt(len(values))
@@ -189,7 +184,7 @@ def least_gain(values: Values) -> float:
 
 @cache
 def _quantile(freedom: int) -> float:
-    return float(stats.t.ppf(0.95, freedom))
+    return float(stats.t.ppf(SURE, freedom))
 
 
 def choose(candidates: Iterable[Effect], reading: Reading, seeds: Mask) -> tuple[Effect, bool]:
@@ -201,7 +196,7 @@ def choose(candidates: Iterable[Effect], reading: Reading, seeds: Mask) -> tuple
         seeds: [S] on which to look.
 
     Returns:
-        The arm, and whether it is non-inferior: the one-sided 95% interval of its mean gain lies
+        The arm, and whether it is non-inferior: the one-sided interval of its mean gain lies
         above -``MARGIN``. If none is, the one that comes nearest to it.
     """
     bounds = [(one, least_gain(one.gain[reading][seeds])) for one in candidates]
