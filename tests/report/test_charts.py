@@ -183,3 +183,36 @@ def test_hostile_names_are_escaped_in_the_svg() -> None:
     svg = charts.draw_svg(figure, charts.wide(figure))
     assert "<img" not in svg
     assert ElementTree.fromstring(svg) is not None
+
+
+def bracketed() -> Figure:
+    return small(
+        Point("", "a", 1.0, 0.2, 0.1, 0.3), Point("", "a", 2.0, 0.3, 0.2, 0.4, 0.7),
+        Point("", "a", 3.0, 0.4, 0.3, 0.5, 0.6),
+    )  # fmt: skip
+
+
+def test_a_bracket_is_shaded_up_to_a_dashed_line() -> None:
+    declaration = charts.declare(bracketed(), charts.wide(bracketed()), interactive=True)
+    alt.Chart.from_dict(declaration)
+    shade, edge = declaration["layer"][:2]
+    assert shade["mark"]["type"] == "area"
+    assert (shade["encoding"]["y"]["field"], shade["encoding"]["y2"]["field"]) == ("y", "upper")
+    assert edge["mark"]["strokeDash"]
+    assert edge["encoding"]["y"]["field"] == "upper"
+    tips = [tip["field"] for tip in declaration["layer"][-1]["encoding"]["tooltip"]]
+    assert "upper" in tips
+
+
+def test_a_bracket_fits_on_its_axis_and_is_known_at_its_own_points() -> None:
+    assert [row["upper"] for row in marks.rows(bracketed())] == [None, 0.7, 0.6]
+    declaration = charts.declare(bracketed(), charts.wide(bracketed()), interactive=False)
+    shared = [one["y"]["scale"] for one in encodings(declaration) if "scale" in one["y"]]
+    assert shared and all(scale["domain"][1] > 0.7 for scale in shared)
+    assert "svg" in charts.draw_svg(bracketed(), charts.narrow(bracketed()))
+
+
+def test_a_figure_without_brackets_carries_nothing_of_them() -> None:
+    plain = small(Point("", "a", 1.0, 0.2), Point("", "a", 2.0, 0.3))
+    assert all("upper" not in row for row in marks.rows(plain))
+    assert "upper" not in json.dumps(charts.declare(plain, charts.wide(plain), interactive=True))

@@ -68,3 +68,11 @@ def test_an_estimate_at_the_null_with_no_spread_is_drawn() -> None:
     one = part("x", "above", 0.0, 0.0)
     drawn = draw(one)
     assert drawn is not None and drawn.estimate == drawn.null
+
+
+def test_where_the_truth_can_be_is_drawn_on_the_same_scale() -> None:
+    one = draw(part("x", "above", 0.1, 0.5, 0.05).model_copy(update={"bracket": (0.5, 3.0)}))
+    assert one is not None and one.bracket is not None and one.ci is not None
+    assert one.bracket[0] == one.estimate
+    assert one.ci[1] < one.bracket[1] < WIDTH
+    assert drawing("above", 0.5).bracket is None
