@@ -209,3 +209,20 @@ def test_a_pack_of_cnns_has_a_size_and_a_speed(digits: Dataset) -> None:
     [pack] = make_packs(trials, shape=digits.shape, classes=10)
     assert pack_bytes(pack, digits.shape, 10) > 0
     assert training_speed(pack, digits.shape, 10, seconds=0.01) > 0
+
+
+def test_a_pack_is_cut_where_its_activations_grow_too_large() -> None:
+    def packed(channels: int) -> int:
+        network = CNN(channels=(channels,), dense=(), kernel=3)
+        trials = [
+            Trial(
+                data=DataFacts(fingerprint="f", train=40, validation=0, seed=seed),
+                algorithm=Algorithm(network=network, learning_rate=0.1, batch_size=32, epochs=1),
+                seed=seed,
+            )
+            for seed in range(16)
+        ]
+        return len(make_packs(trials, shape=(28, 28), classes=4))
+
+    assert packed(4) == 1
+    assert packed(32) == 3, "a batch of one makes 10 MB"

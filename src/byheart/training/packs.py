@@ -17,17 +17,19 @@ class Footprint:
 
     Attributes:
         bytes: of weights and momentum.
+        working: bytes of what a training batch makes on its way forward.
         replicas: at most, however small they are.
     """
 
     bytes: int
+    working: int
     replicas: int
 
 
 FOOTPRINTS = {
-    "cpu": Footprint(12 * 2**20, 32),
-    "cuda": Footprint(2**30, 512),
-    "mps": Footprint(2**28, 256),
+    "cpu": Footprint(12 * 2**20, 2**26, 32),
+    "cuda": Footprint(2**30, 2**34, 512),
+    "mps": Footprint(2**28, 2**32, 256),
 }
 """By device: on a CPU the weights should stay in the cache of a core, a GPU wants to be filled."""
 
@@ -75,8 +77,11 @@ def make_packs(
     packs = []
     for group in groups.values():
         momentum = 2 if any(t.algorithm.momentum for t in group) else 1
-        bytes_each = 4 * momentum * trial_size(group[0], shape, classes).parameters
-        most = min(footprint.replicas, max(1, footprint.bytes // bytes_each))
+        size = trial_size(group[0], shape, classes)
+        kept = 4 * momentum * size.parameters
+        made = 4 * size.activations * group[0].algorithm.batch_size
+        fitting = min(footprint.bytes // kept, footprint.working // made)
+        most = min(footprint.replicas, max(1, fitting))
         if _differentiated(group[0]):
             most = 1
         count = math.ceil(len(group) / most)
