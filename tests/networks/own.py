@@ -100,6 +100,18 @@ class Tied(nn.Module):
         return self.last(torch.relu(self.two(torch.relu(self.one(x.flatten(1))))))
 
 
+class Scaled(nn.Module):
+    """A parameter that is a single number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = mlp()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.layers(x)
+
+
 def frozen() -> nn.Module:
     model = mlp()
     model[1].requires_grad_(False)

@@ -11,6 +11,9 @@ from byheart.data.corruption import corrupt
 from byheart.data.dataset import Dataset
 from byheart.data.sources import load_dataset
 from byheart.errors import InputError
+from byheart.measures.pack_data import PackData
+from byheart.measures.pack_sharpness import pack_sharpness
+from byheart.measures.sharpness import sharpness
 from byheart.networks.build import build_pack
 from byheart.networks.examine import examine
 from byheart.networks.vmapped import SeparateNetworks, VmappedNetwork
@@ -27,6 +30,7 @@ NETWORKS = {
     "Residual": VmappedNetwork,
     "Averaging": VmappedNetwork,
     "Tied": VmappedNetwork,
+    "Scaled": VmappedNetwork,
     "frozen": VmappedNetwork,
     "Branching": SeparateNetworks,
     "dropping": SeparateNetworks,
@@ -168,6 +172,17 @@ def test_critical_samples_are_searched_in_a_users_network(digits: Dataset) -> No
         small, large = record.arrays["critical.validation"][-1]
         assert 0 <= small <= large <= 1
         assert large > 0
+
+
+@pytest.mark.parametrize("name", ["Scaled", "convnet", "Branching"])
+def test_the_sharpness_of_a_pack_is_that_of_its_modules(digits: Dataset, name: str) -> None:
+    pack = build_pack(foreign(name), SHAPE, CLASSES, [0, 1], dtype=torch.float64)
+    x, y = digits.x[:20].double(), digits.y[:20]
+    data = PackData(x.flatten(1), torch.arange(20).expand(2, -1), y.expand(2, -1))
+    found = pack_sharpness(pack, data, tolerance=1e-6)
+    for replica in range(2):
+        alone = sharpness(pack.module(replica), x, y, tolerance=1e-6)
+        assert float(found.eigenvalue[replica]) == pytest.approx(alone.eigenvalue, rel=1e-5)
 
 
 def test_a_network_that_changed_since_the_plan_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, Self, cast
 
 import torch
@@ -81,7 +81,7 @@ class AutogradLoss:
         self._network = network.select(torch.arange(network.replicas))
         self._data, self._chunk = data, chunk
         self._values = [p.detach().clone() for p in self._network.parameters()]
-        self.theta = torch.cat([value.flatten(1) for value in self._values], dim=1)
+        self.theta = _flat(self._values)
 
     def select(self, replicas: Tensor) -> AutogradLoss:
         """Return the losses of some replicas; see :class:`PackLoss`."""
@@ -141,5 +141,6 @@ class AutogradLoss:
         return [p.reshape(v.shape) for p, v in zip(parts, self._values, strict=True)]
 
 
-def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
-    return torch.cat([tensor.detach().flatten(1) for tensor in tensors], dim=1)
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    # A parameter may be a single number, and then has no second axis to flatten from.
+    return torch.cat([tensor.detach().reshape(len(tensor), -1) for tensor in tensors], dim=1)
