@@ -14,7 +14,7 @@ EPOCHS = 14
 STRENGTHS = (
     "adversarial_weight", "dropout", "input_dropout", "input_noise", "hidden_noise", "weight_decay",
 )  # fmt: skip
-DROPS = dict(zip(STRENGTHS, (0.7, 0.5, 0.1, 0.15, 0.2, 0.25), strict=True))
+DROPS = dict(zip(STRENGTHS, (0.7, 0.5, 0.15, 0.18, 0.21, 0.25), strict=True))
 ORDER = sorted(STRENGTHS, key=lambda name: DROPS[name])
 
 

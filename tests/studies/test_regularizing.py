@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.studies import planted_regularizers
-from tests.studies.simulated import digits, tiny_setting
+from tests.studies.planted import planted
+from tests.studies.simulated import Change, changed, digits, tiny_setting
 
+from byheart.record import Record
 from byheart.statistics.inference import sign_flip_p
+from byheart.statistics.verdict import decide
 from byheart.studies import figure10_11, regularizing
-from byheart.studies.base import Setting
+from byheart.studies.base import Records, Setting
 from byheart.studies.conditions import RANDY, REAL
 from byheart.studies.presets import PRESETS
 from byheart.studies.regularizing import (
@@ -24,7 +27,7 @@ from byheart.studies.regularizing import (
     crossfit,
     least_gain,
 )
-from byheart.trial import MLP
+from byheart.trial import MLP, Trial
 
 SEEDS = 12
 ALL = np.ones(SEEDS, dtype=bool)
@@ -187,3 +190,35 @@ def test_both_readings_are_judged_by_both_claims() -> None:
         for claim, count in ((gap, 2), (best, 2)):
             named = [c for c in claim.rule.criteria if f"{reading} epoch" in c.name]
             assert len(named) == count
+
+
+def findings(change: Change) -> dict[str, str]:
+    """Return the verdict on each claim by itself, over records made from nothing."""
+    setting = tiny_setting(digits(), seeds=SEEDS)
+    study, rng = figure10_11.Figure10And11(), np.random.default_rng(3)
+    nothing = {"accuracy.epoch": np.array(regularizing.epochs(setting))}
+    records = {
+        trial.key: change(Record(trial, "budget", 14, nothing), trial, rng)
+        for trial in study.plan(setting)
+    }
+    evidence = study.judge(Records(records), setting)
+    verdicts = {}
+    for claim in study.claims:
+        [judgement] = decide([(claim.id, claim.rule, evidence[claim.id])])
+        verdicts[claim.id] = judgement.verdict
+    return verdicts
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "supported"), (-1, "contradicted")])
+def test_planted_effects_are_found_and_their_opposites_contradict(sign: int, verdict: str) -> None:
+    found = findings(planted(sign))
+    assert found == dict.fromkeys(("regularizer-gap", "dropout-best", "curve-order"), verdict)
+
+
+def test_regularizers_that_only_add_noise_support_nothing() -> None:
+    def alike(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
+        shape = (2, len(record.arrays["accuracy.epoch"]))
+        train, validation = 0.8 + rng.normal(0, 0.01, shape)
+        return changed(record, accuracy_train=train, accuracy_validation=validation)
+
+    assert set(findings(alike).values()) == {"inconclusive"}
