@@ -203,8 +203,8 @@ def _heatmap(matrices: Sequence[Matrix], setting: Setting) -> MatrixFigure:
         source="A17 Fig 4",
         reading=(
             "A cell says how much the loss of the examples of one class hangs on an example of "
-            "another, in the mean over seeds; each panel is scaled to its own largest. A bright "
-            "diagonal on a dark ground means that classes keep to themselves."
+            "another: the darker, the more, in each panel from nothing to its own largest, in the "
+            "mean over seeds. A dark diagonal means that classes keep to themselves."
         ),
         rows="loss of class",
         columns="example of class",
