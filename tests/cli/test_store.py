@@ -19,9 +19,7 @@ Run = Callable[..., Any]
 def trial(seed: int) -> Trial:
     return Trial(
         data=DataFacts(fingerprint="f", train=40, validation=0, labels=0.5, seed=seed),
-        algorithm=Algorithm(
-            network=MLP(hidden=(8, 6)), learning_rate=0.1, batch_size=10, epochs=5
-        ),
+        algorithm=Algorithm(network=MLP(hidden=(8, 6)), learning_rate=0.1, batch_size=10, epochs=5),
         seed=seed,
     )
 

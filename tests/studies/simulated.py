@@ -90,8 +90,9 @@ def tiny_preset() -> Preset:
     )  # fmt: skip
     return QUICK.model_copy(
         update={
-            "name": "tiny", "filters": filters, "regularizers": regularizers, "sensitivity": sensitivity, "sharpness": sharpness, "examples": examples, "dynamics": dynamics, "time": timed,
-            "width": width, "capacity": capacity,
+            "name": "tiny", "examples": examples, "filters": filters, "sensitivity": sensitivity,
+            "width": width, "time": timed, "capacity": capacity, "dynamics": dynamics,
+            "regularizers": regularizers, "sharpness": sharpness,
         }
     )  # fmt: skip
 

@@ -23,5 +23,5 @@ def test_a_number_is_a_speed() -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "A1000000", ""])
 def test_what_is_neither_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="GPU|--gpu"):
+    with pytest.raises(InputError, match=r"GPU|--gpu"):
         find_accelerator(text)

@@ -99,8 +99,8 @@ def any_time_of(times: Sequence[Record]) -> Change:
 
 @pytest.mark.slow
 def test_real_against_real_supports_no_contrast(pool: Pool) -> None:
-    # Some claims are true of real data: on a network this small they are about binomial, norms agree
-    # on any data, and filters are compared with their initialisation.
+    # Some claims are true of real data: on a network this small they are about binomial, norms
+    # agree on any data, and filters are compared with their initialisation.
     true = ("randx-binomial", "sensitivity-norm", "first-layer")
     # These compare a regularizer with none, which differ on whatever labels.
     true += ("regularizer-gap", "dropout-best")

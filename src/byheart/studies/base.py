@@ -12,7 +12,6 @@ from byheart.studies.picture import Drawing
 from byheart.studies.presets import Preset
 from byheart.trial import MLP, Foreign, Network, Trial
 
-
 CHOSEN_WIDTH = "a width that can be chosen"
 """What a claim needs of a network that is compared with wider ones."""
 
