@@ -41,7 +41,7 @@ def tiny_preset() -> Preset:
         update={
             "train": 80, "validation": 100, "hidden": (16,), "batch_size": 8, "epochs": 24,
             "checkpoints": 8, "critical_checkpoints": 6, "critical_examples": 50,
-            "certified_examples": 20, "max_steps": 4,
+            "certified_examples": 0, "max_steps": 4,
             "levels": (0.0, 0.5, 1.0), "radii": (2 / 255, 6 / 255, 18 / 255), "radius": 6 / 255,
         }
     )  # fmt: skip

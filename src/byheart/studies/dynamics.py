@@ -44,10 +44,12 @@ def critical_epochs(setting: Setting) -> tuple[int, ...]:
 
 
 def certified_epochs(setting: Setting) -> tuple[int, ...]:
-    """Return the epochs at which the certificate bounds CSR from above: those of :func:`early` on.
+    """Return when the certificate bounds CSR from above: at the searches from :func:`early` on.
 
     Before, networks have barely moved, and their boxes hold more than a bound can rule out.
     """
+    if not setting.preset.dynamics.certified_examples:
+        return ()
     return critical_epochs(setting)[early(setting) :]
 
 
@@ -163,6 +165,15 @@ def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
             records, own, lambda record: np.asarray(record.arrays[name], dtype=float), shape
         )
 
+    def known(name: str, *shape: int) -> Values:
+        gap = np.full(shape, np.nan)
+        return read(
+            records,
+            own,
+            lambda record: np.asarray(record.arrays.get(name, gap), dtype=float),
+            shape,
+        )
+
     sides = (len(searched), len(setting.preset.dynamics.radii))
     return Curves(
         epochs=epochs,
@@ -172,8 +183,8 @@ def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
         critical_epochs=searched,
         critical=of("critical.validation", *sides),
         critical_train=of("critical.train", len(searched), 1)[..., 0],
-        critical_upper=of("critical.validation_upper", *sides),
-        critical_train_upper=of("critical.train_upper", len(searched), 1)[..., 0],
+        critical_upper=known("critical.validation_upper", *sides),
+        critical_train_upper=known("critical.train_upper", len(searched), 1)[..., 0],
     )
 
 

@@ -130,13 +130,11 @@ class Figure9:
             "csr-train-fall": _train_fall_bounds(records, setting),
             "csr-radius": ranges,
         }
-        notes = {
-            "csr-noise": _control(records, setting),
-            "csr-memorization": (
-                "on what the search found alone: epochs before "
-                f"{dynamics.certified_epochs(setting)[0]} have no upper bound"
-            ),
-        }
+        notes = {"csr-noise": _control(records, setting)}
+        if certified := dynamics.certified_epochs(setting):
+            notes["csr-memorization"] = (
+                f"on what the search found alone: epochs before {certified[0]} have no upper bound"
+            )
         return {
             claim: dynamics.evidence(
                 values, records, setting, note=notes.get(claim, ""), bounds=bounds.get(claim)

@@ -22,7 +22,7 @@ class DynamicsSetting(Facts):
 
     Attributes:
         critical_examples: searched for critical samples, of validation and training each.
-        certified_examples: how many of these the certificate looks at.
+        certified_examples: how many of these the certificate looks at; 0 leaves it out.
     """
 
     train: int
