@@ -91,7 +91,7 @@ def make_packs(
 
 
 def _differentiated(trial: Trial) -> bool:
-    # A replica's adjoints fill the cache by themselves; alone, its pack finds a free core sooner.
+    # Adjoints of several replicas would leave the cache; alone, a pack finds a free core sooner.
     return any(isinstance(probe, SensitivityProbe) for probe in trial.probes)
 
 

@@ -44,7 +44,7 @@ def train_and_differentiate(
     """Train the trials of a pack one after the other, and measure loss-sensitivity through it.
 
     The same initialisation, batches and updates as :func:`byheart.training.engine.train`, to
-    rounding. One replica at a time: what the sweep holds for one fills the cache by itself.
+    rounding. One replica at a time, so that memory stays that of one.
 
     Args:
         pack: what to train, by plain SGD.
