@@ -25,7 +25,7 @@ from byheart.training.engine import train
 from byheart.training.packs import make_packs
 from byheart.trial import Trial
 
-SEEDS = 10
+SEEDS = 12
 POOL = 60
 """Networks trained of each shape: more than any one null run takes of it."""
 

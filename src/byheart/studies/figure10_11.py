@@ -147,7 +147,7 @@ def _harmless_drop(candidates: Sequence[Effect], reading: Reading) -> Values:
     """Return the drop per seed at the strength that the other half chose; 0 if it found none."""
     choices = crossfit(candidates, reading)
     return put_together(
-        choices, [c.effect.drop if c.harmless else np.zeros_like(c.effect.drop) for c in choices]
+        choices, [c.effect.drop if c.harmless else 0.0 * c.effect.drop for c in choices]
     )
 
 

@@ -89,7 +89,8 @@ class Figure2:
             points += mean_points("", kind.name, moments, _energy(records, setting, kind))
         share = float(low_frequencies(network.kernel).mean())
         ends = (0.5, float(epochs[-1]))
-        points += [Point("", WHITE, at, share) for at in ends]
+        if points:
+            points += [Point("", WHITE, at, share) for at in ends]
         energy = Figure(
             id="figure-2-energy",
             title="Energy of the first filters in low spatial frequencies",

@@ -187,7 +187,7 @@ def _quantile(freedom: int) -> float:
     return float(stats.t.ppf(SURE, freedom))
 
 
-def choose(candidates: Iterable[Effect], reading: Reading, seeds: Mask) -> tuple[Effect, bool]:
+def choose(candidates: Sequence[Effect], reading: Reading, seeds: Mask) -> tuple[Effect, bool]:
     """Return the arm with the largest drop among those shown to be harmless on some seeds.
 
     Args:
@@ -199,6 +199,10 @@ def choose(candidates: Iterable[Effect], reading: Reading, seeds: Mask) -> tuple
         The arm, and whether it is non-inferior: the one-sided interval of its mean gain lies
         above -``MARGIN``. If none is, the one that comes nearest to it.
     """
+    # A seed that gave no value for any arm says nothing against one of them.
+    seeds = seeds & np.any(
+        [np.isfinite(one.drop + one.gain[reading]) for one in candidates], axis=0
+    )
     bounds = [(one, least_gain(one.gain[reading][seeds])) for one in candidates]
     harmless = [one for one, low in bounds if low > -MARGIN and np.isfinite(one.drop[seeds]).all()]
     if harmless:
