@@ -38,11 +38,16 @@ TRAIN_FALL = "CSR on training examples at its peak minus at the end"
 RISE = "slope of CSR on log2 epoch, from the validation peak until the noise is fitted"
 SHARPER = "slope of CSR on log2 epoch after the validation peak minus before it"
 Bounds = Mapping[str, tuple[Values, Values]]
-BRACKET = (
-    "Shaded up to the thin dashed line: what the search may have missed, as the certificate bounds "
-    "it from above; the true ratio lies in that bracket."
-)
 RADII = ("a third of the radius", "the radius", "three times the radius")
+
+
+def _bracket(setting: Setting) -> str:
+    own = setting.preset.dynamics
+    return (
+        "Shaded up to the thin dashed line: what the search may have missed, as the certificate "
+        f"bounds it from above on the first {own.certified_examples} of {own.critical_examples} "
+        "validation examples."
+    )
 
 
 def _radius_names(noise: str) -> tuple[str, ...]:
@@ -304,7 +309,7 @@ def _over_training(
         reading=(
             f"The share of examples with another predicted class within {radius}, as found by the "
             "search: a lower bound. A line further up has its decision boundary nearer to the "
-            f"data. {BRACKET}"
+            f"data. {_bracket(setting)}"
         ),
         x=Axis("epoch", log=True),
         y=Axis("critical sample ratio", percent=True),
@@ -339,7 +344,7 @@ def _by_level(records: Records, setting: Setting) -> Figure:
         source="A17 Fig 9, footnote 6",
         reading=(
             "A line that climbs says that more noise brings more critical samples; the ordering is "
-            f"the same at all radii if all lines climb. {BRACKET}"
+            f"the same at all radii if all lines climb. {_bracket(setting)}"
         ),
         x=Axis("fraction replaced by noise", percent=True),
         y=Axis("critical sample ratio", percent=True),
