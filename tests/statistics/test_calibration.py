@@ -1,4 +1,4 @@
-"""How often a rule errs where the truth is known, with ten seeds as in the presets."""
+"""How often a rule errs where the truth is known, with twelve seeds as in the presets."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from byheart.statistics import inference
 from byheart.statistics.verdict import Criterion, Evidence, Rule, decide
 
-RUNS, SEEDS = 200, 10
+RUNS, SEEDS = 200, 12
 MOST = 0.05 * RUNS
 SLACK = 2 * (RUNS * 0.05 * 0.95) ** 0.5
 """Two standard errors, for a rule that uses up its 5% and so exceeds it in half of all series."""
@@ -115,11 +115,11 @@ def test_a_planted_effect_is_found_and_its_opposite_contradicts() -> None:
 
 
 @pytest.mark.slow
-def test_of_fifteen_claims_without_effect_one_is_decided_in_at_most_5_percent_of_runs() -> None:
+def test_of_many_claims_without_effect_one_is_decided_in_at_most_5_percent_of_runs() -> None:
     rng = np.random.default_rng(0)
     rule = Rule((Criterion("c", "above", TINY),))
     any_decided = 0
     for _ in range(RUNS):
-        cases = [(str(i), rule, Evidence({"c": rng.normal(size=SEEDS)})) for i in range(15)]
+        cases = [(str(i), rule, Evidence({"c": rng.normal(size=SEEDS)})) for i in range(27)]
         any_decided += any(found.verdict != "inconclusive" for found in decide(cases))
     assert any_decided <= MOST
