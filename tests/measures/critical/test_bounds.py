@@ -110,6 +110,7 @@ def test_chosen_slopes_and_multipliers_bound_as_the_slow_twin_does(widths: list[
 def convolutional() -> nn.Sequential:
     torch.manual_seed(3)
     model = nn.Sequential(
+        nn.ZeroPad2d((1, -1, -1, 1)),
         nn.Conv2d(2, 6, 3, padding=1, stride=2, groups=2),
         nn.BatchNorm2d(6),
         nn.ReLU(),

@@ -35,6 +35,7 @@ KNOWN = (
     nn.AvgPool2d,
     nn.AdaptiveAvgPool2d,
     nn.MaxPool2d,
+    nn.ZeroPad2d,
 )
 """Layers that bounds can travel through, by exact class: a subclass may compute anything."""
 
@@ -68,11 +69,15 @@ def step_of(
     if kind in (nn.BatchNorm1d, nn.BatchNorm2d):
         return _normalisation(cast(nn.BatchNorm2d, module), x.dim(), arithmetic, dtype)
     if kind is nn.AvgPool2d and module.divisor_override is None and after.dim() == 4:
-        return _average(cast(nn.AvgPool2d, module), arithmetic)
+        down, across = _pair(module.kernel_size)
+        return _unbiased(module, down * across, arithmetic)
+    if kind is nn.ZeroPad2d and after.dim() == 4:
+        return _unbiased(module, 1, arithmetic)
     if kind is nn.AdaptiveAvgPool2d and after.dim() == 4:
         (height, width), (rows, columns) = x.shape[2:], after.shape[2:]
         if height % rows == 0 and width % columns == 0:
-            return _average(nn.AvgPool2d((height // rows, width // columns)), arithmetic)
+            window = (height // rows, width // columns)
+            return _unbiased(nn.AvgPool2d(window), window[0] * window[1], arithmetic)
     if kind is nn.MaxPool2d and after.dim() == 4:
         pool = cast(nn.MaxPool2d, module)
         if not pool.ceil_mode and not pool.return_indices:
@@ -140,8 +145,8 @@ def _normalisation(
     )
 
 
-def _average(module: nn.AvgPool2d, arithmetic: Arithmetic) -> Affine:
-    down, across = _pair(module.kernel_size)
+def _unbiased(module: nn.Module, terms: int, arithmetic: Arithmetic) -> Affine:
+    """Return the step of a layer that adds so many numbers, weighted by 0 or more, and no bias."""
     none = torch.zeros(())
     return Affine(
         apply=module,
@@ -149,7 +154,7 @@ def _average(module: nn.AvgPool2d, arithmetic: Arithmetic) -> Affine:
         transpose=transpose_of(module),
         bias=none,
         offset=none,
-        terms=(down * across, down * across),
+        terms=(terms, terms),
         arithmetic=arithmetic,
     )
 
