@@ -1,0 +1,1 @@
+"""byheart side by side with its peers: `make bench`."""
