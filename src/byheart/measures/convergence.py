@@ -34,7 +34,7 @@ def kaplan_meier(epochs: ArrayLike, converged: ArrayLike) -> Survival:
     runs still training just before.
 
     Args:
-        epochs: [K] epochs trained.
+        epochs: [K] times, in the unit of epochs.
         converged: [K] bool: ended at 100% training accuracy; False: censored there.
 
     Returns:
@@ -55,15 +55,23 @@ def kaplan_meier(epochs: ArrayLike, converged: ArrayLike) -> Survival:
 
 
 def restricted(epochs: ArrayLike, budget: ArrayLike) -> NDArray[np.float64]:
-    """Return min(T, budget), the time to convergence restricted to the budget.
+    """Return the time to convergence restricted to the budget.
+
+    Formula: T_B = min(T, B), for a time T and a budget B.
 
     Its mean is the area under the survival curve up to the budget (restricted mean survival time),
     which needs no model of what censored runs would have done. Censored runs enter at the budget,
     so a contrast in which the slower side is censored is understated, never overstated.
 
     Args:
-        epochs: epochs trained.
-        budget: epochs at most.
+        epochs: [K] times, in the unit of epochs.
+        budget: [K] or one for all, in the same unit.
+
+    Returns:
+        [K] in the same unit.
+
+    Raises:
+        ValueError: shapes that do not fit.
 
     Source: Royston & Parmar (2013).
     """

@@ -44,7 +44,8 @@ def difficulty(correct: NDArray[np.bool_], labels: NDArray[np.int64]) -> Difficu
         labels: [N] the labels the runs were trained on.
 
     Returns:
-        The difficulty; a ratio is NaN where no run errs or none is right (no spread is possible).
+        The difficulty, fractions and ratios without unit; a ratio is NaN where no run errs or none
+        is right (no spread is possible).
 
     Raises:
         ValueError: fewer than 2 runs or 2 examples, or shapes that do not fit.

@@ -56,14 +56,17 @@ def low_frequencies(side: int) -> NDArray[np.bool_]:
 def network_low_frequency_energy(filters: NDArray[np.floating]) -> NDArray[np.float64]:
     r"""Return the mean of :func:`low_frequency_energy` over the filters of each network.
 
+    Formula: 1/F sum_f low_frequency_energy(filter f), over the F filters that are not zero
+    everywhere.
+
     Args:
-        filters: [..., filters, channels, k, k].
+        filters: [..., filters, channels, k, k] weights, in any unit.
 
     Returns:
-        [...] means over the filters that are not zero everywhere; NaN where all are.
+        [...] means between 0 and 1, without unit; NaN where all filters are zero everywhere.
 
     Raises:
-        ValueError: as above.
+        ValueError: the kernels are not square, or there is no channel.
 
     Source: A17 Figure 2 shows the filters; the statistic is ours.
     """

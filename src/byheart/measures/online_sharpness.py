@@ -56,14 +56,14 @@ def online_sharpness(
         x: [N, *shape] training inputs.
         y: int64 [N] training labels.
         gamma: weight of an iteration, between 0 and 1.
-        alpha: length of the parameter step whose change of gradient is taken; too long adds higher
-            derivatives, too short adds rounding.
+        alpha: length of the step, in the unit of the parameters, whose change of gradient is
+            taken; too long adds higher derivatives, too short adds rounding.
         iterations: two gradients each.
         batch_size: examples per gradient, drawn with replacement; N or more means all of them.
         seed: of the first psi and of the batches.
 
     Returns:
-        The estimate and its history.
+        The estimate and its history, in the unit of the loss over that of a parameter squared.
 
     Raises:
         InputError: as :func:`byheart.sharpness`, or ``gamma``, ``alpha`` or ``iterations`` out of

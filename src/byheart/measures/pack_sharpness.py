@@ -61,7 +61,7 @@ def pack_sharpness(
 
     Args:
         network: R replicas in eval mode; left as they are.
-        data: their training examples.
+        data: their training examples: inputs [P, D], of which each has rows and labels [R, N].
         tolerance: largest relative residual. In float32, not below about 1e-5.
         seed: of the start vector, the same for all replicas.
         scale_invariant: measure D H D instead of H.
@@ -69,7 +69,8 @@ def pack_sharpness(
         chunk: examples of each replica in memory at once; it changes the result by rounding only.
 
     Returns:
-        Eigenvalues with their verified residuals.
+        [R] eigenvalues, in the unit of the loss over that of a parameter squared (of the loss alone
+        if ``scale_invariant``), with their verified residuals.
 
     Raises:
         NotImplementedError: a network without parameters to differentiate by.
@@ -106,6 +107,21 @@ def pack_online_sharpness(
 
     Formula: that of :func:`byheart.measures.online_sharpness.online_sharpness`, whose arguments
     these are. All replicas draw the same positions of their training sets.
+
+    Args:
+        network: R replicas in eval mode; left as they are.
+        data: their training examples.
+        gamma: weight of an iteration, between 0 and 1.
+        alpha: length of a step, in the unit of the parameters.
+        iterations: two gradients each.
+        batch_size: examples per gradient and replica; all of them if there are no more.
+        seed: of the first psi and of the batches.
+
+    Returns:
+        [R] estimates, in the unit of the loss over that of a parameter squared.
+
+    Raises:
+        NotImplementedError: a network without parameters to differentiate by.
 
     Source: K17 (3); LeCun, Simard and Pearlmutter (1993).
     """

@@ -51,10 +51,13 @@ def sensitivity_profile(
 
     Args:
         sgd: the training run.
-        times: E update counts, ascending.
-        per_class_at: M of them.
+        times: [E] update counts, ascending.
+        per_class_at: [M] of them.
         classes: how many there are; for ``per_class_at``.
         on_time: called with each time as the sweep passes it, the last first.
+
+    Returns:
+        The norms and their means by class, in the unit of the loss over that of an input.
 
     Raises:
         DivergedError: the training does, before the last time.

@@ -67,8 +67,9 @@ def sharpness(
         batch_size: examples in memory at once; it changes the result by rounding only.
 
     Returns:
-        The eigenvalue with its verified residual; where the limit was reached first, ``converged``
-        is False and the residual says how far it got.
+        The eigenvalue, in the unit of the loss over that of a parameter squared (of the loss alone
+        if ``scale_invariant``), with its verified residual; where the limit was reached first,
+        ``converged`` is False and the residual says how far it got.
 
     Raises:
         InputError: a setting out of range, inputs and labels that do not fit, no trainable

@@ -28,6 +28,7 @@ def test_small_networks_are_settled_exactly(seed: int) -> None:
     x, radius = torch.rand(8, 2, dtype=torch.float64), 0.3
     predicted = model(x).argmax(1)
     found = settled(model, x, radius, 200)
+    bracket = byheart.critical_samples(model, x, radius=radius, splits=200)
     for i, own in enumerate(predicted.tolist()):
         row = np.array([-1.0, 1.0]) * (2 * own - 1)
         low, high = x[i].numpy() - radius, x[i].numpy() + radius
@@ -35,6 +36,8 @@ def test_small_networks_are_settled_exactly(seed: int) -> None:
         assert abs(least) > 1e-6, "no sample was meant to lie on an edge"
         assert bool(found.certified[i]) == (least > 0)
         assert bool(found.broken[i]) == (least < 0)
+        assert bool(bracket.certified[i]) == (least > 0)
+        assert bool(bracket.critical[i]) == (least < 0)
 
 
 def digits_network(labels: torch.Tensor, x: torch.Tensor) -> nn.Sequential:

@@ -74,7 +74,7 @@ def certificate(
             layers and additions, in ``nn.Sequential`` or in modules that can be traced.
         x: [N, *shape] inputs.
         predicted: [N] int64, the class predicted at each.
-        radius: r, on the scale of x.
+        radius: r, in the unit of x.
         splits: cuts that branch and bound may spend on a sample; with 0 it stops at slopes. A count
             and not a time, so that results do not depend on the machine.
         search: asked after the two cheapest bounds, with a mask bool [N] of what they left open,
@@ -82,6 +82,13 @@ def certificate(
 
     Returns:
         The masks, or the name of the layer that has no certificate.
+
+    Raises:
+        RuntimeError: from the model, if it does not take x. A layer without a certificate is no
+            error: it is named in the result.
+
+    Source: Zhang et al. (2018), CROWN; Xu et al. (2021), alpha-CROWN; Wang et al. (2021),
+    beta-CROWN; Higham (2002), section 3.1, for rounding.
     """
     nothing = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     try:

@@ -138,9 +138,9 @@ def lass(
     Args:
         classifier: R classifiers in eval mode.
         x: [R, N, *shape] inputs.
-        radius: r, on the scale of x.
-        step: alpha, on the scale of x.
-        noise: beta, on the scale of x.
+        radius: r, in the unit of x.
+        step: alpha, in the unit of x.
+        noise: beta, in the unit of x.
         max_steps: iteration limit.
         generator: CPU generator of eta, or a generator for each example; it alone decides the
             random numbers.

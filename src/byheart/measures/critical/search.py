@@ -88,7 +88,7 @@ def critical_samples(
 
     Args:
         model: maps [N, *shape] to logits [N, classes].
-        x: [N, *shape] inputs, on the scale that radius, step and noise are given in.
+        x: [N, *shape] inputs, in the unit that radius, step and noise are given in.
         radius: r of the box.
         step: alpha, length of a step along the sign of the gradient.
         noise: beta, standard deviation of the noise added to every coordinate at every step.
