@@ -79,7 +79,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("forward", "more", "message"),
     [
-        ("x.flatten(1)[:, :10].sum(1)", [], "[N, classes]"),
+        ("x.flatten(1)[:, :10].sum(1)", [], "it must return [N, 10]: one output per class"),
+        ("self.last(x.flatten(1))[:, :7]", [], "maps [N, 8, 8] to [N, 7]"),
+        ("self.last(x.flatten(1)[:, :9])", [], "does not take [N, 8, 8]"),
         ("self.last(x.flatten(1)) * float('nan')", [], "not finite"),
         ("self.last(x.flatten(1) + torch.rand_like(x.flatten(1)))", [], "deterministic"),
         ("self.last(x.flatten(1))", ["--radius", "2"], "radius"),
@@ -143,3 +145,31 @@ def test_ratios_read_as_they_are_written() -> None:
     assert parse_ratio("0.3/255") == 0.3 / 255
     with pytest.raises(InputError):
         parse_ratio("3/")
+
+
+@pytest.mark.parametrize("measure", ["critical", "sharpness", "sensitivity"])
+@pytest.mark.parametrize("forward", ["x[:, 0].flatten(1)", "x.flatten(1)[:, :9]"])
+def test_inputs_come_in_the_shape_that_the_network_takes_or_it_is_said_that_none_does(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], measure: str, forward: str
+) -> None:
+    (checkpoint.parent / "image_network.py").write_text(
+        "import torch\n"
+        "class network(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.last = torch.nn.Linear(64, 10)\n"
+        "    def forward(self, x):\n"
+        f"        return self.last({forward})\n"
+    )
+    sys.modules.pop("image_network", None)
+    model = torch.nn.ModuleDict({"last": torch.nn.Linear(64, 10)})
+    torch.save(model.state_dict(), checkpoint)
+    code = main(words(checkpoint, "--model", "image_network:network", measure=measure))
+    captured = capsys.readouterr()
+    if "x[:, 0]" in forward:
+        assert code == 0, captured.err
+    else:
+        assert code == 2
+        assert captured.out == ""
+        assert captured.err.startswith("error: --model image_network:network: the network")
+        assert captured.err.count("\n") == 1

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from byheart.cli.console import say, write_json
 from byheart.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 MOMENTS = 20
 """Evaluation times over which loss-sensitivity is averaged."""
@@ -45,16 +48,14 @@ def critical(
     as_json: AsJson = False,
 ) -> None:
     """Count the samples with another predicted class close by."""
-    from byheart.data import load_dataset
     from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
     from byheart.measures.critical.search import critical_samples
-    from byheart.networks.foreign import make_model
 
     r = parse_ratio(radius)
-    dataset = load_dataset(data, size=examples, seed=seed)
+    network, x, _ = _prepared(model, checkpoint, data, examples, seed)
     found = critical_samples(
-        make_model(model, checkpoint),
-        dataset.x,
+        network,
+        x,
         radius=r,
         step=STEP_PER_RADIUS * r,
         noise=NOISE_PER_RADIUS * r,
@@ -68,7 +69,7 @@ def critical(
                 "upper": found.upper,
                 "control": found.control,
                 "radius": r,
-                "examples": len(dataset),
+                "examples": len(x),
                 "critical": found.critical.nonzero().squeeze(1).tolist(),
                 "certified": found.certified.nonzero().squeeze(1).tolist(),
                 "uncertified_layer": found.uncertified_layer,
@@ -79,7 +80,7 @@ def critical(
             say(f"no upper bound: the certificate does not know {found.uncertified_layer}")
         print(
             f"critical sample ratio at r = {radius}: between {found.lower:.4g} and "
-            f"{found.upper:.4g} ({int(found.critical.sum())} of {len(dataset)} examples have a "
+            f"{found.upper:.4g} ({int(found.critical.sum())} of {len(x)} examples have a "
             f"witness, {int(found.certified.sum())} are proved to have none)"
         )
 
@@ -97,16 +98,12 @@ def sharpness(
     as_json: AsJson = False,
 ) -> None:
     """Find the eigenvalue of largest magnitude of the Hessian of the loss."""
-    from byheart.data import load_dataset
     from byheart.measures.sharpness import sharpness as measure
-    from byheart.networks.foreign import make_model
 
-    dataset = load_dataset(data, size=examples, seed=seed)
-    found = measure(
-        make_model(model, checkpoint), dataset.x, dataset.y, tolerance=tolerance, seed=seed
-    )
+    network, x, y = _prepared(model, checkpoint, data, examples, seed)
+    found = measure(network, x, y, tolerance=tolerance, seed=seed)
     if as_json:
-        write_json({"measure": "sharpness", "examples": len(dataset), **asdict(found)})
+        write_json({"measure": "sharpness", "examples": len(x), **asdict(found)})
     else:
         reached = "" if found.converged else ", NOT within the tolerance"
         print(
@@ -128,19 +125,17 @@ def sensitivity(
     as_json: AsJson = False,
 ) -> None:
     """Train on from the checkpoint, and find how much the loss hangs on each example."""
-    from byheart.data import load_dataset
     from byheart.measures.batches import shuffled_batches
     from byheart.measures.sensitivity import loss_sensitivity
-    from byheart.networks.foreign import make_model
     from byheart.statistics.gini import gini
 
-    dataset = load_dataset(data, size=examples, seed=seed)
-    batches = shuffled_batches(len(dataset), batch_size, updates, seed=seed)
+    network, x, y = _prepared(model, checkpoint, data, examples, seed)
+    batches = shuffled_batches(len(x), batch_size, updates, seed=seed)
     times = sorted({updates * step // MOMENTS for step in range(1, MOMENTS + 1)} - {0})
     found = loss_sensitivity(
-        make_model(model, checkpoint),
-        dataset.x,
-        dataset.y,
+        network,
+        x,
+        y,
         batches=batches,
         learning_rate=learning_rate,
         evaluate_at=times,
@@ -150,7 +145,7 @@ def sensitivity(
         write_json(
             {
                 "measure": "sensitivity",
-                "examples": len(dataset),
+                "examples": len(x),
                 "evaluate_at": times,
                 "gini": spread,
                 "sensitivity": found.tolist(),
@@ -166,6 +161,20 @@ def sensitivity(
             f"Gini of the loss-sensitivity over {updates} updates: {spread:.4g}; most sensitive "
             f"examples: {named}"
         )
+
+
+def _prepared(
+    model: str, checkpoint: Path, data: str, examples: int | None, seed: int
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a user's network, inputs in the shape that it takes, and their labels."""
+    from byheart.data import load_dataset
+    from byheart.networks.examine import EXAMPLES, shape_it_takes
+    from byheart.networks.foreign import make_model
+
+    dataset = load_dataset(data, size=examples, seed=seed)
+    network = make_model(model, checkpoint)
+    takes = shape_it_takes(model, network, dataset.x[:EXAMPLES], len(dataset.classes))
+    return network, dataset.x.reshape(len(dataset), *takes), dataset.y
 
 
 def parse_ratio(text: str) -> float:

@@ -71,7 +71,7 @@ def examine(factory: str, shape: tuple[int, ...], classes: int) -> Examined:
     x = torch.rand(EXAMPLES, *shape, generator=draw)
     model, again, other = (initialised(factory, seed) for seed in (0, 0, 1))
     _require_own_weights(factory, model, again, other)
-    takes = _shape_it_takes(factory, model, x, classes)
+    takes = shape_it_takes(factory, model, x, classes)
     x = x.reshape(EXAMPLES, *takes)
     _require_fixed(factory, model, x)
     way, reason = _way(factory, x, shape, classes)
@@ -119,8 +119,14 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def _shape_it_takes(name: str, model: nn.Module, x: Tensor, classes: int) -> tuple[int, ...]:
-    """Return the first shape of an input for which the network has one output per class."""
+def shape_it_takes(name: str, model: nn.Module, x: Tensor, classes: int) -> tuple[int, ...]:
+    """Return the first shape of an input for which the network has one output per class.
+
+    The network is put into eval mode.
+
+    Raises:
+        InputError: there is none; says what the network does instead.
+    """
     shape = tuple(x.shape[1:])
     channel = [(1, *shape)] if len(shape) == 2 else []
     candidates = dict.fromkeys((shape, *channel, (math.prod(shape),)))
