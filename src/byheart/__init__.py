@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from byheart.audit.tracker import Tracker
     from byheart.data import Dataset, corrupt, load_dataset
     from byheart.measures.critical.search import critical_samples
     from byheart.measures.online_sharpness import online_sharpness
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Dataset",
+    "Tracker",
     "__version__",
     "corrupt",
     "critical_samples",
@@ -28,6 +30,7 @@ __all__ = [
 
 _HOMES = {
     "Dataset": "byheart.data",
+    "Tracker": "byheart.audit.tracker",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.search",

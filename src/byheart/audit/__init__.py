@@ -1,0 +1,1 @@
+"""What does my network know by heart? The papers' measures on a practitioner's model and data."""

@@ -1,0 +1,235 @@
+"""A history on disk: an SQLite file of arrays with checksums, four bytes per example and epoch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byheart.audit.history import Half, History
+from byheart.audit.rivals import Rivals
+from byheart.errors import StoreError
+from byheart.store.codec import StoredArray, decode, encode
+
+APPLICATION = 0x62794864
+"""SQLite's mark of what a file is: "byHd"."""
+VERSION = 1
+PAGE = 2**16
+"""Bytes of a page: of a large one, next to nothing is overhead."""
+_TABLES = """
+CREATE TABLE epochs (
+  epoch INTEGER PRIMARY KEY, dtype TEXT NOT NULL, shape TEXT NOT NULL, checksum TEXT NOT NULL,
+  data BLOB NOT NULL
+);
+CREATE TABLE examples (
+  name TEXT PRIMARY KEY, dtype TEXT NOT NULL, shape TEXT NOT NULL, checksum TEXT NOT NULL,
+  data BLOB NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class HistoryFile:
+    """The file of one training. It is open only while something is read or added.
+
+    Whatever it holds was added whole: an epoch and what it changed of the examples are one
+    transaction. Between transactions nothing is open, so processes that are forked from a training
+    (loaders of data) inherit nothing that they could harm.
+    """
+
+    path: Path
+
+    @classmethod
+    def temporary(cls) -> HistoryFile:
+        """Return a file in a new folder, which goes when the last who refers to it does.
+
+        A process that was forked from this one refers to it too, and leaves it alone.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="byheart-"))
+        file, made_by = cls(folder / "history.sqlite"), os.getpid()
+
+        def clean() -> None:
+            if os.getpid() == made_by:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        weakref.finalize(file, clean)
+        return file
+
+    def append(
+        self, epoch: int, margin: Half, loss: Half, examples: dict[str, NDArray[np.generic]]
+    ) -> str:
+        """Add an epoch, with the state of the examples after it.
+
+        Args:
+            epoch: its number, counted from 0: that of epochs in the file.
+            margin: [N], NaN where not seen.
+            loss: [N], NaN where not seen.
+            examples: arrays of which the file holds the last state only.
+
+        Returns:
+            The checksum of the epoch.
+
+        Raises:
+            StoreError: the file cannot be written, or holds other epochs than those before.
+        """
+        row = encode(np.stack([margin, loss]))
+        with self._connected(write=True) as connection:
+            held = connection.execute("SELECT count(*), max(epoch) FROM epochs").fetchone()
+            if held != (epoch, epoch - 1 if epoch else None):
+                raise StoreError(
+                    f"{self.path} holds {held[0]} epochs where {epoch} were expected: another "
+                    "training writes to it; give each its own file"
+                )
+            connection.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (epoch, *row))
+            for name, values in examples.items():
+                connection.execute(
+                    "INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?)",
+                    (name, *encode(values)),
+                )
+        return row.checksum
+
+    def rewind(self, checksums: Sequence[str]) -> None:
+        """Forget the epochs after those of a checkpoint.
+
+        Args:
+            checksums: of the epochs that shall stay.
+
+        Raises:
+            StoreError: the file does not begin with these epochs.
+        """
+        if not checksums and not self.path.exists():
+            return
+        with self._connected(write=bool(checksums) or self.path.exists()) as connection:
+            held = _checksums(connection)
+            if held[: len(checksums)] != list(checksums):
+                raise StoreError(
+                    f"{self.path} does not hold the {len(checksums)} epochs of the checkpoint: "
+                    "bring back the file that was written along with it"
+                )
+            connection.execute("DELETE FROM epochs WHERE epoch >= ?", (len(checksums),))
+
+    def checksums(self) -> list[str]:
+        """Return the checksum of every epoch, in order; none if there is no file."""
+        if not self.path.exists():
+            return []
+        with self._connected() as connection:
+            return _checksums(connection)
+
+    def history(self) -> History:
+        """Return what the file holds.
+
+        Raises:
+            StoreError: it is missing, damaged, holds no epoch, or is from a newer version.
+        """
+        with self._connected() as connection:
+            rows = FileRows(self, tuple(_checksums(connection)))
+            found = {
+                name: self._decoded(StoredArray(*stored), name)
+                for name, *stored in connection.execute("SELECT * FROM examples")
+            }
+        if not len(rows):
+            raise StoreError(f"{self.path} holds no epoch yet: call end_epoch() after each")
+        rivals = Rivals(found["rivals"], found["weights"])
+        labels = found["labels"].astype(np.int64)
+        return History(labels, int(found["classes"]), rows, rivals)
+
+    def read(self, epoch: int, checksum: str) -> tuple[Half, Half]:
+        """Return margin and loss [N] of an epoch.
+
+        Raises:
+            StoreError: it is not there any more, or not as it was written.
+        """
+        with self._connected() as connection:
+            stored = connection.execute(
+                "SELECT dtype, shape, checksum, data FROM epochs WHERE epoch = ?", (epoch,)
+            ).fetchone()
+        if stored is None or stored[2] != checksum:
+            raise StoreError(
+                f"{self.path}: its epoch {epoch} was written anew since this history was read: "
+                "read it again"
+            )
+        margin, loss = self._decoded(StoredArray(*stored), f"epoch {epoch}")
+        return margin, loss
+
+    def _decoded(self, stored: StoredArray, name: str) -> NDArray[Any]:
+        try:
+            return decode(stored)
+        except ValueError as error:
+            raise StoreError(
+                f"{self.path} is damaged ({name}: {error}): bring back a copy, or train again"
+            ) from error
+
+    @contextmanager
+    def _connected(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        if not write and not self.path.is_file():
+            raise StoreError(f"{self.path}: there is no such history")
+        address = f"{self.path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+        try:
+            connection = sqlite3.connect(address, uri=True, isolation_level=None)
+            try:
+                if write:
+                    self._begin(connection)
+                self._require_ours(connection)
+                yield connection
+                if write:
+                    connection.execute("COMMIT")
+            finally:
+                # Whatever was begun and not committed is rolled back.
+                connection.close()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self.path} cannot be {'written' if write else 'read'} ({error}): see to its "
+                "folder, its disk and its permissions, or name another file"
+            ) from error
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA page_size = {PAGE}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if empty and not connection.execute("PRAGMA application_id").fetchone()[0]:
+            for statement in _TABLES.strip().split(";")[:-1]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _require_ours(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+            raise StoreError(f"{self.path} is no history: name another file")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StoreError(
+                f"{self.path} was written by a newer byheart (format {version}, known is "
+                f"{VERSION}): update byheart"
+            )
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """The epochs of a file, as they were when a history was taken of it."""
+
+    file: HistoryFile
+    checksums: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.checksums)
+
+    def __getitem__(self, epoch: int) -> tuple[Half, Half]:
+        return self.file.read(epoch, self.checksums[epoch])
+
+
+def _checksums(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("SELECT epoch, checksum FROM epochs ORDER BY epoch").fetchall()
+    if [epoch for epoch, _ in rows] != list(range(len(rows))):
+        raise sqlite3.DatabaseError("an epoch is missing")
+    return [checksum for _, checksum in rows]

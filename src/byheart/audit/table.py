@@ -1,0 +1,90 @@
+"""The scores of all examples as one table."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from byheart.audit import scores as score
+from byheart.audit.scores import Histories, checked, epochs_seen, ratio
+
+COLUMNS = {
+    "p_correct": score.p_correct,
+    "cumulative_loss": score.cumulative_loss,
+    "aum": score.area_under_margin,
+    "confidence": score.confidence,
+    "variability": score.variability,
+    "first_learned": score.first_learned,
+    "never_learned": score.never_learned,
+    "forgetting_events": score.forgetting_events,
+}
+"""Column and the function that computes it."""
+
+
+def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
+    """Return one row per example and one column per score.
+
+    Args:
+        histories: of one seed, or of several on the same examples.
+        start: first epoch that counts, from 0.
+        stop: the epoch after the last that counts; all if not given.
+
+    Returns:
+        A table by ``id`` with ``label``, the columns of :data:`COLUMNS` (see
+        ``byheart.audit.scores``), ``suggested`` and ``suggested_probability`` (see
+        :func:`suggested`; over all epochs, whatever the window) and ``epochs_seen``. An example
+        that was never seen has NaN for scores, and -1 for classes.
+
+    Raises:
+        InputError: no history, an empty window, or seeds with other examples or labels.
+    """
+    each = checked(histories)
+    labels = np.max([history.labels for history in each], axis=0)
+    table: dict[str, NDArray[Any]] = {"label": labels}
+    for name, of in COLUMNS.items():
+        table[name] = of(each, start=start, stop=stop)
+    table["suggested"], table["suggested_probability"] = suggested(each)
+    table["epochs_seen"] = epochs_seen(each, start=start, stop=stop)
+    index = pd.RangeIndex(len(labels), name="id")
+    return pd.DataFrame(table, index=index, copy=False)
+
+
+class Suggestion(NamedTuple):
+    """Another label for each example.
+
+    Attributes:
+        classes: int64 [N]; -1 where an example was never seen.
+        probability: [N] that the networks gave that class, on average over all epochs and seeds, as
+            far as it was the likeliest besides the label.
+    """
+
+    classes: NDArray[np.int64]
+    probability: NDArray[np.float64]
+
+
+def suggested(histories: Histories) -> Suggestion:
+    """Return the class that the networks of all seeds believed in most besides the label.
+
+    Formula: argmax_k of w_k, the sum over seeds and epochs of the probability of k, whenever it was
+    the likeliest class besides the label; its probability is w_k over the epochs that saw the
+    example. While a network does not yet fit a wrong label, that is where its probability goes, and
+    once it does there is none left to sum: the tally weighs the epochs before memorization by
+    itself.
+
+    Args:
+        histories: of one seed, or of several.
+    """
+    each = checked(histories)
+    best, most = np.full(len(each[0]), -1, np.int64), np.zeros(len(each[0]))
+    for one in each:
+        for candidate in one.rivals.classes.T:
+            weight = np.zeros(len(best))
+            for other in each:
+                same = other.rivals.classes == candidate[:, None]
+                weight += np.where(same, other.rivals.weights, 0).sum(1)
+            better = (candidate >= 0) & (weight > most)
+            best[better], most[better] = candidate[better], weight[better]
+    return Suggestion(best, ratio(most, epochs_seen(each)))
