@@ -37,8 +37,8 @@ docs: $(VENV)/.docs ## Build the documentation into site/, warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'site/index.html'
 
-bench: $(VENV)/.byheart ## Run the benchmarks, each beside its slow twin
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(VENV)/.byheart ## Time byheart beside its peers, in turn: out/bench.json
+	$(BIN)/python -m benchmarks
 
 clean: ## Remove what was made; the results under out/ stay
 	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,11 +12,9 @@ from torch.nn import functional
 
 from byheart.networks.batch_norm import ReplicatedBatchNorm
 from byheart.networks.cnn_shapes import CNNShapes, cnn_shapes
+from byheart.networks.norm_pool import LAYOUT, Pool
 from byheart.seeds import generator
 from byheart.trial import CNN
-
-LAYOUT = torch.channels_last
-"""Of images in memory: pooling and batch norm take half the time on a CPU."""
 
 
 def glorot_cnn(shapes: CNNShapes, kernel: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -149,9 +147,13 @@ class ReplicatedCNN:
             kernels = filters.flatten(0, 1).contiguous(memory_format=LAYOUT)
             h = functional.conv2d(h, kernels, padding=network.kernel // 2, groups=replicas)
             # A single grey replica has no layout of its own to pass on.
-            h = next(norms)(h.contiguous(memory_format=LAYOUT), training=training)
-            # The largest of rectified values is the rectified largest, of which there are fewer.
-            h = functional.max_pool2d(h, network.pool, network.stride).relu_()
+            h, norm = h.contiguous(memory_format=LAYOUT), next(norms)
+            if training:
+                h = norm.train_and_pool(h, Pool(network.pool, network.stride))
+            else:
+                # The largest of rectified values is the rectified largest: there are fewer.
+                h = norm(h, training=False)
+                h = functional.max_pool2d(h, network.pool, network.stride).relu_()
         h = h.reshape(examples, replicas, -1).transpose(0, 1)
         for weights in self.weights[:-1]:
             h = torch.bmm(h, weights).transpose(0, 1).reshape(examples, -1)

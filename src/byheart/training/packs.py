@@ -27,7 +27,7 @@ class Footprint:
 
 
 FOOTPRINTS = {
-    "cpu": Footprint(12 * 2**20, 2**26, 32),
+    "cpu": Footprint(12 * 2**20, 2**26, 128),
     "cuda": Footprint(2**30, 2**34, 512),
     "mps": Footprint(2**28, 2**32, 256),
 }

@@ -125,18 +125,15 @@ class Disturbance:
         self.noise = noise
         self.mask = mask
 
-    def apply(self, h: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the layer and its derivative, disturbed.
-
-        Args:
-            h: [R, B, units] after the ReLU; changed in place.
-            slope: [R, B, units] derivative of the ReLU.
-        """
+    def apply(self, h: Tensor) -> Tensor:
+        """Return the layer [R, B, units] after the ReLU, disturbed; ``h`` itself is left alone."""
         if self.noise is not None:
-            h.add_(self.noise)
-        if self.mask is None:
-            return h, slope
-        return h.mul_(self.mask), slope * self.mask
+            h = h + self.noise
+        return h if self.mask is None else h * self.mask
+
+    def back(self, delta: Tensor) -> Tensor:
+        """Return the derivative before the disturbance from that after it, both [R, B, units]."""
+        return delta if self.mask is None else delta.mul_(self.mask)
 
 
 def column(values: Sequence[float], like: Tensor) -> Tensor:
