@@ -37,7 +37,7 @@ docs: $(VENV)/.docs ## Build the documentation into site/, warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'site/index.html'
 
-bench: $(VENV)/.byheart ## Time byheart beside its peers, in turn: out/bench.json
+bench: $(VENV)/.bench ## Time byheart beside its peers, in turn: out/bench.json
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove what was made; the results under out/ stay
@@ -57,6 +57,10 @@ $(VENV)/.pip: constraints.txt
 $(VENV)/.byheart: $(VENV)/.pip pyproject.toml
 	$(PIP) torch
 	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.byheart
+	$(PIP) --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.byheart

@@ -256,7 +256,7 @@ class SharpnessProbe(Measure):
 
     at_end: ClassVar[bool] = True
     name: Literal["sharpness"] = "sharpness"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     tolerance: float = Field(default=1e-3, gt=0, lt=1)
     max_iterations: int = Field(gt=0)
     online_iterations: int = Field(ge=0)

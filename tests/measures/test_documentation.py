@@ -62,9 +62,11 @@ MEASURES = [
 ]  # fmt: skip
 HELPERS = {
     "batches.shuffled_batches", "capacity.accuracy_at", "first_layer.low_frequencies",
-    "lanczos.dominant", "lanczos.dominant_each", "lanczos.length", "lanczos.lengths",
-    "mlp_sgd.mlp_sgd", "modes.evaluating", "pack_loss.pack_loss", "sharpness.start_vector",
-    "unrolled.finite", "unrolled.input_gradients",
+    "hessian.checked", "hessian.checked_loss", "hessian.finite", "lanczos.dominant",
+    "lanczos.dominant_each", "lanczos.length", "lanczos.lengths", "mlp_loss.without_idle_weights",
+    "mlp_sgd.mlp_sgd", "modes.evaluating", "pack_loss.pack_loss", "plain_mlp.plain_layers",
+    "sharpness.start_vector", "sharpness.start_vectors", "sharpness.within", "unrolled.finite",
+    "unrolled.input_gradients", "unrolled.kept_stride", "written_loss.training_loss",
 }  # fmt: skip
 """Public functions beside the measures that compute none by themselves."""
 

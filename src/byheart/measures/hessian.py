@@ -55,9 +55,10 @@ class TrainingLoss:
             )
         self._names = list(trainable)
         self._values = [p.detach() for p in trainable.values()]
-        self._x, self._y, self._batch_size = _checked(x, y, batch_size)
+        self._x, self._y, self._batch_size = checked(x, y, batch_size)
         self.theta = _flat(self._values)
         self.size = len(self.theta)
+        self._kept: tuple[Sequence[Tensor], list[Tensor]] | None = None
         self._check_model()
 
     def gradient(self, shift: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
@@ -79,7 +80,7 @@ class TrainingLoss:
         total = torch.zeros_like(self.theta)
         for loss, parameters in self._losses(at, rows):
             total += _flat(torch.autograd.grad(loss, parameters, materialize_grads=True))
-        return _finite(total, "gradient")
+        return finite(total, "gradient")
 
     def product(self, vector: Tensor) -> Tensor:
         """Return H v, the Hessian of the loss at theta times a vector, by a second backward pass.
@@ -97,15 +98,31 @@ class TrainingLoss:
         parts = self._split(vector)
         total = torch.zeros_like(self.theta)
         with _twice_differentiable():
-            for loss, parameters in self._losses(self._values):
-                slopes = torch.autograd.grad(
-                    loss, parameters, create_graph=True, materialize_grads=True
-                )
+            for slopes, parameters in self._slopes():
                 along = sum((g * v).sum() for g, v in zip(slopes, parts, strict=True))
                 if isinstance(along, Tensor) and along.requires_grad:
                     _check_path(along)
-                    total += _flat(torch.autograd.grad(along, parameters, materialize_grads=True))
-        return _finite(total, "Hessian")
+                    again = torch.autograd.grad(
+                        along,
+                        parameters,
+                        retain_graph=self._kept is not None,
+                        materialize_grads=True,
+                    )
+                    total += _flat(again)
+        return finite(total, "Hessian")
+
+    def _slopes(self) -> Iterator[tuple[Sequence[Tensor], list[Tensor]]]:
+        """Yield each chunk's gradient with its graph, which is kept where there is only one."""
+        if self._kept is not None:
+            yield self._kept
+            return
+        for loss, parameters in self._losses(self._values):
+            slopes = torch.autograd.grad(
+                loss, parameters, create_graph=True, materialize_grads=True
+            )
+            if len(self._y) <= self._batch_size:
+                self._kept = slopes, parameters
+            yield slopes, parameters
 
     def _losses(
         self, values: Sequence[Tensor], rows: Tensor | None = None
@@ -155,21 +172,25 @@ class TrainingLoss:
                     "forward detach them or run under no_grad?"
                 )
             labels = self._y[start : start + self._batch_size].to(logits.device)
-            total += _checked_loss(logits.detach(), again, labels)
+            _check_repeats(logits.detach(), again)
+            total += checked_loss(logits.detach(), labels)
         if not math.isfinite(total):
             raise InputError("the loss is not finite: check the model's weights and the inputs")
 
 
-def _checked_loss(logits: Tensor, again: Tensor, labels: Tensor) -> float:
-    """Return the summed loss of a chunk whose logits are sound."""
-    if not bool(torch.isfinite(logits).all()):
-        raise InputError("the model returns logits that are not finite: check its weights")
+def _check_repeats(logits: Tensor, again: Tensor) -> None:
     allowed = SAME * torch.finfo(logits.dtype).eps * logits.abs().max()
     if bool(((logits - again).abs() > allowed).any()):
         raise InputError(
             "the model is not deterministic in eval mode (two passes over the same inputs differ): "
             "take the randomness out of its forward"
         )
+
+
+def checked_loss(logits: Tensor, labels: Tensor) -> float:
+    """Return the summed loss of a chunk whose logits are sound, and refuse others."""
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError("the model returns logits that are not finite: check its weights")
     if not bool(((labels >= 0) & (labels < logits.shape[1])).all()):
         raise InputError(
             f"labels must lie in 0..{logits.shape[1] - 1} for a model with {logits.shape[1]} "
@@ -178,7 +199,8 @@ def _checked_loss(logits: Tensor, again: Tensor, labels: Tensor) -> float:
     return float(functional.cross_entropy(logits, labels, reduction="sum"))
 
 
-def _checked(x: Tensor, y: Tensor, batch_size: int) -> tuple[Tensor, Tensor, int]:
+def checked(x: Tensor, y: Tensor, batch_size: int) -> tuple[Tensor, Tensor, int]:
+    """Return inputs and labels that fit together, and refuse others."""
     x, y = torch.as_tensor(x).detach(), torch.as_tensor(y).detach()
     if x.dim() < 1 or not len(x):
         raise InputError(f"x must hold inputs [N, *shape] with N >= 1, got {tuple(x.shape)}")
@@ -227,7 +249,8 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
-def _finite(values: Tensor, what: str) -> Tensor:
+def finite(values: Tensor, what: str) -> Tensor:
+    """Return derivatives that are finite, and refuse others."""
     if not bool(torch.isfinite(values).all()):
         raise InputError(f"the {what} of the loss is not finite: check the model's operations")
     return values

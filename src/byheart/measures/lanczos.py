@@ -102,9 +102,10 @@ def dominant_each(
     Formula: with V an orthonormal basis of span(v, A v, A^2 v, ...), the Ritz values are the
     eigenvalues of T = V^T A V, and a Ritz pair (theta, V s) has the residual
     ||A V s - theta V s|| = beta |s_last|, beta the length of the next basis vector before it is
-    normalised. Each new vector is orthogonalised against the whole basis, twice. A full basis is
-    replaced by its Ritz vectors of largest magnitude (thick restart), which loses nothing that
-    has converged. The operators go in step, and one leaves when
+    normalised. Each new vector is orthogonalised against the vectors that it has a share of, and
+    then once more against the whole basis. A full basis is replaced by its Ritz vectors of largest
+    magnitude (thick restart), which loses nothing that has converged. The operators go in step, and
+    one leaves when
 
     - the residual of the pair with the largest |theta| is at most tolerance * |theta| and the
       other end of the spectrum cannot, within its own residual, reach further from zero;
@@ -128,12 +129,13 @@ def dominant_each(
     width = min(width, dimension)
     found = RitzPairs(np.full(replicas, np.nan), start.clone(), np.zeros(replicas, dtype=np.int64))
     live = np.arange(replicas)
-    basis = start.new_zeros(replicas, width, dimension)
+    basis = start.new_empty(replicas, width, dimension)
     basis[:, 0] = start / lengths(start)[:, None]
     matrix = np.zeros((replicas, width, width))
-    size = 1
+    size = recent = 1
     for iteration in range(1, max_iterations + 1):
-        column, rest = _orthogonal(operators.product(basis[:, size - 1]), basis[:, :size])
+        image = operators.product(basis[:, size - 1])
+        column, rest = _orthogonal(image, basis[:, :size], recent)
         beta = lengths(rest)
         reach = beta.cpu().double().numpy()
         broken = ~np.isfinite(reach)
@@ -150,15 +152,19 @@ def dominant_each(
                 break
             stay = torch.from_numpy(np.flatnonzero(~left)).to(start.device)
             operators = operators.select(stay)
-            basis, rest, beta = basis[stay], rest[stay], beta[stay]
+            whole, rest, beta = basis, rest[stay], beta[stay]
+            basis = whole.new_empty(len(stay), width, dimension)
+            basis[:, :size] = whole[stay, :size]
             live, matrix, values, vectors = (a[~left] for a in (live, matrix, values, vectors))
+        recent = 2
         if size == width:
             size = max(1, width // 2)
-            kept = np.argsort(-np.abs(values), axis=1)[:, :size]
-            chosen = np.take_along_axis(vectors, kept[:, None, :], axis=2)
+            recent = size + 1
+            best = np.argsort(-np.abs(values), axis=1)[:, :size]
+            chosen = np.take_along_axis(vectors, best[:, None, :], axis=2)
             basis[:, :size] = _rotation(chosen, basis) @ basis
             matrix = np.zeros_like(matrix)
-            matrix[:, range(size), range(size)] = np.take_along_axis(values, kept, axis=1)
+            matrix[:, range(size), range(size)] = np.take_along_axis(values, best, axis=1)
         basis[:, size] = rest / beta[:, None]
         size += 1
     return found
@@ -224,14 +230,23 @@ def _settled(values: Floats, residuals: Floats, tolerance: float) -> NDArray[np.
     return np.asarray((residuals[rows, top] <= tolerance * far) & nearer)
 
 
-def _orthogonal(vectors: Tensor, basis: Tensor) -> tuple[Floats, Tensor]:
-    """Return the vectors' components in their bases, and what of them lies outside."""
-    components = basis @ vectors[..., None]
-    rest = vectors[..., None] - basis.mT @ components
-    # Once is not enough where the vector lies nearly inside; twice is (Parlett).
-    again = basis @ rest
-    total = (components + again)[..., 0].cpu().double().numpy()
-    return total, (rest - basis.mT @ again)[..., 0]
+def _orthogonal(vectors: Tensor, basis: Tensor, recent: int) -> tuple[Floats, Tensor]:
+    """Return the vectors' components in their bases, and what of them lies outside.
+
+    Args:
+        vectors: [R, P] products with the last vectors of the bases.
+        basis: [R, size, P].
+        recent: how many vectors at the end of a basis a product can have a share of, but for
+            rounding; these are taken out twice, all others once, since once is not enough where a
+            vector lies nearly inside the space (Parlett).
+    """
+    near = basis[:, -recent:]
+    first = near @ vectors[..., None]
+    rest = torch.baddbmm(vectors[..., None], near.mT, first, alpha=-1)
+    components = basis @ rest
+    rest.baddbmm_(basis.mT, components, alpha=-1)
+    components[:, -recent:] += first
+    return components[..., 0].cpu().double().numpy(), rest[..., 0]
 
 
 def _rotation(vectors: Floats, like: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,13 +25,27 @@ class _Passed:
 
     Attributes:
         inputs: of each layer, [R, B, fan_in].
+        masks: of each hidden layer, 1 where a unit is on, [R, B, units].
         deltas: for each layer dL / d(its output before the ReLU), [R, B, fan_out].
         probabilities: [R, B, classes].
+        shares: probabilities / N.
     """
 
     inputs: list[Tensor]
+    masks: list[Tensor]
     deltas: list[Tensor]
     probabilities: Tensor
+    shares: Tensor
+
+    def select(self, replicas: Tensor) -> _Passed:
+        """Return the part of some replicas, by index."""
+        return _Passed(
+            [h[replicas] for h in self.inputs],
+            [mask[replicas] for mask in self.masks],
+            [delta[replicas] for delta in self.deltas],
+            self.probabilities[replicas],
+            self.shares[replicas],
+        )
 
 
 class MLPLoss:
@@ -51,25 +66,29 @@ class MLPLoss:
     """
 
     def __init__(self, network: ReplicatedMLP, data: PackData, *, chunk: int) -> None:
-        self._network, self._data, self._chunk = network, data, chunk
+        self._data, self._chunk = data, chunk
         self._layers = list(zip(network.weights, network.biases, strict=True))
         self.theta = torch.cat([p.flatten(1) for layer in self._layers for p in layer], dim=1)
         self._kept: list[_Passed] = []
 
     def select(self, replicas: Tensor) -> MLPLoss:
         """Return the losses of some replicas; see :class:`PackLoss`."""
-        chosen = MLPLoss(
-            self._network.select(replicas), self._data.select(replicas), chunk=self._chunk
-        )
-        chosen._kept = [
-            _Passed(
-                [h[replicas] for h in one.inputs],
-                [d[replicas] for d in one.deltas],
-                one.probabilities[replicas],
-            )
-            for one in self._kept
-        ]
+        chosen = copy.copy(self)
+        chosen._data = self._data.select(replicas)
+        chosen._layers = [(w[replicas], b[replicas]) for w, b in self._layers]
+        chosen.theta = self.theta[replicas]
+        chosen._kept = [one.select(replicas) for one in self._kept]
         return chosen
+
+    def gradient(self) -> Tensor:
+        """Return the gradients; see :class:`PackLoss`."""
+        total = torch.zeros_like(self.theta)
+        for passed in self._kept_passes():
+            total += _flat(
+                (torch.bmm(h.mT, delta), delta.sum(1))
+                for h, delta in zip(passed.inputs, passed.deltas, strict=True)
+            )
+        return total
 
     def change(self, shift: Tensor, columns: Tensor | None = None) -> Tensor:
         """Return changes of the gradients; see :class:`PackLoss`."""
@@ -87,48 +106,52 @@ class MLPLoss:
 
     def product(self, vectors: Tensor) -> Tensor:
         """Return Hessian products; see :class:`PackLoss`."""
-        total = torch.zeros_like(self.theta)
-        along, out = self._split(vectors), self._split(total)
+        along = self._split(vectors)
+        # Apart from each other: batched products are fastest into whole tensors.
+        out = [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in self._layers]
         for passed in self._kept_passes():
-            r_inputs, r_logits = self._r_forward(passed, along)
-            p = passed.probabilities
-            r_delta = p * r_logits
-            r_delta = r_delta.sub_(p * r_delta.sum(2, keepdim=True)).div_(self._data.y.shape[1])
-            for layer in reversed(range(len(out))):
-                w, b = out[layer]
-                h, r_h, delta = passed.inputs[layer], r_inputs[layer], passed.deltas[layer]
-                w.baddbmm_(h.mT, r_delta)
-                b.add_(r_delta.sum(1, keepdim=True))
-                if r_h is not None:
-                    w.baddbmm_(r_h.mT, delta)
-                    r_delta = torch.bmm(r_delta, self._layers[layer][0].mT)
-                    r_delta = r_delta.baddbmm_(delta, along[layer][0].mT).mul_(h > 0)
-        return total
+            self._add_product(passed, along, out)
+        return _flat(out)
 
-    def _r_forward(self, passed: _Passed, along: list[Layer]) -> tuple[list[Tensor | None], Tensor]:
-        """Return R{h} of each layer's inputs (None for the data, which do not move), and R{z}."""
-        moved: list[Tensor | None] = [None]
+    def _add_product(self, passed: _Passed, along: list[Layer], out: list[Layer]) -> None:
+        moved, r_logits = self._r_forward(passed, along)
+        r_delta = r_logits.mul_(passed.shares)
+        r_delta.addcmul_(r_delta.sum(2, keepdim=True), passed.probabilities, value=-1)
+        for layer in reversed(range(len(along))):
+            (w, b), h, delta = out[layer], passed.inputs[layer], passed.deltas[layer]
+            w.baddbmm_(h.mT, r_delta)
+            b.add_(r_delta.sum(1, keepdim=True))
+            if layer:
+                w.baddbmm_(moved[layer - 1].mT, delta)
+                r_delta = torch.bmm(r_delta, self._layers[layer][0].mT)
+                r_delta.baddbmm_(delta, along[layer][0].mT).mul_(passed.masks[layer - 1])
+
+    def _r_forward(self, passed: _Passed, along: list[Layer]) -> tuple[list[Tensor], Tensor]:
+        """Return R{h} of what the hidden layers put out, and R{z}."""
+        moved: list[Tensor] = []
         for layer, (h, (v, u)) in enumerate(zip(passed.inputs, along, strict=True)):
             r_z = torch.baddbmm(u, h, v)
-            r_h = moved[-1]
-            if r_h is not None:
-                r_z = r_z.baddbmm_(r_h, self._layers[layer][0])
-            if layer + 1 == len(along):
-                break
-            moved.append(r_z.mul_(passed.inputs[layer + 1] > 0))
+            if layer:
+                r_z.baddbmm_(moved[-1], self._layers[layer][0])
+            if layer < len(passed.masks):
+                moved.append(r_z.mul_(passed.masks[layer]))
         return moved, r_z
 
     def _kept_passes(self) -> Iterator[_Passed]:
         if self._kept:
             yield from self._kept
             return
-        widths = sum(w.shape[1] + 2 * w.shape[2] for w, _ in self._layers)
-        fits = self._data.y.numel() * widths * self.theta.element_size() <= KEPT
+        fits = self._data.y.numel() * self.example_bytes() <= KEPT
         for x, y, count in self._chunks():
             passed = _pass(self._layers, x, y, count)
             if fits:
                 self._kept.append(passed)
             yield passed
+
+    def example_bytes(self) -> int:
+        """Return the bytes that an example's passes leave."""
+        widths = sum(w.shape[1] + 3 * w.shape[2] for w, _ in self._layers)
+        return widths * self.theta.element_size()
 
     def _chunks(self, columns: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor, int]]:
         """Yield inputs, labels and the number of examples in all, a chunk at a time."""
@@ -151,6 +174,20 @@ class MLPLoss:
         return layers
 
 
+def without_idle_weights(network: ReplicatedMLP, data: PackData) -> tuple[ReplicatedMLP, PackData]:
+    """Leave out inputs that are zero in all examples (a margin of pixels), and their weights.
+
+    The rows and columns that these weights have in the Hessian are zero: the rest has the same
+    eigenvalues but for some that are zero.
+    """
+    used = (data.pool[torch.unique(data.rows)] != 0).any(0).nonzero()[:, 0]
+    if len(used) in (0, data.pool.shape[1]):
+        return network, data
+    first, *others = network.weights
+    narrow = ReplicatedMLP([first[:, used], *others], network.biases)
+    return narrow, PackData(data.pool[:, used], data.rows, data.y)
+
+
 def _view(vectors: Tensor, start: int, end: int, like: Tensor) -> Tensor:
     return vectors[:, start:end].view(-1, *like.shape[1:])
 
@@ -162,7 +199,12 @@ def _pass(layers: list[Layer], x: Tensor, y: Tensor, count: int) -> _Passed:
     weight, bias = layers[-1]
     probabilities = torch.softmax(torch.baddbmm(bias, inputs[-1], weight), dim=2)
     right = torch.zeros_like(probabilities).scatter_(2, y[..., None], 1.0)
+    masks = [h.sign() for h in inputs[1:]]
     deltas = [(probabilities - right) / count]
-    for (weight, _), h in zip(layers[:0:-1], inputs[:0:-1], strict=True):
-        deltas.append(torch.bmm(deltas[-1], weight.mT).mul_(h > 0))
-    return _Passed(inputs, deltas[::-1], probabilities)
+    for (weight, _), mask in zip(layers[:0:-1], masks[::-1], strict=True):
+        deltas.append(torch.bmm(deltas[-1], weight.mT).mul_(mask))
+    return _Passed(inputs, masks, deltas[::-1], probabilities, probabilities / count)
+
+
+def _flat(layers: Iterable[Layer]) -> Tensor:
+    return torch.cat([part.flatten(1) for layer in layers for part in layer], dim=1)

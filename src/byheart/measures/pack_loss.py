@@ -33,6 +33,10 @@ class PackLoss(Protocol):
         """
         ...
 
+    def gradient(self) -> Tensor:
+        """Return dL_r / dtheta_r, [R, P]."""
+        ...
+
     def product(self, vectors: Tensor) -> Tensor:
         """Return H_r v_r, the Hessian of each replica's loss times a vector, [R, P].
 
@@ -99,6 +103,10 @@ class AutogradLoss:
         for parameter, value in zip(parameters, self._values, strict=True):
             parameter.data.copy_(value)
         return there - here
+
+    def gradient(self) -> Tensor:
+        """Return the gradients; see :class:`PackLoss`."""
+        return self._gradient(list(self._network.parameters()), None)
 
     def _gradient(self, parameters: list[Tensor], columns: Tensor | None) -> Tensor:
         total = torch.zeros_like(self.theta)

@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from byheart.measures.lanczos import dominant_each, lengths
+from byheart.measures.mlp_loss import MLPLoss, without_idle_weights
 from byheart.measures.pack_data import PackData
 from byheart.measures.pack_loss import PackLoss, pack_loss
-from byheart.measures.sharpness import start_vector
+from byheart.measures.sharpness import start_vector, start_vectors, within
 from byheart.networks.base import PackNetwork
+from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import generator
 
 Floats = NDArray[np.float64]
 
 BASIS = 2**28
 """Bytes of Lanczos vectors in memory at once; a pack that needs more is measured in parts."""
+TOGETHER = 2**24
+"""Bytes of a chunk's activations at once on a CPU: more would leave its caches."""
 WIDTH = 32
 """Lanczos vectors kept per replica."""
 
@@ -77,6 +81,8 @@ def pack_sharpness(
 
     Source: K17 (3). Scale invariance: Dinh et al. (2017), Kwon et al. (2021).
     """
+    if isinstance(network, ReplicatedMLP):
+        network, data = without_idle_weights(network, data)
     parts = [
         _measured(
             pack_loss(one, examples, chunk=chunk),
@@ -85,7 +91,7 @@ def pack_sharpness(
             scale_invariant=scale_invariant,
             max_iterations=max_iterations,
         )
-        for one, examples in _parts(network, data)
+        for one, examples in _parts(network, data, chunk)
     ]
     eigenvalue, residual, iterations = (
         np.concatenate(column) for column in zip(*parts, strict=True)
@@ -162,11 +168,11 @@ def _measured(
     loss: PackLoss, *, tolerance: float, seed: int, scale_invariant: bool, max_iterations: int
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     operators = _Scaled(loss, loss.theta.abs()) if scale_invariant else loss
+    gradient = loss.gradient()
     pairs = dominant_each(
         operators,
-        start_vector("sharpness", seed, loss.theta[0]).repeat(len(loss.theta), 1),
-        # Half of it, so that rounding does not push the verified residual over the line.
-        tolerance=tolerance / 2,
+        start_vectors(seed, gradient * loss.theta.abs() if scale_invariant else gradient),
+        tolerance=within(tolerance, loss.theta.dtype),
         max_iterations=max_iterations,
         width=WIDTH,
     )
@@ -181,11 +187,17 @@ def _measured(
     return value, residual, pairs.iterations
 
 
-def _parts(network: PackNetwork, data: PackData) -> Iterator[tuple[PackNetwork, PackData]]:
-    """Yield parts of a pack whose Lanczos vectors fit into memory together."""
+def _parts(
+    network: PackNetwork, data: PackData, chunk: int
+) -> Iterator[tuple[PackNetwork, PackData]]:
+    """Yield parts of a pack that fit into memory, and their batches into caches."""
     one = torch.zeros(1, dtype=torch.int64)
-    theta = pack_loss(network.select(one), data.select(one), chunk=1).theta
-    count = max(1, BASIS // (WIDTH * theta.numel() * theta.element_size()))
+    loss = pack_loss(network.select(one), data.select(one.to(data.rows.device)), chunk=1)
+    count = BASIS // (WIDTH * loss.theta.numel() * loss.theta.element_size())
+    if isinstance(loss, MLPLoss) and loss.theta.device.type == "cpu":
+        examples = min(chunk, data.y.shape[1])
+        count = min(count, TOGETHER // (examples * loss.example_bytes()))
+    count = max(1, count)
     if count >= network.replicas:
         yield network, data
         return

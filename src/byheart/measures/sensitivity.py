@@ -6,6 +6,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +35,9 @@ def loss_sensitivity(
     parameters after t steps theta_{s+1} = theta_s - learning_rate * grad l_s(theta_s), where l_s is
     the mean cross-entropy of batch s. The derivative is total: x acts on L_t directly, and through
     every step up to t that used x. One backward sweep serves all evaluation times; parameters are
-    computed again from sqrt(T) checkpoints of them. A ``nn.Sequential`` of linear layers with ReLUs
-    between them is differentiated by formulas, any other network by autograd: the same numbers to
-    rounding, several times faster.
+    kept, or computed again from sqrt(T) checkpoints of them where there are too many. A
+    ``nn.Sequential`` of linear layers with ReLUs between them is differentiated by formulas, any
+    other network by autograd: the same numbers to rounding, several times faster.
 
     Training happens on a copy of the parameters; the model is left as it was. It runs in eval mode
     throughout, each submodule put back afterwards: dropout does nothing, and batch norm uses its
@@ -130,14 +131,24 @@ def _checked_batches(
                 f"batches[{s}] must be integer indices [B] with B >= 1, got {indices.dtype} "
                 f"{tuple(indices.shape)}"
             )
-        low, high = int(indices.min()), int(indices.max())
-        if low < 0 or high >= examples:
-            raise InputError(
-                f"batches[{s}] holds index {low if low < 0 else high}: with {examples} examples, "
-                f"indices go from 0 to {examples - 1}"
-            )
         steps.append(indices.long())
+    whole = torch.cat(steps) if steps else torch.zeros(1)
+    if int(whole.min()) < 0 or int(whole.max()) >= examples:
+        _refuse_index(steps, examples)
     return steps
+
+
+def _refuse_index(steps: Sequence[Tensor], examples: int) -> NoReturn:
+    s, wrong = next(
+        (s, int(index))
+        for s, batch in enumerate(steps)
+        for index in (batch.min(), batch.max())
+        if not 0 <= index < examples
+    )
+    raise InputError(
+        f"batches[{s}] holds index {wrong}: with {examples} examples, indices go from 0 to "
+        f"{examples - 1}"
+    )
 
 
 def _checked_times(evaluate_at: Iterable[int], steps: int) -> Sequence[int]:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from byheart.errors import InputError
-from byheart.measures.hessian import TrainingLoss
-from byheart.measures.lanczos import dominant, length
+from byheart.measures.lanczos import dominant, length, lengths
 from byheart.measures.modes import evaluating
+from byheart.measures.written_loss import training_loss
 from byheart.seeds import seed as seed_of
 
 
@@ -87,17 +87,17 @@ def sharpness(
     """
     _check(tolerance, max_iterations)
     with evaluating(model):
-        loss = TrainingLoss(model, x, y, batch_size=batch_size)
+        loss = training_loss(model, x, y, batch_size=batch_size)
         scale = loss.theta.abs() if scale_invariant else None
 
         def product(vector: Tensor) -> Tensor:
             return loss.product(vector) if scale is None else scale * loss.product(scale * vector)
 
+        gradient = loss.gradient()
         pair = dominant(
             product,
-            start_vector("sharpness", seed, loss.theta),
-            # Half of it, so that rounding does not push the verified residual over the line.
-            tolerance=tolerance / 2,
+            start_vectors(seed, (gradient if scale is None else scale * gradient)[None])[0],
+            tolerance=within(tolerance, loss.theta.dtype),
             max_iterations=max_iterations,
         )
         image = product(pair.vector)
@@ -114,6 +114,30 @@ def start_vector(purpose: str, seed: int, like: Tensor) -> Tensor:
     return torch.randn(len(like), generator=generator, dtype=torch.float64).to(
         dtype=like.dtype, device=like.device
     )
+
+
+def start_vectors(seed: int, gradients: Tensor) -> Tensor:
+    """Return where a search for eigenvectors starts, [R, P].
+
+    Formula: r / ||r|| + g / ||g||, with r Gaussian, the same for all. The gradient g lies mostly
+    among the eigenvectors of large eigenvalues; r makes sure that none of them is left out.
+
+    Args:
+        seed: of r.
+        gradients: [R, P] g.
+
+    Source: the gradient's place in the spectrum: Gur-Ari, Roberts and Dyer (2018).
+    """
+    random = start_vector("sharpness", seed, gradients[0])
+    size = lengths(gradients)[:, None]
+    sound = torch.isfinite(size) & (size > 0)
+    share = torch.where(sound, gradients / torch.where(sound, size, 1.0), 0.0)
+    return random / length(random) + share
+
+
+def within(tolerance: float, dtype: torch.dtype) -> float:
+    """Return a tolerance a little smaller, so that rounding pushes no residual over the line."""
+    return max(tolerance / 2, 0.9 * tolerance - 50 * torch.finfo(dtype).eps)
 
 
 def _check(tolerance: float, max_iterations: int) -> None:

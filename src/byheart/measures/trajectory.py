@@ -16,17 +16,25 @@ class Trajectory(Generic[State]):
     when the walk backwards reaches it, so that each step is taken at most twice.
     """
 
-    def __init__(self, start: State, step: Callable[[int, State], State], length: int) -> None:
+    def __init__(
+        self,
+        start: State,
+        step: Callable[[int, State], State],
+        length: int,
+        *,
+        stride: int | None = None,
+    ) -> None:
         """Run the process once.
 
         Args:
             start: state 0.
             step: ``step(t, state)`` returns state t + 1 from state t, a new object.
             length: number of steps.
+            stride: keep every so manieth state; 1 keeps all of them, and takes each step once.
         """
         self._step = step
         self._length = length
-        self._stride = max(1, math.ceil(math.sqrt(length)))
+        self._stride = stride or max(1, math.ceil(math.sqrt(length)))
         self._kept = [start]
         state = start
         last = length - length % self._stride  # no state beyond the last one kept is needed yet

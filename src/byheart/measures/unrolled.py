@@ -15,6 +15,8 @@ from byheart.measures.trajectory import Trajectory
 
 Parameters = tuple[Tensor, ...]
 
+KEPT = 2**27
+"""Bytes of parameters, and of what their updates computed, that a walk back may find ready."""
 ADJOINTS_TOGETHER = 64
 """Adjoints pulled back in one batched program: bounds memory, costs nothing in speed."""
 
@@ -34,6 +36,18 @@ class DivergedError(InputError):
         self.update = update
 
 
+class Adjoints(Protocol):
+    """Adjoints dL_e/dtheta_s on their way back through the updates of a run."""
+
+    def add(self, slopes: Parameters) -> None:
+        """Put the adjoint of an earlier time before those that are on their way."""
+        ...
+
+    def pull_back(self, s: int, theta: Parameters) -> Tensor:
+        """Carry all back through update s, and return what its batch receives, [e, B, ...]."""
+        ...
+
+
 class UnrolledSgd(Protocol):
     """A training run that can be walked backwards; :class:`PlainSgd` says what each method does."""
 
@@ -41,6 +55,11 @@ class UnrolledSgd(Protocol):
     y: Tensor
     batches: Sequence[Tensor]
     start: Parameters
+    update_bytes: int
+
+    def remember(self, updates: int) -> None:
+        """Keep, for ``pull_back``, what the last so many updates computed on their way."""
+        ...
 
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
         """Return the logits of inputs x under parameters theta."""
@@ -56,8 +75,8 @@ class UnrolledSgd(Protocol):
         """Return dL/dtheta and the direct dL/dx."""
         ...
 
-    def pull_back(self, s: int, theta: Parameters, adjoints: Parameters) -> Tensor:
-        """Carry adjoints back through update s, in place, and return what its batch receives."""
+    def adjoints(self, count: int) -> Adjoints:
+        """Return what carries so many adjoints back, without one yet."""
         ...
 
 
@@ -85,6 +104,10 @@ class PlainSgd:
         self.batches = batches
         self.learning_rate = learning_rate
         self.start: Parameters = tuple(p.detach().clone() for p in named.values())
+        self.update_bytes = sum(p.numel() * p.element_size() for p in self.start)
+
+    def remember(self, updates: int) -> None:
+        """Keep nothing: a graph is used up as it is walked back."""
 
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
         """Return what the model makes of inputs x under parameters theta."""
@@ -129,6 +152,10 @@ class PlainSgd:
         *slopes, direct = torch.autograd.grad(loss, (*theta, x), materialize_grads=True)
         return tuple(slopes), direct
 
+    def adjoints(self, count: int) -> PlainAdjoints:
+        """Return what carries so many adjoints back, without one yet."""
+        return PlainAdjoints(self, count)
+
     def pull_back(self, s: int, theta: Parameters, adjoints: Parameters) -> Tensor:
         """Carry adjoints from theta_{s+1} to theta_s, in place, and return what batch s receives.
 
@@ -164,6 +191,25 @@ class PlainSgd:
         return torch.cat(received)
 
 
+class PlainAdjoints:
+    """Adjoints on their way back through a run, by :meth:`PlainSgd.pull_back`."""
+
+    def __init__(self, run: PlainSgd, count: int) -> None:
+        self._run = run
+        self._room = tuple(p.new_empty((count, *p.shape)) for p in run.start)
+        self._live = count  # adjoints from here on are on their way
+
+    def add(self, slopes: Parameters) -> None:
+        """Put the adjoint of an earlier time before those that are on their way."""
+        self._live -= 1
+        for a, slope in zip(self._room, slopes, strict=True):
+            a[self._live] = slope
+
+    def pull_back(self, s: int, theta: Parameters) -> Tensor:
+        """Carry all back through update s, and return what its batch receives, [e, B, *shape]."""
+        return self._run.pull_back(s, theta, tuple(a[self._live :] for a in self._room))
+
+
 def input_gradients(
     sgd: UnrolledSgd,
     times: Sequence[int],
@@ -189,23 +235,35 @@ def input_gradients(
     Raises:
         DivergedError: the training does, before the last evaluation time.
     """
-    total = sgd.x.new_zeros((len(times), *sgd.x.shape))
-    adjoints = tuple(p.new_zeros((len(times), *p.shape)) for p in sgd.start)
+    examples, *shape = sgd.x.shape
+    # A row for each example and time: index_add_ is fastest on the rows of one matrix.
+    total = sgd.x.new_zeros((examples * len(times), math.prod(shape)))
+    slots = torch.arange(len(times), device=sgd.x.device)[:, None]
+    alive = slots[:0]
     live = len(times)  # adjoints from here on have begun their way back
-    for t, theta in Trajectory(sgd.start, sgd.step, times[-1]).backwards():
+    stride = kept_stride(times[-1], sgd.update_bytes)
+    sgd.remember(times[-1] if stride == 1 else stride)
+    adjoints = sgd.adjoints(len(times))
+    for t, theta in Trajectory(sgd.start, sgd.step, times[-1], stride=stride).backwards():
         if live < len(times):
             # Update t leads from theta_t to theta_{t+1}, where every adjoint alive now stands.
-            share = sgd.pull_back(t, theta, tuple(a[live:] for a in adjoints))
-            total[live:].index_add_(1, sgd.batches[t], share)
+            share = adjoints.pull_back(t, theta)
+            rows = torch.add(alive, sgd.batches[t], alpha=len(times)).view(-1)
+            total.index_add_(0, rows, share.reshape(len(rows), -1))
         if visit is not None and live and times[live - 1] == t:
             visit(t, theta)
         while live and times[live - 1] == t:
             live -= 1
             slopes, direct = sgd.slope(t, theta, None if shares is None else shares[live])
-            total[live] += direct
-            for a, slope in zip(adjoints, slopes, strict=True):
-                a[live] = slope
-    return total
+            total[live :: len(times)] += direct.flatten(1)
+            adjoints.add(slopes)
+            alive = slots[live:]
+    return total.view(examples, len(times), *shape).transpose(0, 1)
+
+
+def kept_stride(updates: int, update_bytes: int) -> int:
+    """Return every how many updates the parameters are kept: each, where there is room for it."""
+    return 1 if updates * update_bytes <= KEPT else math.ceil(math.sqrt(updates))
 
 
 def _leaves(theta: Parameters) -> Parameters:

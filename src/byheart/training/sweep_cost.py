@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import torch
 
 from byheart.measures.mlp_sgd import mlp_sgd
-from byheart.measures.unrolled import PlainSgd
+from byheart.measures.unrolled import PlainSgd, kept_stride
 from byheart.networks.build import build_pack
 from byheart.networks.size import NetworkSize
 from byheart.training.trajectory_run import updates_per_epoch
-from byheart.trial import SensitivityProbe, Trial
+from byheart.trial import MLP, SensitivityProbe, Trial
 
 NUMBER = 4
 """Bytes of a float32."""
@@ -28,9 +27,10 @@ def adjoints_of(probe: SensitivityProbe, classes: int) -> list[int]:
 def sweep_flops(probe: SensitivityProbe, trial: Trial, size: NetworkSize, classes: int) -> float:
     r"""Return the operations of a sweep, beside those of training once.
 
-    Formula: with W weights, W_1 of them in the first layer, an update takes 6W - 2W_1 a second time
-    (checkpoints) and 4W - 2W_1 to linearise it; each adjoint that passes it 12W - 4W_1, all per
-    example of the batch. An adjoint is born from 6W per training example.
+    Formula: with W weights, W_1 of them in the first layer, each adjoint that passes an update
+    takes 12W - 4W_1 per example of the batch. Where the parameters of all updates find no room,
+    each takes 6W - 2W_1 a second time. An MLP is linearised by its training; any other network
+    takes 4W - 2W_1 more for it. An adjoint is born from 6W per training example.
 
     Args:
         probe: what is measured.
@@ -41,12 +41,23 @@ def sweep_flops(probe: SensitivityProbe, trial: Trial, size: NetworkSize, classe
     weights, first = size.products, size.first_products
     born = adjoints_of(probe, classes)
     batch = trial.data.train / updates_per_epoch(trial)
-    updates = born[-1] * batch * (10 * weights - 4 * first)
+    once = 0 if isinstance(trial.algorithm.network, MLP) else 4 * weights - 2 * first
+    if kept_stride(born[-1], _update_bytes(trial, size)) > 1:
+        once += 6 * weights - 2 * first
     return (
-        updates
+        born[-1] * batch * once
         + sum(born) * batch * (12 * weights - 4 * first)
         + len(born) * trial.data.train * 6 * weights
     )
+
+
+def _update_bytes(trial: Trial, size: NetworkSize) -> int:
+    """Return the memory of an update that is remembered."""
+    numbers = size.parameters
+    if isinstance(trial.algorithm.network, MLP):
+        units = size.parameters - size.products  # a bias each
+        numbers += 3 * units * min(trial.algorithm.batch_size, trial.data.train)
+    return NUMBER * numbers
 
 
 def sweep_bytes(
@@ -54,8 +65,8 @@ def sweep_bytes(
 ) -> int:
     """Return about how much memory a sweep holds, one replica at a time.
 
-    The gradients of every adjoint with respect to every example, the adjoints, about 2 sqrt(T)
-    copies of the parameters, and one update.
+    The gradients of every adjoint with respect to every example, the adjoints, what is remembered
+    of all updates or about 2 sqrt(T) of them, and one update.
 
     Args:
         probe: what is measured.
@@ -66,9 +77,10 @@ def sweep_bytes(
     """
     born, examples = adjoints_of(probe, classes), trial.data.train
     gradients = (len(born) + COPIES) * examples * inputs
-    parameters = (len(born) + 2 * math.ceil(math.sqrt(born[-1]))) * size.parameters
+    stride = kept_stride(born[-1], _update_bytes(trial, size))
+    remembered = (born[-1] if stride == 1 else 2 * stride) * _update_bytes(trial, size)
     update = COPIES * len(born) * trial.algorithm.batch_size * size.activations
-    return NUMBER * (gradients + parameters + update)
+    return NUMBER * (gradients + len(born) * size.parameters + update) + remembered
 
 
 def sweep_speed(
@@ -102,11 +114,19 @@ def sweep_speed(
     sgd = mlp_sgd(module.module(0), run) or run
     born = adjoints_of(probe, classes)
     alive = max(1, round(sum(born) / max(1, born[-1])))
-    adjoints = tuple(p.expand(alive, *p.shape).clone() for p in sgd.start)
+    adjoints = sgd.adjoints(alive)
+    for _ in range(alive):
+        adjoints.add(sgd.start)
+    # What a batch receives is added to an array that no cache holds.
+    total = x.new_zeros(alive * trial.data.train, x[0].numel())
+    rows = (torch.arange(alive)[:, None] * trial.data.train + torch.arange(batch)).flatten()
+    rows = rows.to(device)
 
     def pull() -> None:
+        share = adjoints.pull_back(0, sgd.start)
+        total.index_add_(0, rows, share.reshape(len(rows), -1))
         # Reading a number back waits for devices that work ahead.
-        float(sgd.pull_back(0, sgd.start, adjoints).flatten()[0])
+        float(total[0, 0])
 
     with torch.enable_grad():
         pull()
