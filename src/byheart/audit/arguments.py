@@ -48,7 +48,8 @@ def real_numbers(values: object) -> NDArray[np.float32]:
 
 def _on_cpu(values: Any) -> NDArray[Any]:
     if isinstance(values, Tensor):
-        return np.asarray(values.detach().cpu().numpy())
+        array: NDArray[Any] = values.numpy(force=True)
+        return array
     try:
         return np.asarray(values)
     except ValueError as error:

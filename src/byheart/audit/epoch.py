@@ -14,8 +14,8 @@ from torch import Tensor, distributed
 from byheart.audit.observed import Observed
 from byheart.errors import InputError
 
-UNKNOWN = -1
-"""The label of an example that has not been seen."""
+UNKNOWN = -(2**62) - 1
+"""Stands for the label of an example that has not been seen, and is nobody's mark for none."""
 
 
 class Means(NamedTuple):

@@ -42,12 +42,17 @@ CREATE TABLE examples (
 class HistoryFile:
     """The file of one training. It is open only while something is read or added.
 
+    Attributes:
+        path: where it is.
+        durable: what was added outlives a power cut, and not only the process.
+
     Whatever it holds was added whole: an epoch and what it changed of the examples are one
     transaction. Between transactions nothing is open, so processes that are forked from a training
     (loaders of data) inherit nothing that they could harm.
     """
 
     path: Path
+    durable: bool = True
 
     @classmethod
     def temporary(cls) -> HistoryFile:
@@ -56,7 +61,7 @@ class HistoryFile:
         A process that was forked from this one refers to it too, and leaves it alone.
         """
         folder = Path(tempfile.mkdtemp(prefix="byheart-"))
-        file, made_by = cls(folder / "history.sqlite"), os.getpid()
+        file, made_by = cls(folder / "history.sqlite", durable=False), os.getpid()
 
         def clean() -> None:
             if os.getpid() == made_by:
@@ -84,10 +89,11 @@ class HistoryFile:
         """
         row = encode(np.stack([margin, loss]))
         with self._connected(write=True) as connection:
-            held = connection.execute("SELECT count(*), max(epoch) FROM epochs").fetchone()
-            if held != (epoch, epoch - 1 if epoch else None):
+            (last,) = connection.execute("SELECT max(epoch) FROM epochs").fetchone()
+            held = 0 if last is None else last + 1
+            if held != epoch:
                 raise StoreError(
-                    f"{self.path} holds {held[0]} epochs where {epoch} were expected: another "
+                    f"{self.path} holds {held} epochs where {epoch} were expected: another "
                     "training writes to it; give each its own file"
                 )
             connection.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (epoch, *row))
@@ -194,7 +200,7 @@ class HistoryFile:
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA page_size = {PAGE}")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'OFF'}")
         connection.execute("BEGIN IMMEDIATE")
         empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if empty and not connection.execute("PRAGMA application_id").fetchone()[0]:

@@ -101,7 +101,7 @@ class History:
         if not epochs:
             raise InputError("a history needs the logits of one epoch or more")
         rows = [(halved(epoch.margin), halved(epoch.loss)) for epoch in epochs]
-        return cls(y, z.shape[1], rows, rivals_of(epochs, len(y)))
+        return cls(y, z.shape[1], rows, rivals_of(epochs, len(y), z.shape[1]))
 
     @classmethod
     def open(cls, path: str | Path) -> History:

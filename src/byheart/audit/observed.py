@@ -17,7 +17,7 @@ class Observed(NamedTuple):
         margin: float32 [B] logit of the label minus the largest other logit: above 0 exactly where
             the network classifies as labelled; a tie is no classification, and is 0.
         loss: float32 [B] cross-entropy in nats.
-        rival: int32 [B] the likeliest class that is not the label.
+        rival: int32 [B] the likeliest class that is not the label; the last of equal ones.
         weight: float32 [B] the probability of that class.
     """
 
@@ -43,16 +43,19 @@ def observe(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Observed:
         labels: [B] from 0 to classes - 1.
     """
     rows = np.arange(len(labels))
-    own = logits[rows, labels]
-    others = logits.copy()
-    others[rows, labels] = -np.inf
-    rival = others.argmax(axis=1)
-    top = others[rows, rival]
+    # Classes first: what runs along the short axis of a matrix is then done for all rows at once.
+    others = np.array(logits.T, order="C")
+    own = others[labels, rows]
+    others[labels, rows] = -np.inf
+    top = others.max(axis=0)
+    classes = np.arange(len(others), dtype=np.int32)[:, None]
+    rival = np.where(others == top, classes, np.int32(-1)).max(axis=0)
     margin = own - top
-    others -= top[:, None]
+    others -= top
     np.exp(others, out=others)
-    loss = np.logaddexp(np.float32(0), np.log(others.sum(axis=1)) - margin)
-    return Observed(margin, loss, rival.astype(np.int32), np.exp(-margin - loss))
+    d = np.log(others.sum(axis=0)) - margin
+    loss = np.maximum(d, 0) + np.log1p(np.exp(-np.abs(d)))
+    return Observed(margin, loss, rival, np.exp(-margin - loss))
 
 
 def halved(values: NDArray[np.float32]) -> NDArray[np.float16]:

@@ -20,19 +20,19 @@ class Rivals:
     """For each example the classes that the network preferred to its label, or nearly did.
 
     Attributes:
-        classes: int32 [N, 4]; -1 where a slot is empty.
+        classes: [N, 4], integers as narrow as will do; -1 where a slot is empty.
         weights: float32 [N, 4]: the sum over epochs of the probability of the class, whenever it
             was the likeliest besides the label.
     """
 
-    classes: NDArray[np.int32]
+    classes: NDArray[np.signedinteger]
     weights: NDArray[np.float32]
 
     @classmethod
-    def empty(cls, examples: int) -> Rivals:
-        """Return tallies of nothing."""
+    def empty(cls, examples: int, classes: int) -> Rivals:
+        """Return tallies of nothing yet, for so many examples and classes."""
         shape = (examples, SLOTS)
-        return cls(np.full(shape, -1, np.int32), np.zeros(shape, np.float32))
+        return cls(np.full(shape, -1, narrowest(classes)), np.zeros(shape, np.float32))
 
     def copy(self) -> Rivals:
         """Return tallies that no later epoch changes."""
@@ -61,9 +61,14 @@ class Rivals:
             self.weights[rows, slot] += weight[rows]
 
 
-def rivals_of(epochs: list[Observed], examples: int) -> Rivals:
+def narrowest(classes: int) -> np.dtype[np.signedinteger]:
+    """Return the narrowest integers that hold -1 and every class."""
+    return np.min_scalar_type(-max(classes, 1))
+
+
+def rivals_of(epochs: list[Observed], examples: int, classes: int) -> Rivals:
     """Return the tallies of whole epochs, in which every example was seen once, in order."""
-    rivals = Rivals.empty(examples)
+    rivals = Rivals.empty(examples, classes)
     for epoch in epochs:
         rivals.add(epoch.rival, epoch.weight)
     return rivals

@@ -323,6 +323,8 @@ def mean_over_epochs(
 def over_seeds(histories: Histories, of: Callable[[History], Scores]) -> Scores:
     """Return the mean over the seeds that have a score, [N]; NaN where none has."""
     each = checked(histories)
+    if len(each) == 1:
+        return of(each[0])
     total, count = np.zeros(len(each[0])), np.zeros(len(each[0]))
     for history in each:
         scores = of(history)

@@ -36,7 +36,8 @@ def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> 
         A table by ``id`` with ``label``, the columns of :data:`COLUMNS` (see
         ``byheart.audit.scores``), ``suggested`` and ``suggested_probability`` (see
         :func:`suggested`; over all epochs, whatever the window) and ``epochs_seen``. An example
-        that was never seen has NaN for scores, and -1 for classes.
+        that was never seen has NaN for scores, and -1 for classes. Scores are float32: they come
+        from numbers of three digits.
 
     Raises:
         InputError: no history, an empty window, or seeds with other examples or labels.
@@ -45,8 +46,10 @@ def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> 
     labels = np.max([history.labels for history in each], axis=0)
     table: dict[str, NDArray[Any]] = {"label": labels}
     for name, of in COLUMNS.items():
-        table[name] = of(each, start=start, stop=stop)
-    table["suggested"], table["suggested_probability"] = suggested(each)
+        table[name] = of(each, start=start, stop=stop).astype(np.float32)
+    classes, probability = suggested(each)
+    table["suggested"] = classes
+    table["suggested_probability"] = probability.astype(np.float32)
     table["epochs_seen"] = epochs_seen(each, start=start, stop=stop)
     index = pd.RangeIndex(len(labels), name="id")
     return pd.DataFrame(table, index=index, copy=False)

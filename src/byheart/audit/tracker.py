@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from byheart.audit.arguments import real_numbers, whole_numbers
 from byheart.audit.buffer import Buffer
 from byheart.audit.epoch import UNKNOWN, RunningEpoch, rank
-from byheart.audit.file import HistoryFile
+from byheart.audit.file import FileRows, HistoryFile
 from byheart.audit.history import History
 from byheart.audit.observed import halved
-from byheart.audit.rivals import Rivals
+from byheart.audit.rivals import Rivals, narrowest
 from byheart.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Tracker:
     has a tracker, and ``end_epoch`` (which all must call) puts together what they saw.
 
     Memory is about 60 bytes per example, and twice that for a moment at the end of an epoch; the
-    file takes 4 bytes per example and epoch, and 36 per example.
+    file takes 4 bytes per example and epoch, and 21 to 36 per example.
 
     Args:
         n_examples: N; ids are 0 to N - 1.
@@ -65,10 +66,12 @@ class Tracker:
         self._checksums: list[str] = []
         self._foreign = rank() == 0 and bool(self._file.checksums())
         self._classes = 0
-        self._labels = np.full(self.n_examples, UNKNOWN, np.int64)
-        self._rivals = Rivals.empty(self.n_examples)
+        # Twice as long as there are examples: see _is_known.
+        self._all_labels = np.full(2 * self.n_examples, UNKNOWN, np.int64)
+        self._labels = self._all_labels[: self.n_examples]
+        self._rivals = Rivals.empty(self.n_examples, 1)
         self._running = RunningEpoch.empty(self.n_examples)
-        self._buffer: Buffer | None = None
+        self._buffer = Buffer(self._running.add)
 
     @property
     def epoch(self) -> int:
@@ -96,14 +99,15 @@ class Tracker:
                 f"ids, logits and labels must be of equally many examples, got {len(i)}, {len(z)} "
                 f"and {len(y)}"
             )
-        if not len(i):
-            return
-        self._require(i, z, y)
-        self._learn_labels(i, y)
-        if self._buffer is None:
-            self._classes = z.shape[1]
-            self._buffer = Buffer(self._classes, self._running.add)
-        self._buffer.add(i, z, y)
+        if not (self._is_known(i, y) and z.shape[1] == self._classes and _finite(z)):
+            if not len(i):
+                return
+            self._require(i, z, y)
+            self._learn_labels(i, y)
+            if not self._classes:
+                self._classes = z.shape[1]
+                self._rivals = Rivals.empty(self.n_examples, self._classes)
+        self._buffer.add(i.copy(), z.copy(), y.copy())
 
     def end_epoch(self) -> None:
         """Add the epoch to the history: whole, or not at all.
@@ -112,7 +116,7 @@ class Tracker:
             InputError: no example was seen since the epoch before, or processes disagree on labels.
             StoreError: the file cannot be written.
         """
-        self._flush()
+        self._buffer.flush()
         self._running.combine(self._labels)
         if not self._running.count.any():
             raise InputError("no example was seen in this epoch: call update() with every batch")
@@ -134,7 +138,8 @@ class Tracker:
             raise InputError("the history is kept by the process of rank 0: ask that one")
         if not self._checksums:
             raise InputError("no epoch has ended yet: call end_epoch() after each")
-        return self._file.history()
+        rows = FileRows(self._file, tuple(self._checksums))
+        return History(self._known_labels(), self._classes, rows, self._rivals)
 
     def scores(self, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
         """Return one row per example and one column per score; see ``byheart.audit.scores``.
@@ -156,13 +161,13 @@ class Tracker:
         The epochs themselves stay in the file at ``path``, which the checkpoint refers to; without
         a ``path`` they are part of it, at 4 bytes per example and epoch.
         """
-        self._flush()
+        self._buffer.flush()
         state: dict[str, Any] = {
             "version": STATE,
             "n_examples": self.n_examples,
             "classes": self._classes,
             "checksums": list(self._checksums),
-            "labels": torch.from_numpy(self._labels.copy()),
+            "labels": torch.from_numpy(self._known_labels()),
             "rivals": torch.from_numpy(self._rivals.classes.copy()),
             "weights": torch.from_numpy(self._rivals.weights.copy()),
             "running": self._running.state(),
@@ -188,11 +193,26 @@ class Tracker:
             self._restore_file(state)
         self._checksums = list(state["checksums"])
         self._foreign = False
-        self._classes = int(state["classes"])
-        self._labels = state["labels"].numpy().copy()
+        self._take_labels(state)
         self._rivals = Rivals(state["rivals"].numpy().copy(), state["weights"].numpy().copy())
         self._running.restore(state["running"])
-        self._buffer = None
+        self._buffer.clear()
+
+    def _known_labels(self) -> NDArray[np.int64]:
+        """Return a copy of the labels [N], -1 where an example was never seen."""
+        return np.maximum(self._labels, -1)
+
+    def _is_known(self, i: NDArray[np.int64], y: NDArray[np.int64]) -> bool:
+        """Return whether all ids were seen before, with these labels: then they are in range too.
+
+        A batch comes with cold caches, and every call costs: this is one look for all of it. Ids
+        below 0 count from the end of the array, where there are no labels, and so do those that are
+        a little too large.
+        """
+        try:
+            return self._all_labels[i].tobytes() == y.tobytes()
+        except IndexError:
+            return False
 
     def _require(self, i: NDArray[np.int64], z: NDArray[np.float32], y: NDArray[np.int64]) -> None:
         """Refuse a batch before anything of it is kept.
@@ -226,8 +246,6 @@ class Tracker:
     def _learn_labels(self, i: NDArray[np.int64], y: NDArray[np.int64]) -> None:
         """Note the labels of examples that are new, and refuse those that have changed."""
         known = self._labels[i]
-        if (known == y).all():
-            return
         wrong = (known != y) & (known != UNKNOWN)
         if not wrong.any():
             self._labels[i] = y
@@ -244,10 +262,6 @@ class Tracker:
             "example in every epoch, with the label that is trained on"
         )
 
-    def _flush(self) -> None:
-        if self._buffer is not None:
-            self._buffer.flush()
-
     def _written(
         self, margin: NDArray[np.float16], loss: NDArray[np.float16], rivals: Rivals
     ) -> str:
@@ -259,10 +273,15 @@ class Tracker:
     def _examples(self, rivals: Rivals) -> dict[str, NDArray[Any]]:
         return {
             "classes": np.array(self._classes),
-            "labels": self._labels.astype(np.int32),
+            "labels": self._known_labels().astype(narrowest(self._classes)),
             "rivals": rivals.classes,
             "weights": rivals.weights,
         }
+
+    def _take_labels(self, state: Mapping[str, Any]) -> None:
+        labels = state["labels"].numpy()
+        self._labels[:] = np.where(labels < 0, UNKNOWN, labels)
+        self._classes = int(state["classes"])
 
     def _restore_file(self, state: Mapping[str, Any]) -> None:
         rows = state.get("rows")
@@ -271,6 +290,11 @@ class Tracker:
             return
         self._file.rewind([])
         rivals = Rivals(state["rivals"].numpy(), state["weights"].numpy())
-        self._labels, self._classes = state["labels"].numpy(), int(state["classes"])
+        self._take_labels(state)
         for epoch, (margin, loss) in enumerate(zip(*rows.numpy(), strict=True)):
             self._file.append(epoch, margin, loss, self._examples(rivals))
+
+
+def _finite(z: NDArray[np.float32]) -> bool:
+    """Return whether logits are finite; False also where they are too large to tell so fast."""
+    return math.isfinite(np.vdot(z, z))
