@@ -148,11 +148,11 @@ class ReplicatedCNN:
             h = functional.conv2d(h, kernels, padding=network.kernel // 2, groups=replicas)
             # A single grey replica has no layout of its own to pass on.
             h, norm = h.contiguous(memory_format=LAYOUT), next(norms)
-            if training:
+            if training and h.device.type == "cpu":  # nowhere else has it been tried
                 h = norm.train_and_pool(h, Pool(network.pool, network.stride))
             else:
                 # The largest of rectified values is the rectified largest: there are fewer.
-                h = norm(h, training=False)
+                h = norm(h, training=training)
                 h = functional.max_pool2d(h, network.pool, network.stride).relu_()
         h = h.reshape(examples, replicas, -1).transpose(0, 1)
         for weights in self.weights[:-1]:

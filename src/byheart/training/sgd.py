@@ -140,7 +140,7 @@ class SGD:
 def softmax_(logits: Tensor) -> Tensor:
     """Return the softmax over the last dimension, computed in place.
 
-    On CPUs torch's own takes six times as long for rows as short as the number of classes.
+    On CPUs torch's own takes five times as long for rows as short as the number of classes.
     """
     p = logits.sub_(logits.amax(-1, keepdim=True)).exp_()
     return p.div_(p.sum(-1, keepdim=True))
