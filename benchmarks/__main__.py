@@ -53,20 +53,31 @@ def main() -> None:
     chosen = options.modules or modules()
     if unknown := set(chosen) - set(modules()):
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(modules())}")
+    failed = []
     if options.here:
         table = [row for module in chosen for row in measured(module, options.pairs)]
     else:
-        table = [row for module in chosen for row in apart(module, options.pairs)]
+        parts = {module: apart(module, options.pairs) for module in chosen}
+        table = [row for part in parts.values() for row in part or []]
+        failed = [module for module, part in parts.items() if part is None]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    if failed:
+        raise SystemExit(f"error: {', '.join(failed)} failed; {options.out} has the other rows")
 
 
-def apart(module: str, pairs: int) -> list[dict[str, Any]]:
-    """Measure a module in a process of its own, so that its memory and caches are its own."""
+def apart(module: str, pairs: int) -> list[dict[str, Any]] | None:
+    """Measure a module in a process of its own, so that its memory and caches are its own.
+
+    Returns:
+        Its rows, or None if it failed: it has said why, and the other modules go on.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "benchmarks", module, "--here"]
-        subprocess.run([*command, "--pairs", str(pairs), "--out", str(out)], check=True)
+        ended = subprocess.run([*command, "--pairs", str(pairs), "--out", str(out)], check=False)
+        if ended.returncode:
+            return None
         return list(json.loads(out.read_text(encoding="utf-8")))
 
 
