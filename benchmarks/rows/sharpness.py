@@ -19,6 +19,7 @@ import torch
 from curvlinops import HessianLinearOperator
 from pyhessian import hessian
 from scipy.sparse.linalg import eigsh
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
 import byheart
@@ -117,6 +118,9 @@ def by_eigsh(nets: Trained) -> Callable[[], Found]:
     """Return curvlinops' product and ARPACK's Lanczos, one network after the other."""
     modules, loss = nets.modules(), nn.CrossEntropyLoss()
     data = [(nets.x, nets.y)]
+    # SciPy's own BLAS threads gain it nothing on vectors, and go on spinning when it is done: they
+    # slow whoever comes next.
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
     def measure() -> Found:
         found: Found = []
