@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from byheart.audit.adapters.indexed import IndexedDataset
     from byheart.audit.tracker import Tracker
     from byheart.data import Dataset, corrupt, load_dataset
     from byheart.measures.critical.search import critical_samples
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Dataset",
+    "IndexedDataset",
     "Tracker",
     "__version__",
     "corrupt",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "Dataset": "byheart.data",
+    "IndexedDataset": "byheart.audit.adapters.indexed",
     "Tracker": "byheart.audit.tracker",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
