@@ -127,6 +127,17 @@ class Tracker:
         self._rivals = rivals
         self._running.clear()
 
+    def gather(self) -> None:
+        """Hand what the processes of a distributed training saw of this epoch to the first of them.
+
+        All must call it before the first saves its state, which then is the state of all. In a
+        training of one process it does nothing.
+        """
+        self._buffer.flush()
+        self._running.combine(self._labels)
+        if rank():
+            self._running.clear()
+
     def history(self) -> History:
         """Return what is known so far, of the epochs that ended.
 
@@ -158,6 +169,8 @@ class Tracker:
     def state_dict(self) -> dict[str, Any]:
         """Return all that a checkpoint needs: tensors and plain values, no pickled objects.
 
+        In a distributed training it is the state of this process; see :meth:`gather`.
+
         The epochs themselves stay in the file at ``path``, which the checkpoint refers to; without
         a ``path`` they are part of it, at 4 bytes per example and epoch.
         """
@@ -165,6 +178,7 @@ class Tracker:
         state: dict[str, Any] = {
             "version": STATE,
             "n_examples": self.n_examples,
+            "rank": rank(),
             "classes": self._classes,
             "checksums": list(self._checksums),
             "labels": torch.from_numpy(self._known_labels()),
@@ -179,6 +193,9 @@ class Tracker:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a checkpoint: what came after it is forgotten, in the file as well.
+
+        In a distributed training all processes may load the state of the first; what had been seen
+        of an epoch that had not ended goes to that one alone.
 
         Raises:
             InputError: the state is of another number of examples, or of a newer byheart.
@@ -196,6 +213,8 @@ class Tracker:
         self._take_labels(state)
         self._rivals = Rivals(state["rivals"].numpy().copy(), state["weights"].numpy().copy())
         self._running.restore(state["running"])
+        if state["rank"] != rank():
+            self._running.clear()
         self._buffer.clear()
 
     def _known_labels(self) -> NDArray[np.int64]:

@@ -1,0 +1,37 @@
+"""The tracker in a training by ``lightning``."""
+
+from __future__ import annotations
+
+from byheart.audit.adapters.lightning_hooks import LightningHooks
+from byheart.errors import InputError
+
+try:
+    from lightning.pytorch import Callback
+except ModuleNotFoundError as error:
+    raise InputError("this callback needs lightning: pip install 'byheart[lightning]'") from error
+
+
+class TrackerCallback(LightningHooks, Callback):
+    """Shows every training batch to a tracker, and saves the tracker with every checkpoint.
+
+    Ids and labels are taken from the batch: the last two of ``(x, ..., y, id)``, or what a dict has
+    under ``id`` and ``label``, ``labels``, ``target``, ``targets`` or ``y``, as
+    :class:`byheart.IndexedDataset` makes it. Logits are overheard from the forward pass of the
+    LightningModule, or of the submodule that is named. Whatever ``training_step`` returns in a dict
+    as ``logits``, ``ids`` or ``labels`` goes first.
+
+    Validation and the sanity check are not counted; accumulated gradients, manual optimization and
+    several devices are fine. A checkpoint holds the tracker's state, so that a training that is
+    resumed (``ckpt_path``) ends with the history of one that was not interrupted.
+
+    Args:
+        tracker: of as many examples as the training set has.
+        ids: where the batch has its ids, if elsewhere: a key, a position, or a function of the
+            batch.
+        labels: where it has its labels, if elsewhere.
+        module: name of the submodule that computes logits, if it is not the LightningModule.
+
+    Raises:
+        InputError: while training, if a batch has no ids or labels, or if there are no logits or
+            several in a step; and what :meth:`byheart.Tracker.update` raises.
+    """
