@@ -14,7 +14,7 @@ SOURCE = Path(byheart.__file__).parent
 
 LAYERS = (
     {"cli"},
-    {"report", "audit", "advice"},
+    {"report", "auditing", "advice"},
     {"studies"},
     {"runners"},
     {"training"},

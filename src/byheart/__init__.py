@@ -6,8 +6,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from byheart.audit.adapters.indexed import IndexedDataset
-    from byheart.audit.tracker import Tracker
+    from byheart.auditing.adapters.indexed import IndexedDataset
+    from byheart.auditing.tracker import Tracker
     from byheart.data import Dataset, corrupt, load_dataset
     from byheart.measures.critical.search import critical_samples
     from byheart.measures.online_sharpness import online_sharpness
@@ -32,8 +32,8 @@ __all__ = [
 
 _HOMES = {
     "Dataset": "byheart.data",
-    "IndexedDataset": "byheart.audit.adapters.indexed",
-    "Tracker": "byheart.audit.tracker",
+    "IndexedDataset": "byheart.auditing.adapters.indexed",
+    "Tracker": "byheart.auditing.tracker",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.search",

@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import nn
 
-from byheart.audit.adapters.batch import Where, ids_of, labels_of
-from byheart.audit.adapters.forward import Overheard
-from byheart.audit.tracker import Tracker
+from byheart.auditing.adapters.batch import Where, ids_of, labels_of
+from byheart.auditing.adapters.forward import Overheard
+from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError, choose
 
 
 class LightningHooks:
-    """Feeds a tracker from a Lightning training; see ``byheart.audit.adapters.lightning``."""
+    """Feeds a tracker from a Lightning training; see ``byheart.auditing.adapters.lightning``."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from byheart.audit.adapters.indexed import ID
+from byheart.auditing.adapters.indexed import ID
 from byheart.errors import InputError
 
 Where = str | int | Callable[[Any], Any] | None

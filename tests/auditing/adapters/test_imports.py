@@ -26,7 +26,7 @@ def test_a_library_that_is_missing_is_named_with_the_command_that_installs_it(li
         f"import sys; sys.modules['{library}'] = None\n"
         "from byheart.errors import InputError\n"
         "try:\n"
-        f"    import byheart.audit.adapters.{library}\n"
+        f"    import byheart.auditing.adapters.{library}\n"
         "except InputError as error:\n"
         "    print(error)\n"
     )

@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from byheart.audit.observed import halved, observe
-from byheart.audit.rivals import Rivals, rivals_of
+from byheart.auditing.observed import halved, observe
+from byheart.auditing.rivals import Rivals, rivals_of
 from byheart.errors import InputError
 
 Half = NDArray[np.float16]
@@ -111,7 +111,7 @@ class History:
             StoreError: there is no such file, or it is damaged, not a history, or from a newer
                 version.
         """
-        from byheart.audit.file import HistoryFile
+        from byheart.auditing.file import HistoryFile
 
         return HistoryFile(Path(path)).history()
 

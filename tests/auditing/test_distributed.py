@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.audit.trainings import EPOCHS, EXAMPLES, labels, logits, seen, tracked, train_epoch
+from tests.auditing.trainings import EPOCHS, EXAMPLES, labels, logits, seen, tracked, train_epoch
 from torch import distributed
 
 import byheart
-from byheart.audit.history import History
-from byheart.audit.table import scores
+from byheart.auditing.history import History
+from byheart.auditing.table import scores
 from byheart.errors import InputError
 
 PROCESSES = 2

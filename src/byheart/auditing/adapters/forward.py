@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from byheart.audit.adapters.batch import logits_of
+from byheart.auditing.adapters.batch import logits_of
 
 
 class Overheard:

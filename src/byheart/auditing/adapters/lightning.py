@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byheart.audit.adapters.lightning_hooks import LightningHooks
+from byheart.auditing.adapters.lightning_hooks import LightningHooks
 from byheart.errors import InputError
 
 try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from byheart.audit.observed import Observed, observe
+from byheart.auditing.observed import Observed, observe
 
 LOGITS = 2**18
 """Logits that are held back, at least: a megabyte of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byheart.audit.adapters.lightning_hooks import LightningHooks
+from byheart.auditing.adapters.lightning_hooks import LightningHooks
 from byheart.errors import InputError
 
 try:
@@ -14,4 +14,4 @@ except ModuleNotFoundError as error:
 
 
 class TrackerCallback(LightningHooks, Callback):
-    """The callback of ``byheart.audit.adapters.lightning``, for the older package."""
+    """The callback of ``byheart.auditing.adapters.lightning``, for the older package."""

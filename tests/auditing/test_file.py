@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.audit.trainings import EPOCHS, EXAMPLES, logits, tracked, train_epoch
+from tests.auditing.trainings import EPOCHS, EXAMPLES, logits, tracked, train_epoch
 
 import byheart
-from byheart.audit.file import VERSION
-from byheart.audit.history import History
-from byheart.audit.table import scores
+from byheart.auditing.file import VERSION
+from byheart.auditing.history import History
+from byheart.auditing.table import scores
 from byheart.errors import StoreError
 
 
@@ -129,8 +129,8 @@ def test_a_history_whose_file_was_rewound_says_so_instead_of_showing_other_numbe
 KILLED = """
 import os, sys, sqlite3
 import numpy as np
-from tests.audit.trainings import *
-import byheart.audit.file as file
+from tests.auditing.trainings import *
+import byheart.auditing.file as file
 tracker = byheart.Tracker(EXAMPLES, sys.argv[1])
 everything = np.ones(EXAMPLES, bool)
 for epoch in range(3):

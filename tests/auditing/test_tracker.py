@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.audit.trainings import EPOCHS, EXAMPLES, labels, logits, seen, tracked, train_epoch
+from tests.auditing.trainings import EPOCHS, EXAMPLES, labels, logits, seen, tracked, train_epoch
 
 import byheart
-from byheart.audit.history import History
-from byheart.audit.table import scores
+from byheart.auditing.history import History
+from byheart.auditing.table import scores
 from byheart.errors import InputError, StoreError
 
 EVERYTHING = np.ones(EXAMPLES, bool)
@@ -62,7 +62,7 @@ def test_an_example_seen_twice_counts_with_the_mean_of_its_views() -> None:
 
 def test_batches_larger_than_the_buffer_are_taken_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = tracked()
-    monkeypatch.setattr("byheart.audit.buffer.LOGITS", 17)
+    monkeypatch.setattr("byheart.auditing.buffer.LOGITS", 17)
     parts, _ = tracked()
     assert parts.scores().equals(whole.scores())
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from byheart.audit.observed import Observed
+from byheart.auditing.observed import Observed
 from byheart.errors import InputError
 
 UNKNOWN = -(2**62) - 1

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from byheart.audit import scores as score
-from byheart.audit.scores import Histories, checked, epochs_seen, ratio
+from byheart.auditing import scores as score
+from byheart.auditing.scores import Histories, checked, epochs_seen, ratio
 
 COLUMNS = {
     "p_correct": score.p_correct,
@@ -34,7 +34,7 @@ def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> 
 
     Returns:
         A table by ``id`` with ``label``, the columns of :data:`COLUMNS` (see
-        ``byheart.audit.scores``), ``suggested`` and ``suggested_probability`` (see
+        ``byheart.auditing.scores``), ``suggested`` and ``suggested_probability`` (see
         :func:`suggested`; over all epochs, whatever the window) and ``epochs_seen``. An example
         that was never seen has NaN for scores, and -1 for classes. Scores are float32: they come
         from numbers of three digits.

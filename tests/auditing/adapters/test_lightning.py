@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from tests.audit.adapters.loops import (
+from tests.auditing.adapters.loops import (
     BATCH,
     EPOCHS,
     EXAMPLES,
@@ -27,7 +27,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 import byheart
-from byheart.audit.history import History
+from byheart.auditing.history import History
 from byheart.errors import InputError
 
 PACKAGES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
@@ -54,7 +54,7 @@ def pl(package: str) -> ModuleType:
 
 
 def callback(package: str, tracker: byheart.Tracker, **options: object) -> object:
-    module = importlib.import_module(f"byheart.audit.adapters.{package}")
+    module = importlib.import_module(f"byheart.auditing.adapters.{package}")
     return module.TrackerCallback(tracker, **options)
 
 
@@ -187,7 +187,7 @@ def test_a_training_that_is_resumed_leaves_the_history_of_one_that_was_not(
 def test_a_batch_without_ids_is_refused_with_the_remedy(package: str, tmp_path: Path) -> None:
     follow = callback(package, byheart.Tracker(EXAMPLES))
     with pytest.raises(
-        InputError, match="a list of 2.* has no ids: wrap .* byheart.IndexedDataset"
+        InputError, match=r"a list of 2.* has no ids: wrap .* byheart.IndexedDataset"
     ):
         trainer(package, tmp_path, follow).fit(module(package), DataLoader(examples(), BATCH))
 
@@ -249,7 +249,7 @@ def in_two_processes() -> History:
 
 
 def test_two_processes_leave_one_history(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.audit.adapters.ddp_training", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.auditing.adapters.ddp_training", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     history, expected = History.open(tmp_path / "history.sqlite"), in_two_processes()

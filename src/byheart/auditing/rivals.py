@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from byheart.audit.observed import Observed
+from byheart.auditing.observed import Observed
 
 SLOTS = 4
 """Classes that are tallied for an example: memory does not grow with the number of classes."""

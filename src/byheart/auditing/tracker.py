@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from byheart.audit.arguments import real_numbers, whole_numbers
-from byheart.audit.buffer import Buffer
-from byheart.audit.epoch import UNKNOWN, RunningEpoch, rank
-from byheart.audit.file import FileRows, HistoryFile
-from byheart.audit.history import History
-from byheart.audit.observed import halved
-from byheart.audit.rivals import Rivals, narrowest
+from byheart.auditing.arguments import real_numbers, whole_numbers
+from byheart.auditing.buffer import Buffer
+from byheart.auditing.epoch import UNKNOWN, RunningEpoch, rank
+from byheart.auditing.file import FileRows, HistoryFile
+from byheart.auditing.history import History
+from byheart.auditing.observed import halved
+from byheart.auditing.rivals import Rivals, narrowest
 from byheart.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Tracker:
         return History(self._known_labels(), self._classes, rows, self._rivals)
 
     def scores(self, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
-        """Return one row per example and one column per score; see ``byheart.audit.scores``.
+        """Return one row per example and one column per score; see ``byheart.auditing.scores``.
 
         Args:
             start: first epoch that counts, from 0.
@@ -162,7 +162,7 @@ class Tracker:
         Raises:
             InputError: no epoch ended yet, or the window holds none.
         """
-        from byheart.audit.table import scores
+        from byheart.auditing.table import scores
 
         return scores(self.history(), start=start, stop=stop)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import byheart
-from byheart.audit.history import History
+from byheart.auditing.history import History
 
 EXAMPLES, CLASSES, EPOCHS = 30, 5, 6
 

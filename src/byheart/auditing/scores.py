@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from byheart.audit.history import Epoch, History
+from byheart.auditing.history import Epoch, History
 from byheart.errors import InputError
 
 Histories = History | Sequence[History]

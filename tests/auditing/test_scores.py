@@ -2,12 +2,21 @@
 
 import numpy as np
 import pytest
-from tests.audit.trainings import CLASSES, EPOCHS, EXAMPLES, curves, labels, logits, seen, tracked
+from tests.auditing.trainings import (
+    CLASSES,
+    EPOCHS,
+    EXAMPLES,
+    curves,
+    labels,
+    logits,
+    seen,
+    tracked,
+)
 from tests.reference import audit as slow
 
-from byheart.audit import scores as score
-from byheart.audit.history import History
-from byheart.audit.table import COLUMNS, scores, suggested
+from byheart.auditing import scores as score
+from byheart.auditing.history import History
+from byheart.auditing.table import COLUMNS, scores, suggested
 from byheart.errors import InputError
 
 WINDOWS = [(0, None), (0, 3), (2, 5), (4, 5)]

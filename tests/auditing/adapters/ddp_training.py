@@ -1,17 +1,17 @@
-"""A Lightning training in two processes: ``python -m tests.audit.adapters.ddp_training FOLDER``."""
+"""A Lightning training in two processes: run this module with a folder as its argument."""
 
 import sys
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
-from tests.audit.adapters.loops import BATCH, EPOCHS, EXAMPLES, examples, network, optimizer
+from tests.auditing.adapters.loops import BATCH, EPOCHS, EXAMPLES, examples, network, optimizer
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 import byheart
-from byheart.audit.adapters.lightning import TrackerCallback
+from byheart.auditing.adapters.lightning import TrackerCallback
 
 PROCESSES = 2
 

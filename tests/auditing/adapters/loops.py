@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 import byheart
-from byheart.audit.history import History
+from byheart.auditing.history import History
 
 EXAMPLES, FEATURES, CLASSES, EPOCHS, BATCH = 45, 6, 3, 4, 8
 GAPS = EXAMPLES % BATCH

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from byheart.audit.history import Half, History
-from byheart.audit.rivals import Rivals
+from byheart.auditing.history import Half, History
+from byheart.auditing.rivals import Rivals
 from byheart.errors import StoreError
 from byheart.store.codec import StoredArray, decode, encode
 
