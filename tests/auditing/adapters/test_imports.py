@@ -5,7 +5,11 @@ import sys
 
 import pytest
 
-ADAPTERS = {"lightning": "lightning", "pytorch_lightning": "pytorch-lightning"}
+ADAPTERS = {
+    "lightning": "lightning",
+    "pytorch_lightning": "pytorch-lightning",
+    "transformers": "transformers",
+}
 """Each library that has an adapter of its name, and the extra that installs it."""
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from tests.auditing.adapters.launch import launch
 from tests.auditing.adapters.loops import (
     BATCH,
     EPOCHS,
@@ -248,10 +247,9 @@ def in_two_processes() -> History:
     return tracker.history()
 
 
+@pytest.mark.slow
 def test_two_processes_leave_one_history(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.auditing.adapters.ddp_training", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    launch("tests.auditing.adapters.ddp_training", str(tmp_path))
     history, expected = History.open(tmp_path / "history.sqlite"), in_two_processes()
     assert history.gaps.tolist() == [0] * EPOCHS
     # Gradients of processes are added in another order than those of a batch.

@@ -95,7 +95,8 @@ class LightningHooks:
     def _source(self, pl_module: nn.Module) -> nn.Module:
         if self._module is None:
             return pl_module
-        modules = {name: module for name, module in pl_module.named_modules() if name}
+        named = pl_module.named_modules()
+        modules: dict[str, nn.Module] = {name: module for name, module in named if name}
         return modules[choose("module", self._module, modules)]
 
     def _no_logits(self, pl_module: nn.Module, passes: int) -> str:
