@@ -9,6 +9,7 @@ ADAPTERS = {
     "lightning": "lightning",
     "pytorch_lightning": "pytorch-lightning",
     "transformers": "transformers",
+    "skorch": "skorch",
 }
 """Each library that has an adapter of its name, and the extra that installs it."""
 

@@ -1,0 +1,151 @@
+"""The tracker in a training by skorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from byheart.auditing.adapters.rows import RowBatch, RowLoader
+from byheart.auditing.tracker import Tracker
+from byheart.errors import InputError
+
+try:
+    from skorch import NeuralNetClassifier
+    from skorch.callbacks import Callback, Checkpoint
+except ModuleNotFoundError as error:
+    raise InputError("this callback needs skorch: pip install 'byheart[skorch]'") from error
+
+__all__ = ["RowLoader", "TrackerCallback"]
+
+STATE = "byheart.pt"
+"""The tracker's file in the folder of a checkpoint."""
+
+
+class TrackerCallback(Callback):
+    """Shows every training batch to a tracker, and saves the tracker with every checkpoint.
+
+    Give it to a net with batches that know their rows:
+    ``NeuralNetClassifier(..., iterator_train=RowLoader, callbacks=[TrackerCallback(tracker)])``. An
+    id is then a row of the X that ``fit`` is given; rows set aside for validation are never seen.
+
+    What the module gives back is taken as logits, except where skorch itself takes it for
+    probabilities (``NeuralNetClassifier`` with ``NLLLoss``) or for the logit of one class of two
+    (``BCEWithLogitsLoss``).
+
+    Args:
+        tracker: of as many examples as X has rows; one for each training, so not for a grid search.
+        checkpoint: the net's ``Checkpoint``, which stands before this callback in ``callbacks``:
+            whenever it saves the net, the tracker is saved beside it, as ``byheart.pt``, and a net
+            that ``LoadInitState`` restores goes on with the history of one that was not
+            interrupted.
+
+    Raises:
+        InputError: while training, if batches have no rows, if the checkpoint stands behind the
+            callback or is of another epoch than the tracker's state, or if a second training
+            begins with the tracker of a first; and what :meth:`byheart.Tracker.update` raises.
+    """
+
+    def __init__(self, tracker: Tracker, *, checkpoint: Any = None) -> None:
+        if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+            raise InputError(
+                f"checkpoint must be a skorch.callbacks.Checkpoint, got {type(checkpoint).__name__}"
+            )
+        self.tracker = tracker
+        self.checkpoint: Any = checkpoint
+        # skorch takes all that does not end with "_" for a parameter.
+        self.starting_ = True
+        self.begun_ = False
+
+    def on_train_begin(self, net: Any, **others: Any) -> None:
+        """Look for a checkpoint before the next epoch."""
+        self.starting_ = True
+
+    def on_epoch_begin(self, net: Any, **others: Any) -> None:
+        """Go on where the net does, when all callbacks have had their say at the start."""
+        if self.starting_:
+            self._go_on(len(net.history) - 1)
+        self.starting_ = False
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool | None = None, **step: Any
+    ) -> None:
+        """Show a training batch to the tracker."""
+        if not training:
+            return
+        if not isinstance(batch, RowBatch):
+            raise InputError(
+                "batches have no rows: give the net iterator_train=RowLoader, of "
+                "byheart.auditing.adapters.skorch, without pin_memory"
+            )
+        self.tracker.update(batch.ids, _logits(net, step["y_pred"]), _labels(batch[1]))
+        self.begun_ = True
+
+    def on_epoch_end(self, net: Any, **others: Any) -> None:
+        """End the epoch, and save the tracker if the net was saved."""
+        self._end_epoch()
+        if self.checkpoint is None:
+            return
+        saved = net.history[-1].get(self.checkpoint.event_name)
+        if saved is None:
+            raise InputError(
+                "the checkpoint has not spoken yet in this epoch: it needs an event_name, and "
+                "stands before TrackerCallback in the net's callbacks"
+            )
+        if saved:
+            torch.save(self.tracker.state_dict(), self._file())
+
+    def on_train_end(self, net: Any, **others: Any) -> None:
+        """End an epoch that was cut short: what it did not see are gaps."""
+        if self.begun_:
+            self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        self.tracker.end_epoch()
+        self.begun_ = False
+
+    def _file(self) -> Path:
+        return Path(self.checkpoint.dirname, STATE)
+
+    def _go_on(self, epochs: int) -> None:
+        """Bring the tracker to where the net is, after so many epochs."""
+        if self.tracker.epoch == epochs:
+            return
+        if not epochs:
+            raise InputError(
+                f"the tracker holds {self.tracker.epoch} epochs of a training, and fit() begins "
+                "another: give it a new Tracker, or go on with partial_fit()"
+            )
+        if self.checkpoint is None:
+            return
+        if not self._file().is_file():
+            raise InputError(
+                f"{self._file()} is not there, to go on after {epochs} epochs: the checkpoint was "
+                "saved without the tracker; train from the start"
+            )
+        self.tracker.load_state_dict(torch.load(self._file(), weights_only=True))
+        if self.tracker.epoch != epochs:
+            raise InputError(
+                f"{self._file()} is of {self.tracker.epoch} epochs, the net's checkpoint of "
+                f"{epochs}: bring back the files that were saved together"
+            )
+
+
+def _logits(net: Any, output: Any) -> Any:
+    """Return logits [B, classes] of what the module gave back."""
+    z: Tensor = output[0] if isinstance(output, tuple) else output
+    if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
+        z = z.reshape(-1)
+        return torch.stack([torch.zeros_like(z), z], dim=1)
+    if isinstance(net.criterion_, nn.NLLLoss) and isinstance(net, NeuralNetClassifier):
+        return torch.log(z + torch.finfo(z.dtype).eps)
+    return z
+
+
+def _labels(y: Any) -> Any:
+    """Return labels [B] as whole numbers, where they are so (a binary loss wants them as float)."""
+    if isinstance(y, Tensor) and y.is_floating_point() and bool((y == y.round()).all()):
+        return y.reshape(-1).long()
+    return y
