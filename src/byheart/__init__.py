@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from byheart.auditing.adapters.indexed import IndexedDataset
+    from byheart.auditing.audit import Audit, audit
     from byheart.auditing.tracker import Tracker
     from byheart.data import Dataset, corrupt, load_dataset
     from byheart.measures.critical.search import critical_samples
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Audit",
     "Dataset",
     "IndexedDataset",
     "Tracker",
     "__version__",
+    "audit",
     "corrupt",
     "critical_samples",
     "gini",
@@ -31,9 +34,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "byheart.auditing.audit",
     "Dataset": "byheart.data",
     "IndexedDataset": "byheart.auditing.adapters.indexed",
     "Tracker": "byheart.auditing.tracker",
+    "audit": "byheart.auditing.audit",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.search",

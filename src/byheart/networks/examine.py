@@ -18,7 +18,7 @@ from torch.nn import functional
 from byheart.errors import InputError
 from byheart.networks.counted import counted
 from byheart.networks.fingerprint import fingerprint_of
-from byheart.networks.foreign import initialised
+from byheart.networks.foreign import Source, called, initialised
 from byheart.networks.size import NetworkSize
 from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork, noise_of
 
@@ -56,11 +56,11 @@ class Examined:
 
 
 @functools.lru_cache(maxsize=64)
-def examine(factory: str, shape: tuple[int, ...], classes: int) -> Examined:
+def examine(factory: Source, shape: tuple[int, ...], classes: int) -> Examined:
     """Try a user's network on random inputs.
 
     Args:
-        factory: "module:callable".
+        factory: the user's, or "module:callable".
         shape: of one input.
         classes: that it shall tell apart.
 
@@ -80,30 +80,32 @@ def examine(factory: str, shape: tuple[int, ...], classes: int) -> Examined:
     )
 
 
-def _require_own_weights(name: str, model: nn.Module, again: nn.Module, other: nn.Module) -> None:
+def _require_own_weights(
+    name: Source, model: nn.Module, again: nn.Module, other: nn.Module
+) -> None:
     """Require that a seed determines the initial weights, and that no two networks share any."""
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
-        raise InputError(f"--model {name}: the network has no parameters to train")
+        raise InputError(f"{called(name)}: the network has no parameters to train")
     shared = {id(p) for p in model.parameters()} & {id(p) for p in other.parameters()}
     if model is other or shared:
         raise InputError(
-            f"--model {name}: two calls returned the same object, or networks that share weights: "
+            f"{called(name)}: two calls returned the same object, or networks that share weights: "
             "make a new network in every call"
         )
     if fingerprint_of(model) != fingerprint_of(other):
         raise InputError(
-            f"--model {name}: two calls returned networks of different layers or shapes: return "
+            f"{called(name)}: two calls returned networks of different layers or shapes: return "
             "the same architecture in every call"
         )
     if not _equal(model, again):
         raise InputError(
-            f"--model {name}: its initial weights differ from call to call though "
+            f"{called(name)}: its initial weights differ from call to call though "
             "torch.manual_seed was the same: draw them from torch's own random numbers"
         )
     if all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)):
         raise InputError(
-            f"--model {name}: every call returns the same initial weights, whatever the seed: draw "
+            f"{called(name)}: every call returns the same initial weights, whatever the seed: draw "
             "them from torch's random numbers, and set no seed in the factory"
         )
 
@@ -119,7 +121,7 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def shape_it_takes(name: str, model: nn.Module, x: Tensor, classes: int) -> tuple[int, ...]:
+def shape_it_takes(name: Source, model: nn.Module, x: Tensor, classes: int) -> tuple[int, ...]:
     """Return the first shape of an input for which the network has one output per class.
 
     The network is put into eval mode.
@@ -150,26 +152,26 @@ def shape_it_takes(name: str, model: nn.Module, x: Tensor, classes: int) -> tupl
             problems.append((rank, f"maps {_batch(takes)} to {given}"))
     _, problem = min(problems, key=lambda one: one[0])
     raise InputError(
-        f"--model {name}: the network {problem}; the data are {_batch(shape)}, and it must return "
+        f"{called(name)}: the network {problem}; the data are {_batch(shape)}, and it must return "
         f"[N, {classes}]: one output per class"
     )
 
 
 @torch.no_grad()
-def _require_fixed(name: str, model: nn.Module, x: Tensor) -> None:
+def _require_fixed(name: Source, model: nn.Module, x: Tensor) -> None:
     """Require finite outputs, and noise that ends with training and comes from torch."""
     model.eval()
     with noise_of(0, 0):
         logits = model(x)
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
-            f"--model {name}: the network returns NaN or infinity with its initial weights, for "
+            f"{called(name)}: the network returns NaN or infinity with its initial weights, for "
             "random inputs in [0, 1]: see that it divides by nothing that may be 0"
         )
     with noise_of(1, 0):
         if not torch.equal(model(x), logits):
             raise InputError(
-                f"--model {name}: the network is not deterministic in eval mode: equal inputs give "
+                f"{called(name)}: the network is not deterministic in eval mode: equal inputs give "
                 "different outputs; let dropout and noise end with self.training"
             )
     noisy = []
@@ -179,18 +181,18 @@ def _require_fixed(name: str, model: nn.Module, x: Tensor) -> None:
                 noisy.append(copy.deepcopy(model).train()(x))
             except Exception as error:
                 raise InputError(
-                    f"--model {name}: the network fails in train mode: {one_line(error)}"
+                    f"{called(name)}: the network fails in train mode: {one_line(error)}"
                 ) from error
     one, again = noisy
     if not torch.allclose(one, again, equal_nan=True):
         raise InputError(
-            f"--model {name}: torch.manual_seed cannot repeat its noise in train mode: draw it "
+            f"{called(name)}: torch.manual_seed cannot repeat its noise in train mode: draw it "
             "from torch's own random numbers"
         )
 
 
 def _way(
-    name: str, x: Tensor, shape: tuple[int, ...], classes: int
+    name: Source, x: Tensor, shape: tuple[int, ...], classes: int
 ) -> tuple[Literal["vmap", "one by one"], str]:
     """Return how replicas train, and why not by vmap: tried on two, against the plain modules."""
     takes = tuple(x.shape[1:])
@@ -217,7 +219,7 @@ def _way(
             reason = "by vmap it computes other numbers"
         problem = problem or reason
     raise InputError(
-        f"--model {name}: the network cannot be trained with weights that are handed to it "
+        f"{called(name)}: the network cannot be trained with weights that are handed to it "
         f"({reason}): give it parameters and buffers that torch.func.functional_call can replace"
     )
 

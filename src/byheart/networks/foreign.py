@@ -18,13 +18,23 @@ from byheart.errors import InputError, choose
 from byheart.seeds import seed
 
 Factory = Callable[[], nn.Module]
+Source = str | Factory
+"""A factory, or "package.module:callable" that names one."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Under these names training frameworks keep the weights inside a larger checkpoint."""
 
 
-def find_factory(name: str) -> Factory:
-    """Return the factory that "package.module:callable" names.
+def called(source: Source) -> str:
+    """Return what errors call a factory: by the option or the argument that it came by."""
+    if isinstance(source, str):
+        return f"--model {source}"
+    name = getattr(source, "__qualname__", type(source).__qualname__)
+    return f"model_factory {getattr(source, '__module__', '')}.{name}"
+
+
+def find_factory(name: Source) -> Factory:
+    """Return the factory that "package.module:callable" names; a factory itself is returned as is.
 
     Importing the module runs its code: it is the one way in which byheart runs a user's code. The
     current folder is searched first, as by ``python -m``.
@@ -32,6 +42,13 @@ def find_factory(name: str) -> Factory:
     Raises:
         InputError: the name has another form, or leads to no callable.
     """
+    if not isinstance(name, str):
+        if isinstance(name, nn.Module) or not callable(name):
+            raise InputError(
+                f"model_factory is a {type(name).__name__}: give a callable that returns a fresh "
+                "torch.nn.Module, or 'package.module:callable'"
+            )
+        return name
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         raise InputError(f"--model is '{name}': write it as package.module:callable")
@@ -55,7 +72,7 @@ def find_factory(name: str) -> Factory:
     return cast(Factory, factory)
 
 
-def make_module(name: str) -> nn.Module:
+def make_module(name: Source) -> nn.Module:
     """Return the network that a factory makes.
 
     Raises:
@@ -67,24 +84,24 @@ def make_module(name: str) -> nn.Module:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"--model {name}: it is called without arguments, and raised {type(error).__name__}: "
+            f"{called(name)}: it is called without arguments, and raised {type(error).__name__}: "
             f"{reason}"
         ) from error
     if not isinstance(model, nn.Module):
         raise InputError(
-            f"--model {name}: it returned a {type(model).__name__}, not a torch.nn.Module"
+            f"{called(name)}: it returned a {type(model).__name__}, not a torch.nn.Module"
         )
     return model
 
 
-def initialised(name: str, seed_: int, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+def initialised(name: Source, seed_: int, *, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Return the network that a factory makes, with initial weights that a seed determines.
 
     A user's factory draws them from torch's random numbers, which are seeded for it and go on
     afterwards as if nothing had been drawn.
 
     Args:
-        name: "module:callable".
+        name: the factory, or "module:callable".
         seed_: of the replica.
         dtype: of its weights.
 
@@ -97,7 +114,7 @@ def initialised(name: str, seed_: int, *, dtype: torch.dtype = torch.float32) ->
         torch.manual_seed(seed("init", seed_))
         model = make_module(name)
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        raise InputError(f"--model {name}: the network has lazy layers: give every layer its sizes")
+        raise InputError(f"{called(name)}: the network has lazy layers: give every layer its sizes")
     return model.to(device="cpu", dtype=dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -79,9 +79,11 @@ class AutogradSGD:
             chosen._velocity = [one[replicas] for one in self._velocity]
         return chosen
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
+    def step(self, x: Tensor, y: Tensor, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step; see :class:`Optimizer`."""
-        given, gradients = self._gradients(x, y)
+        scores, gradients = self._gradients(x, y)
+        if watch is not None:
+            watch(scores)
         with torch.no_grad():
             if self._weight_decay != 0.0:
                 _add_scaled(gradients, self._parameters, self._weight_decay)
@@ -90,17 +92,16 @@ class AutogradSGD:
                 torch._foreach_add_(self._velocity, gradients)
                 gradients = self._velocity
             _add_scaled(self._parameters, gradients, self._learning_rate, sign=-1)
-        return given
+        return scores.gather(2, y.unsqueeze(2)).squeeze(2).exp()
 
     def _gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the probability given to each label [R, B], and the gradient of each parameter."""
+        """Return log-probabilities [R, B, classes], and the gradient of each parameter."""
         for parameter in self._parameters:
             parameter.requires_grad_(True)
         try:
             with torch.enable_grad():
                 scores = torch.log_softmax(self.network.training_logits(x), dim=2)
-                given = scores.gather(2, y.unsqueeze(2)).squeeze(2)
-                loss = -given.mean(1).sum()
+                loss = -scores.gather(2, y.unsqueeze(2)).squeeze(2).mean(1).sum()
                 gradients = torch.autograd.grad(
                     loss, self._parameters, allow_unused=True, materialize_grads=True
                 )
@@ -108,7 +109,7 @@ class AutogradSGD:
             # Whoever evaluates the network next wants no graph of it.
             for parameter in self._parameters:
                 parameter.requires_grad_(False)
-        return given.detach().exp(), list(gradients)
+        return scores.detach(), list(gradients)
 
 
 def _scale(values: list[Tensor], factor: Numbers) -> None:

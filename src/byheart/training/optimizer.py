@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 from torch import Tensor
@@ -28,12 +28,14 @@ class Optimizer(Protocol):
         """Set the learning rates of an epoch (counted from 0) by each replica's schedule."""
         ...
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
+    def step(self, x: Tensor, y: Tensor, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step on the mean cross-entropy of a batch, in place.
 
         Args:
             x: [R, B, inputs].
             y: [R, B] labels.
+            watch: is shown the logits [R, B, classes] before the step, up to a constant per
+                example; what it keeps it must copy.
 
         Returns:
             [R, B] the probability given to each label before the step.

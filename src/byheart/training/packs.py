@@ -70,24 +70,32 @@ def make_packs(
     Returns:
         Packs of about equal size within a group; the same trials give the same packs, in any order.
     """
-    footprint = FOOTPRINTS[device]
     groups: dict[str, list[Trial]] = {}
     for trial in sorted({t.key: t for t in trials}.values(), key=_order):
         groups.setdefault(_shape(trial), []).append(trial)
     packs = []
     for group in groups.values():
-        momentum = 2 if any(t.algorithm.momentum for t in group) else 1
-        size = trial_size(group[0], shape, classes)
-        kept = 4 * momentum * size.parameters
-        made = 4 * size.activations * group[0].algorithm.batch_size
-        fitting = min(footprint.bytes // kept, footprint.working // made)
-        most = min(footprint.replicas, max(1, fitting))
+        most = most_replicas(
+            trial_size(group[0], shape, classes),
+            group[0].algorithm.batch_size,
+            momentum=any(t.algorithm.momentum for t in group),
+            device=device,
+        )
         if _differentiated(group[0]):
             most = 1
         count = math.ceil(len(group) / most)
         cuts = [round(i * len(group) / count) for i in range(count + 1)]
         packs += [Pack(tuple(group[a:b])) for a, b in itertools.pairwise(cuts)]
     return packs
+
+
+def most_replicas(size: NetworkSize, batch_size: int, *, momentum: bool, device: str) -> int:
+    """Return how many replicas of a network may train together, by their footprint; 1 or more."""
+    footprint = FOOTPRINTS[device]
+    kept = 4 * (2 if momentum else 1) * size.parameters
+    made = 4 * size.activations * batch_size
+    fitting = min(footprint.bytes // kept, footprint.working // made)
+    return min(footprint.replicas, max(1, fitting))
 
 
 def _differentiated(trial: Trial) -> bool:

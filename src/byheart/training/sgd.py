@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -83,7 +83,7 @@ class SGD:
             chosen._velocity = [(w[replicas], b[replicas]) for w, b in self._velocity]
         return chosen
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
+    def step(self, x: Tensor, y: Tensor, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step; see :class:`Optimizer`."""
         network, batch = self.network, x.shape[1]
         share = None
@@ -98,6 +98,8 @@ class SGD:
             rectified.append(h)
             activations.append(h if disturbed is None else disturbed[layer].apply(h))
         logits = torch.baddbmm(network.biases[-1], activations[-1], network.weights[-1])
+        if watch is not None:
+            watch(logits[:, :batch])
         probabilities = softmax_(logits)
         index = y.unsqueeze(2)
         given = probabilities.gather(2, index)

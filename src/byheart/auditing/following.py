@@ -1,0 +1,186 @@
+"""Trainings of the user's network that are followed, example by example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from byheart.auditing.history import History
+from byheart.auditing.layout import Layout
+from byheart.auditing.watching import Watch
+from byheart.data.dataset import Dataset
+from byheart.errors import InputError
+from byheart.networks.examine import Examined, examine
+from byheart.networks.foreign import Source, called, initialised
+from byheart.networks.vmapped import ForeignPack
+from byheart.seeds import generator
+from byheart.training.autograd_sgd import AutogradSGD
+from byheart.training.packs import most_replicas
+from byheart.trial import Algorithm, Foreign
+
+CHUNK = 256
+"""Held-out examples per forward pass and replica."""
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What S trainings left.
+
+    Attributes:
+        histories: one per seed, of the user's labels; an example that a seed trained on with
+            another label is a gap in that seed's.
+        planted: one per seed, of the P labels that were planted, in the order of the layout.
+        networks: one per seed, as trained, in eval mode.
+    """
+
+    histories: list[History]
+    planted: list[History]
+    networks: list[nn.Module]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the user's network is trained: SGD with momentum, PyTorch's convention.
+
+    Attributes:
+        epochs: passes over the data.
+        learning_rate: step size.
+        momentum: from 0 to below 1.
+        weight_decay: L2 coefficient.
+        batch_size: examples per step.
+        device: "cpu", "cuda" or "mps".
+    """
+
+    epochs: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    device: str
+
+    def algorithm(self, source: Source, found: Examined) -> Algorithm:
+        """Return the same as the facts that the engine takes."""
+        return Algorithm(
+            network=Foreign(factory=called(source), fingerprint=found.fingerprint),
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+        )
+
+
+def follow(
+    source: Source,
+    dataset: Dataset,
+    layout: Layout,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    *,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> Followed:
+    """Train one network per seed, and follow every example.
+
+    An example that is trained on is seen in its batch, just before the step that uses it: that
+    costs no forward pass. One that is held out is seen at the end of the epoch, in eval mode.
+
+    Args:
+        source: of the networks.
+        dataset: the user's.
+        layout: what each seed holds out and plants.
+        recipe: how to train.
+        seeds: of initial weights and order, one per training.
+        on_epoch: called with (epochs done, epochs in all), over all packs.
+
+    Raises:
+        InputError: the network cannot be trained as it is, or a training diverged.
+    """
+    found = examine(source, dataset.shape, dataset.n_classes)
+    most = most_replicas(
+        found.size, recipe.batch_size, momentum=recipe.momentum > 0, device=recipe.device
+    )
+    packs = np.array_split(np.arange(len(seeds)), -(-len(seeds) // most))
+    parts: list[Followed] = []
+    for pack in packs:
+        done = len(parts) * recipe.epochs
+        run = _Run(source, found, dataset, layout, recipe, seeds, pack.tolist())
+        for epoch in range(recipe.epochs):
+            run.train_epoch(epoch)
+            if on_epoch is not None:
+                on_epoch(done + epoch + 1, len(packs) * recipe.epochs)
+        parts.append(run.followed())
+    return Followed(
+        [one for part in parts for one in part.histories],
+        [one for part in parts for one in part.planted],
+        [one for part in parts for one in part.networks],
+    )
+
+
+class _Run:
+    """A pack in training: some rows of the layout, and their seeds."""
+
+    def __init__(
+        self,
+        source: Source,
+        found: Examined,
+        dataset: Dataset,
+        layout: Layout,
+        recipe: Recipe,
+        seeds: Sequence[int],
+        pack: Sequence[int],
+    ) -> None:
+        own, labels = [seeds[r] for r in pack], dataset.y.numpy()
+        modules = [initialised(source, seed).to(recipe.device) for seed in own]
+        self._recipe = recipe
+        self._network: ForeignPack = found.pack.stacked(
+            modules, takes=found.takes, shape=dataset.shape, seeds=own
+        )
+        self._optimizer = AutogradSGD(
+            self._network, [recipe.algorithm(source, found)] * len(own), own
+        )
+        self._orders = [generator("shuffle", seed) for seed in own]
+        self._x = dataset.x.flatten(1).to(recipe.device)
+        trained = [layout.trained(r, len(dataset)) for r in pack]
+        self._trained = torch.from_numpy(np.stack(trained))
+        self._y = torch.from_numpy(np.stack([layout.labels(r, labels) for r in pack]))
+        self._held_out = torch.from_numpy(layout.held_out[list(pack)])
+        self._watch = Watch(labels, layout, pack)
+
+    @torch.no_grad()
+    def train_epoch(self, epoch: int) -> None:
+        """Train every replica for one epoch (counted from 0)."""
+        self._optimizer.start_epoch(epoch)
+        n = self._trained.shape[1]
+        order = np.stack([rng.permutation(n) for rng in self._orders])
+        shuffled = self._trained.gather(1, torch.from_numpy(order))
+        # Batches of about equal size: one of a single example has no batch statistics.
+        for ids in torch.tensor_split(shuffled, -(-n // self._recipe.batch_size), 1):
+            seen: list[Tensor] = []
+            y = self._y.gather(1, ids).to(self._x.device)
+            self._optimizer.step(self._inputs(ids), y, seen.append)
+            self._saw(ids, seen[0], epoch)
+        for ids in torch.split(self._held_out, CHUNK, 1):
+            if ids.shape[1]:
+                self._saw(ids, self._network(self._inputs(ids)), epoch)
+        self._watch.end_epoch()
+
+    def followed(self) -> Followed:
+        """Return what the trainings left."""
+        networks = [self._network.module(r) for r in range(self._network.replicas)]
+        return Followed(self._watch.histories(), self._watch.planted(), networks)
+
+    def _inputs(self, ids: Tensor) -> Tensor:
+        rows = ids.to(self._x.device)
+        return self._x.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+
+    def _saw(self, ids: Tensor, logits: Tensor, epoch: int) -> None:
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError(
+                f"training diverged in epoch {epoch + 1}: the network's outputs are not finite at "
+                f"learning_rate={self._recipe.learning_rate:g}: lower it"
+            )
+        self._watch.saw(ids, logits)

@@ -1,0 +1,109 @@
+"""Onset: the epoch at which a network turns from patterns to memorization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byheart.auditing.history import History
+from byheart.auditing.layout import Ids
+from byheart.seeds import generator
+
+LEVEL = 0.90
+RESAMPLES = 999
+
+
+@dataclass(frozen=True, eq=False)
+class Onset:
+    """When memorization sets in, and what stopping there is worth.
+
+    Attributes:
+        epoch: of the highest accuracy on held-out examples, counted from 1: epochs trained.
+        low: lower end of its interval.
+        high: upper end.
+        reached: whether accuracy fell again within the epochs; if not, ``epoch`` is the last or
+            near it, and memorization has cost nothing yet.
+        accuracy: [E] share of held-out examples classified as labelled after each epoch, mean over
+            seeds; labels are the user's, so wrong ones lower it by about as much in every epoch.
+        gain: accuracy at ``epoch`` less that at the end of training: what stopping there gains.
+        gain_low: lower end of its interval.
+        gain_high: upper end.
+        level: coverage of the intervals.
+    """
+
+    epoch: int
+    low: int
+    high: int
+    reached: bool
+    accuracy: NDArray[np.float64]
+    gain: float
+    gain_low: float
+    gain_high: float
+    level: float = LEVEL
+
+
+def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) -> Onset:
+    r"""Return when accuracy on held-out examples is highest, by the labels at hand.
+
+    Formula: argmax_e of a_e, the mean over seeds of the share of a seed's held-out examples that it
+    classifies as labelled after epoch e, smoothed over epochs with weights (1, 2, 1) / 4, twice.
+    With symmetric label noise at rate rho among K classes, the expected a_e is
+    (1 - rho) A_e + rho (1 - A_e) / (K - 1), with A_e the accuracy by the true labels: an increasing
+    function of it, which is highest at the same epoch. The interval is that of a bootstrap which
+    draws seeds, and then each seed's held-out examples, with replacement.
+
+    Args:
+        histories: E epochs of S seeds.
+        held_out: [S, H] ids that a seed did not train on.
+        seed: of the bootstrap.
+
+    Source: early stopping by noisy validation labels, Chen et al. (2021), "Robustness of accuracy
+    metric and its inspirations in learning with noisy labels", theorem 1; the two phases, A17
+    section 3.4 and Figure 7.
+    """
+    right = np.stack(
+        [one.margin[:, ids] > 0 for one, ids in zip(histories, held_out, strict=True)]
+    ).astype(np.float64)
+    drawn = _resampled(right, seed)
+    accuracy = right.mean((0, 2))
+    peak = int(_smooth(accuracy[None]).argmax())
+    peaks = _smooth(drawn).argmax(1)
+    gains = drawn[:, peak] - drawn[:, -1]
+    tails = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+    low, high = np.percentile(peaks, tails, method="nearest")
+    gain_low, gain_high = np.percentile(gains, tails)
+    return Onset(
+        epoch=peak + 1,
+        low=min(int(low), peak) + 1,
+        high=max(int(high), peak) + 1,
+        reached=bool(gain_low > 0),
+        accuracy=accuracy,
+        gain=float(accuracy[peak] - accuracy[-1]),
+        gain_low=float(gain_low),
+        gain_high=float(gain_high),
+    )
+
+
+def _resampled(right: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return bootstrap curves [RESAMPLES, E] of what is right, [S, E, H]."""
+    rng = generator("onset", seed)
+    seeds, epochs, examples = right.shape
+    curves = np.empty((RESAMPLES, epochs))
+    for row in range(RESAMPLES):
+        total = np.zeros(epochs)
+        for one in rng.integers(seeds, size=(seeds,)):
+            weights = np.bincount(rng.integers(examples, size=examples), minlength=examples)
+            total += right[one] @ weights
+        curves[row] = total / (seeds * examples)
+    return curves
+
+
+def _smooth(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return curves [B, E] smoothed over epochs by (1, 2, 1) / 4, twice."""
+    for _ in range(2):
+        wide = np.pad(curves, ((0, 0), (1, 1)), mode="edge")
+        curves = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
+    return curves

@@ -1,0 +1,55 @@
+"""When memorization sets in, where that is known by construction."""
+
+import numpy as np
+import pytest
+
+from byheart.auditing.history import History
+from byheart.auditing.onset import find_onset
+
+EXAMPLES, HELD_OUT = 300, 100
+
+
+def trainings(accuracy: np.ndarray, seeds: int = 4) -> tuple[list[History], np.ndarray]:
+    """Return histories whose held-out accuracy follows a curve [E], and what each held out."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, EXAMPLES)
+    held_out = np.stack([rng.permutation(EXAMPLES)[:HELD_OUT] for _ in range(seeds)])
+    histories = []
+    for _ in range(seeds):
+        right = rng.random((len(accuracy), EXAMPLES)) < accuracy[:, None]
+        z = np.zeros((len(accuracy), EXAMPLES, 2), np.float32)
+        z[:, np.arange(EXAMPLES), y] = np.where(right, 1, -1)
+        histories.append(History.from_logits(list(z), y))
+    return histories, held_out
+
+
+def test_the_peak_of_held_out_accuracy_is_the_onset_and_its_interval_holds_it() -> None:
+    rise, fall = np.linspace(0.2, 0.9, 6), np.linspace(0.86, 0.4, 10)
+    onset = find_onset(*trainings(np.concatenate([rise, fall])))
+    assert onset.low <= onset.epoch <= onset.high
+    assert onset.epoch in (5, 6, 7)
+    assert onset.reached
+    assert onset.gain_low <= onset.gain <= onset.gain_high
+    assert onset.gain == pytest.approx(0.45, abs=0.1)
+
+
+def test_accuracy_that_only_rises_has_no_onset_within_the_training() -> None:
+    onset = find_onset(*trainings(np.linspace(0.2, 0.9, 12)))
+    assert onset.epoch == 12
+    assert not onset.reached
+    assert onset.gain == 0
+
+
+def test_a_longer_plateau_has_a_wider_interval() -> None:
+    sharp = np.concatenate([np.linspace(0.2, 0.9, 10), np.linspace(0.86, 0.4, 10)])
+    flat = np.concatenate([np.linspace(0.2, 0.8, 5), np.full(15, 0.8)])
+    narrow, wide = find_onset(*trainings(sharp)), find_onset(*trainings(flat))
+    assert narrow.high - narrow.low < wide.high - wide.low
+
+
+def test_the_accuracy_is_that_of_held_out_examples_alone() -> None:
+    histories, held_out = trainings(np.linspace(0.2, 0.9, 5))
+    onset = find_onset(histories, held_out)
+    pairs = list(zip(histories, held_out, strict=True))
+    wanted = [np.mean([(one.margin[e, ids] > 0).mean() for one, ids in pairs]) for e in range(5)]
+    np.testing.assert_allclose(onset.accuracy, wanted)
