@@ -11,6 +11,35 @@ from torch import Tensor
 
 from byheart.errors import InputError
 
+_INT64, _FLOAT32 = np.dtype(np.int64), np.dtype(np.float32)
+
+
+Batch = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
+"""Ids int64 [B], logits float32 [B, classes] and labels int64 [B]."""
+
+
+def arrays(ids: object, logits: object, labels: object) -> Batch:
+    """Return a batch as arrays.
+
+    Most batches are tensors of the right kind on the CPU. Those take a way without further calls:
+    right after a training step, when all this is out of the processor's caches, calls are what
+    tracking costs.
+
+    Raises:
+        InputError: see :func:`whole_numbers` and :func:`real_numbers`.
+    """
+    if isinstance(ids, Tensor) and isinstance(logits, Tensor) and isinstance(labels, Tensor):
+        try:
+            i, z, y = ids.numpy(), logits.detach().numpy(), labels.numpy()
+        except (RuntimeError, TypeError):
+            # On another device, or of a kind that numpy does not have.
+            pass
+        else:
+            numbers = i.dtype == _INT64 == y.dtype and z.dtype == _FLOAT32
+            if numbers and i.ndim == 1 == y.ndim and z.ndim == 2 and z.shape[1] > 1:
+                return i, z, y
+    return whole_numbers("ids", ids), real_numbers(logits), whole_numbers("labels", labels)
+
 
 def whole_numbers(name: str, values: object) -> NDArray[np.int64]:
     """Return ids or labels as int64 [B].

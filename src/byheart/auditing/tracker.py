@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from byheart.auditing.arguments import real_numbers, whole_numbers
+from byheart.auditing.arguments import arrays
 from byheart.auditing.buffer import Buffer
 from byheart.auditing.epoch import UNKNOWN, RunningEpoch, rank
 from byheart.auditing.file import FileRows, HistoryFile
@@ -93,13 +92,14 @@ class Tracker:
                 than before, logits that are not finite, a label that an example did not have
                 before, or a file with the epochs of a training that was not restored.
         """
-        i, z, y = whole_numbers("ids", ids), real_numbers(logits), whole_numbers("labels", labels)
+        i, z, y = arrays(ids, logits, labels)
         if not len(i) == len(z) == len(y):
             raise InputError(
                 f"ids, logits and labels must be of equally many examples, got {len(i)}, {len(z)} "
                 f"and {len(y)}"
             )
-        if not (self._is_known(i, y) and z.shape[1] == self._classes and _finite(z)):
+        as_bytes = y.tobytes()
+        if not (self._is_known(i, as_bytes) and z.shape[1] == self._classes and _finite(z)):
             if not len(i):
                 return
             self._require(i, z, y)
@@ -107,7 +107,7 @@ class Tracker:
             if not self._classes:
                 self._classes = z.shape[1]
                 self._rivals = Rivals.empty(self.n_examples, self._classes)
-        self._buffer.add(i.copy(), z.copy(), y.copy())
+        self._buffer.add(i.tobytes(), z.tobytes(), as_bytes, z.shape)
 
     def end_epoch(self) -> None:
         """Add the epoch to the history: whole, or not at all.
@@ -221,7 +221,7 @@ class Tracker:
         """Return a copy of the labels [N], -1 where an example was never seen."""
         return np.maximum(self._labels, -1)
 
-    def _is_known(self, i: NDArray[np.int64], y: NDArray[np.int64]) -> bool:
+    def _is_known(self, i: NDArray[np.int64], labels: bytes) -> bool:
         """Return whether all ids were seen before, with these labels: then they are in range too.
 
         A batch comes with cold caches, and every call costs: this is one look for all of it. Ids
@@ -229,7 +229,7 @@ class Tracker:
         a little too large.
         """
         try:
-            return self._all_labels[i].tobytes() == y.tobytes()
+            return self._all_labels[i].tobytes() == labels
         except IndexError:
             return False
 
@@ -255,7 +255,7 @@ class Tracker:
                 f"labels must be 0 to {classes - 1}, one of the outputs, got {wrong}: leave "
                 "examples without a label out"
             )
-        if not np.isfinite(z).all():
+        if not _finite(z):
             wrong = i[~np.isfinite(z).all(1)][0]
             raise InputError(
                 f"logits of example {wrong} are not finite: training has diverged, or a mask is "
@@ -315,5 +315,5 @@ class Tracker:
 
 
 def _finite(z: NDArray[np.float32]) -> bool:
-    """Return whether logits are finite; False also where they are too large to tell so fast."""
-    return math.isfinite(np.vdot(z, z))
+    """Return whether logits are finite: the quickest look at a few hundred, out of cold caches."""
+    return b"\0" not in np.isfinite(z).tobytes()
