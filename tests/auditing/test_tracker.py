@@ -87,6 +87,18 @@ def test_tensors_of_any_kind_are_taken_and_left_alone(dtype: torch.dtype) -> Non
     assert z.grad is None
 
 
+@pytest.mark.parametrize("large", [3e38, -3e38])
+def test_the_largest_logits_are_finite_and_what_is_larger_is_not(large: float) -> None:
+    tracker = byheart.Tracker(2)
+    for _ in range(2):
+        tracker.update([0, 1], [[large, 0], [0, 1]], [0, 1])
+        tracker.end_epoch()
+    assert tracker.scores()["p_correct"].tolist() == [float(large > 0), 1.0]
+    for infinite in (np.inf, -np.inf, np.nan):
+        with pytest.raises(InputError, match="logits of example 1 are not finite"):
+            tracker.update([0, 1], [[large, 0], [0, infinite]], [0, 1])
+
+
 def test_an_empty_batch_changes_nothing() -> None:
     tracker = byheart.Tracker(2)
     tracker.update([], np.empty((0, 2)), [])
