@@ -201,6 +201,8 @@ class HistoryFile:
     def _begin(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'OFF'}")
+        if not self.durable:
+            connection.execute("PRAGMA journal_mode = MEMORY")
         connection.execute("BEGIN IMMEDIATE")
         empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if empty and not connection.execute("PRAGMA application_id").fetchone()[0]:
