@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-LIMIT = 120
+LIMIT = 300
 """Seconds after which processes that wait for each other are ended."""
 
 
