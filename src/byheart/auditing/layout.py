@@ -26,6 +26,11 @@ class Layout:
     planted: Ids
     planted_labels: Ids
 
+    def seeds(self, start: int, stop: int) -> Layout:
+        """Return the layout of some of the seeds."""
+        rows = slice(start, stop)
+        return Layout(self.held_out[rows], self.planted[rows], self.planted_labels[rows])
+
     def trained(self, seed: int, examples: int) -> Ids:
         """Return the ids that a seed trains on, planted ones included, ascending."""
         mask = np.ones(examples, bool)
@@ -39,33 +44,20 @@ class Layout:
         return changed
 
 
-def draw_layout(y: Ids, *, seeds: int, held_out: float, planted: float, seed: int) -> Layout:
-    """Draw what each seed holds out and plants.
+def hold_out(y: Ids, *, seeds: int, share: float, seed: int) -> Layout:
+    """Draw what each seed holds out; nothing is planted.
 
     All examples are put in one random order, of which each seed takes the next stretch: as long as
-    ``seeds * (held_out + planted)`` is at most 1, no example is held out or planted twice, and
-    every one has at least ``seeds - 1`` trainings with the user's label. A planted label is drawn
-    from the other classes that have examples, all equally likely.
+    ``seeds * share`` is at most 1, no example is held out twice.
 
     Args:
         y: [N] the user's labels.
         seeds: number of trainings S.
-        held_out: share of examples that a seed does not train on.
-        planted: share that it trains on with another label.
+        share: of examples that a seed does not train on.
         seed: of the draw.
     """
-    rng = generator("audit layout", seed)
-    order = rng.permutation(len(y))
-    out, flip = round(held_out * len(y)), round(planted * len(y))
-    at = np.arange(out + flip) + np.arange(seeds)[:, None] * (out + flip)
-    taken = order[at % len(y)]
-    ids = taken[:, out:]
-    return Layout(taken[:, :out], ids, _others(y[ids], np.unique(y), rng))
-
-
-def _others(y: Ids, classes: Ids, rng: np.random.Generator) -> Ids:
-    """Return for each label another one of the classes."""
-    own = np.searchsorted(classes, y)
-    step = rng.integers(1, len(classes), y.shape)
-    others: Ids = classes[(own + step) % len(classes)]
-    return others
+    order = generator("held out", seed).permutation(len(y))
+    count = round(share * len(y))
+    at = np.arange(count) + np.arange(seeds)[:, None] * count
+    none = np.zeros((seeds, 0), np.int64)
+    return Layout(order[at % len(y)], none, none)

@@ -1,0 +1,96 @@
+"""Planted flips: labels changed on purpose, in the way in which the user's own seem to be wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from byheart.auditing.layout import Ids, Layout
+from byheart.auditing.scores import Scores
+from byheart.seeds import generator
+
+SMOOTHING = 0.1
+"""Share of flips that are drawn from all pairs of classes alike."""
+AT_MOST = 0.5
+"""Share of a class that is changed at most, so that the class can still be learned."""
+
+
+@dataclass(frozen=True, eq=False)
+class Doubts:
+    """What trainings without planted flips thought of the user's labels.
+
+    Attributes:
+        labels: [N] the user's.
+        suspicion: [N]; above 0 where the networks disbelieved the label.
+        suggested: [N] the label that they believed in most besides it.
+    """
+
+    labels: Ids
+    suspicion: Scores
+    suggested: Ids
+
+    @property
+    def believed(self) -> Ids:
+        """The class that the networks put each example in, [N]."""
+        return np.where(self.suspicion > 0, self.suggested, self.labels)
+
+
+def plant(layout: Layout, doubts: Doubts, *, share: float, seed: int) -> Layout:
+    """Draw flips for each seed of a layout.
+
+    A flip is modelled on a doubtful example: it has that example's label, on one of the class that
+    the networks would have put it in. Doubtful examples are drawn in proportion to their suspicion,
+    so that classes are confused as they are in the user's own labels; a tenth of all flips have a
+    class and a label at random. Recall that is measured on flips of any other kind would be that of
+    another kind of mistake: those between look-alikes are harder to find.
+
+    Args:
+        layout: whose held-out examples are left alone.
+        doubts: of trainings before.
+        share: of examples to flip, per seed; fewer where classes are too small.
+        seed: of the draw.
+    """
+    rng = generator("planted", seed)
+    count = round(share * len(doubts.labels))
+    drawn = [_flips(held_out, doubts, count, rng) for held_out in layout.held_out]
+    fewest = min(len(ids) for ids, _ in drawn)
+    return Layout(
+        layout.held_out,
+        np.stack([ids[:fewest] for ids, _ in drawn]),
+        np.stack([labels[:fewest] for _, labels in drawn]),
+    )
+
+
+def _flips(held_out: Ids, doubts: Doubts, count: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
+    """Return ids and their new labels, in random order."""
+    sources, labels = _kinds(doubts, count, rng)
+    believed = doubts.believed
+    free = np.ones(len(believed), bool)
+    free[held_out] = False
+    ids, changed = [], []
+    for k in np.unique(sources):
+        candidates = rng.permutation(np.flatnonzero(free & (believed == k)))
+        wanted = labels[sources == k][: int(AT_MOST * len(candidates))]
+        chosen = candidates[: len(wanted)]
+        # An example that is believed to be wrong may have the label already.
+        new = doubts.labels[chosen] != wanted
+        ids.append(chosen[new])
+        changed.append(wanted[new])
+    order = rng.permutation(sum(len(one) for one in ids))
+    return np.concatenate(ids)[order], np.concatenate(changed)[order]
+
+
+def _kinds(doubts: Doubts, count: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
+    """Draw the class of the example to flip, and its new label, [count] each."""
+    classes = np.unique(doubts.labels)
+    at = rng.integers(len(classes), size=count)
+    step = rng.integers(1, len(classes), count)
+    source, label = classes[at], classes[(at + step) % len(classes)]
+    weights = np.maximum(np.nan_to_num(doubts.suspicion), 0)
+    if weights.any():
+        model = rng.choice(len(weights), size=count, p=weights / weights.sum())
+        modelled = rng.random(count) >= SMOOTHING
+        source = np.where(modelled, doubts.suggested[model], source)
+        label = np.where(modelled, doubts.labels[model], label)
+    return source, label

@@ -1,0 +1,253 @@
+"""What an audit found, as one table and what says how far to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from byheart.auditing.calibration import Calibration, calibrate
+from byheart.auditing.history import History
+from byheart.auditing.layout import Ids
+from byheart.auditing.neighbours import Neighbours, find_neighbours
+from byheart.auditing.onset import Onset
+from byheart.auditing.scores import checked
+from byheart.auditing.suspicion import suspicion
+from byheart.auditing.table import scores
+from byheart.auditing.tracker import Tracker
+from byheart.auditing.verdicts import evidence, support, verdicts
+from byheart.data.dataset import Dataset
+from byheart.errors import InputError
+
+PRECISION = 0.9
+"""Wanted of the list of flagged examples, if nothing else is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found.
+
+    Attributes:
+        name: of the data set.
+        classes: name of each class.
+        table: one row per example, by ``id``: ``label``, ``suspicion`` (the higher, the more
+            suspect), ``p_wrong`` (the probability that the label is wrong; NaN without planted
+            flips), ``flagged`` (on the list whose precision was asked for), ``suggested`` (another
+            label), ``verdict`` ("mislabelled", "rare", "ambiguous", "typical"), ``evidence`` (in
+            words), ``conflicts_with`` (id of a near-duplicate with another label, or -1), and one
+            column per score.
+        onset: when memorization sets in; None if no examples were held out.
+        calibration: precision and recall of the ranking; None if too few flips were planted.
+        window: the epochs that suspicion is averaged over: the first so many.
+        epochs: of each training.
+        seeds: number of trainings.
+        gaps: for each seed and epoch, how many examples were not seen with the user's label.
+        notes: what a reader should know of these data, in a sentence each.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    table: pd.DataFrame
+    onset: Onset | None
+    calibration: Calibration | None
+    window: int
+    epochs: int
+    seeds: int
+    gaps: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+    @property
+    def flagged(self) -> pd.DataFrame:
+        """The rows of the table that are flagged, the most suspect first."""
+        return self.table[self.table["flagged"]].sort_values("suspicion", ascending=False)
+
+    @classmethod
+    def from_tracker(
+        cls,
+        trackers: Tracker | History | Sequence[Tracker | History],
+        *,
+        dataset: Dataset | None = None,
+        window: int | None = None,
+        planted: Sequence[int] | Ids = (),
+        precision: float = PRECISION,
+        name: str = "",
+        classes: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> Audit:
+        """Return the audit of trainings of your own, each followed by a tracker.
+
+        Args:
+            trackers: or what they left, one or several on the same examples.
+            dataset: the examples by id; finds near-duplicates and isolated examples, and names
+                classes.
+            window: the epochs that suspicion is averaged over, the first so many: best up to the
+                highest accuracy on held-out examples; all if not given.
+            planted: ids of 20 examples or more whose labels you changed on purpose before training:
+                precision and recall are estimated from them. Their own rows are about the changed
+                labels, are never flagged, and have no verdict.
+            precision: wanted of the list that is flagged.
+            name: of the data set.
+            classes: name of each class.
+            seed: of all that is drawn.
+
+        Raises:
+            InputError: no epoch ended, seeds with other examples or labels, a window that is empty
+                or longer than the training, or ids that there are not.
+        """
+        each = [trackers] if isinstance(trackers, Tracker | History) else list(trackers)
+        histories = checked([one.history() if isinstance(one, Tracker) else one for one in each])
+        epochs = min(one.epochs for one in histories)
+        stop = epochs if window is None else window
+        flips = _flips(planted, len(histories[0]))
+        total = suspicion(histories, stop=stop)
+        own = np.stack([suspicion(one, stop=stop) for one in histories])
+        scores_of_flips = own[:, flips]
+        total[flips], own[:, flips] = np.nan, np.nan
+        calibration = calibrate(total, own, scores_of_flips, wanted=wanted(precision), seed=seed)
+        names = class_names(histories[0].n_classes, classes, dataset)
+        title = name or (dataset.name if dataset is not None else "training")
+        return assemble(histories, total, stop, None, calibration, dataset, title, names, seed=seed)
+
+
+def assemble(
+    histories: Sequence[History],
+    total: NDArray[np.float64],
+    window: int,
+    onset: Onset | None,
+    calibration: Calibration | None,
+    dataset: Dataset | None,
+    name: str,
+    classes: tuple[str, ...],
+    *,
+    seed: int,
+) -> Audit:
+    """Put an audit together from what trainings left.
+
+    Args:
+        histories: one per seed.
+        total: [N] suspicion over all seeds; NaN for examples that are not judged.
+        window: the epochs that it is averaged over.
+        onset: if it was found.
+        calibration: if flips were planted.
+        dataset: if the inputs are at hand.
+        name: of the data set.
+        classes: name of each class.
+        seed: of the sample of examples that says which distances are typical.
+    """
+    table = scores(histories)
+    labels = table["label"].to_numpy(copy=True)
+    flagged = np.zeros(len(table), bool)
+    if calibration is not None:
+        flagged = np.greater_equal(total, calibration.threshold)
+    found = support(histories, stop=window)
+    around = _around(dataset, labels, total, flagged, seed)
+    verdict = verdicts(total, flagged, around.isolated, found)
+    words = evidence(verdict, labels, found, around.isolated, around.conflicts, classes)
+    p_wrong = np.full(len(table), np.nan) if calibration is None else calibration.p_wrong
+    columns: dict[str, NDArray[Any] | pd.Series[Any]] = {
+        "suspicion": total.astype(np.float32),
+        "p_wrong": p_wrong.astype(np.float32),
+        "flagged": flagged,
+        "suggested": table.pop("suggested"),
+        "suggested_probability": table.pop("suggested_probability"),
+        "verdict": verdict,
+        "evidence": words,
+        "conflicts_with": around.conflicts,
+    }
+    for at, (column, values) in enumerate(columns.items(), 1):
+        table.insert(at, column, values)
+    epochs = min(one.epochs for one in histories)
+    gaps = np.stack([one.gaps[:epochs] for one in histories])
+    notes = tuple(_notes(labels, classes, gaps, onset, calibration))
+    return Audit(
+        name, classes, table, onset, calibration, window, epochs, len(histories), gaps, notes
+    )
+
+
+def _around(
+    dataset: Dataset | None,
+    labels: Ids,
+    total: NDArray[np.float64],
+    flagged: NDArray[np.bool_],
+    seed: int,
+) -> Neighbours:
+    if dataset is None:
+        return Neighbours(np.full(len(labels), -1), np.zeros(len(labels), bool))
+    if len(dataset) != len(labels):
+        raise InputError(
+            f"the data set has {len(dataset)} examples, and {len(labels)} were followed: give the "
+            "one that was trained on, in its order"
+        )
+    doubtful = np.flatnonzero(flagged | (total > 0))
+    order = doubtful[np.argsort(-total[doubtful], kind="stable")]
+    return find_neighbours(dataset.x.cpu(), labels, order, seed=seed)
+
+
+def _notes(
+    labels: Ids,
+    classes: Sequence[str],
+    gaps: NDArray[np.int64],
+    onset: Onset | None,
+    calibration: Calibration | None,
+) -> list[str]:
+    notes = []
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if empty:
+        notes.append(f"classes without examples: {', '.join(empty)}")
+    unseen = int((labels < 0).sum())
+    if unseen:
+        notes.append(f"{unseen} examples were never seen, and have no score")
+    if calibration is None:
+        missed = int((gaps > unseen).sum())
+        if missed:
+            notes.append(
+                f"{missed} epochs, over all seeds, did not see every example: gaps are left out"
+            )
+        notes.append(
+            "no flips were planted: precision and recall are not known, nothing is flagged"
+        )
+    if onset is not None and not onset.reached:
+        notes.append(
+            "accuracy on held-out examples did not fall within the epochs: memorization, if any, "
+            "has cost nothing yet"
+        )
+    return notes
+
+
+def wanted(precision: float) -> float:
+    """Return a precision that can be asked for.
+
+    Raises:
+        InputError: it is not between 0 and 1.
+    """
+    if not 0 < precision < 1:
+        raise InputError(f"precision must be above 0 and below 1, got {precision!r}")
+    return float(precision)
+
+
+def class_names(
+    count: int, classes: Sequence[str] | None, dataset: Dataset | None
+) -> tuple[str, ...]:
+    """Return a name for each output.
+
+    Raises:
+        InputError: there are more or fewer names than outputs.
+    """
+    if classes is None:
+        classes = dataset.classes if dataset is not None else [str(k) for k in range(count)]
+    if len(classes) != count:
+        raise InputError(f"classes must be {count} names, one per output, got {len(classes)}")
+    return tuple(classes)
+
+
+def _flips(planted: Sequence[int] | Ids, examples: int) -> Ids:
+    ids = np.unique(np.asarray(planted, dtype=np.int64))
+    if len(ids) and not (ids[0] >= 0 and ids[-1] < examples):
+        wrong = ids[0] if ids[0] < 0 else ids[-1]
+        raise InputError(f"planted ids must be 0 to {examples - 1}, got {wrong}")
+    return ids

@@ -1,0 +1,94 @@
+"""Estimates from planted flips, against labels that are known to be wrong."""
+
+import numpy as np
+import pytest
+
+from byheart.auditing.calibration import RESAMPLES, calibrate
+
+APART = 4.0
+
+
+def scored(share: float, n: int = 1_000, m: int = 200, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Return which labels are wrong, and scores of examples and of planted flips in two seeds."""
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(n) < share
+    example, flip = rng.normal(APART * wrong), rng.normal(APART, size=(2, m // 2))
+    user = example + rng.normal(0, 0.1, (2, n))
+    return wrong, user, flip
+
+
+def test_the_list_is_about_as_precise_as_was_asked_for() -> None:
+    for wanted in (0.8, 0.95):
+        wrong, user, planted = scored(0.1, 20_000, 2_000)
+        found = calibrate(user.mean(0), user, planted, wanted=wanted)
+        top = user.mean(0) >= found.threshold
+        assert top.sum() == found.flagged
+        assert wrong[top].mean() == pytest.approx(wanted, abs=0.03)
+        assert found.precision.value == pytest.approx(wanted, abs=0.01)
+        assert wrong[top].sum() / wrong.sum() == pytest.approx(found.recall.value, abs=0.03)
+        assert found.mislabelled.value == pytest.approx(wrong.sum(), rel=0.05)
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    hits = {"precision": 0, "recall": 0, "mislabelled": 0}
+    for seed in range(60):
+        wrong, user, planted = scored(0.1, seed=seed)
+        found = calibrate(user.mean(0), user, planted, wanted=0.9, seed=seed)
+        top = user.mean(0) >= found.threshold
+        truth = {
+            "precision": wrong[top].mean(),
+            "recall": wrong[top].sum() / wrong.sum(),
+            "mislabelled": wrong.sum(),
+        }
+        for name, value in truth.items():
+            interval = getattr(found, name)
+            hits[name] += interval.low <= value <= interval.high
+    # Of 60 at 90%, fewer than 46 would come by chance once in a thousand times.
+    assert all(count >= 46 for count in hits.values()), hits
+
+
+def test_a_clean_data_set_has_next_to_nothing_flagged() -> None:
+    _, user, planted = scored(0.0)
+    found = calibrate(user.mean(0), user, planted, wanted=0.9)
+    assert found.flagged <= 3
+    assert found.mislabelled.value < 10
+
+
+def test_an_empty_list_has_no_precision_and_recalls_nothing() -> None:
+    rng = np.random.default_rng(0)
+    user, planted = rng.normal(size=(2, 500)), rng.normal(6, 0.5, size=(2, 50))
+    found = calibrate(user.mean(0), user, planted, wanted=0.99)
+    assert found.flagged == 0
+    assert found.threshold == np.inf
+    assert np.isnan(found.precision.value)
+    assert found.recall.value == 0
+
+
+def test_examples_without_a_score_are_left_out() -> None:
+    _, user, planted = scored(0.1)
+    total = user.mean(0)
+    user[:, :3], total[:3] = np.nan, np.nan
+    found = calibrate(total, user, planted, wanted=0.9)
+    assert np.isnan(found.p_wrong[:3]).all()
+    assert not np.isnan(found.p_wrong[3:]).any()
+
+
+def test_a_longer_list_is_less_precise_and_recalls_more() -> None:
+    _, user, planted = scored(0.2)
+    curve = calibrate(user.mean(0), user, planted, wanted=0.9).curve
+    assert (curve["precision"].diff().dropna() <= 1e-12).all()
+    assert (curve["recall"].diff().dropna() >= 0).all()
+    for name in ("precision", "recall"):
+        assert (curve[f"{name}_low"] <= curve[name]).all()
+        assert (curve[name] <= curve[f"{name}_high"]).all()
+    assert len(curve) <= 102
+
+
+def test_too_few_flips_say_nothing() -> None:
+    _, user, planted = scored(0.1)
+    assert calibrate(user.mean(0), user, planted[:, :9], wanted=0.9) is None
+
+
+def test_there_are_enough_draws_for_the_ends_of_an_interval() -> None:
+    assert RESAMPLES * 0.05 >= 10

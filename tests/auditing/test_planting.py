@@ -1,0 +1,68 @@
+"""Flips that are planted as the user's own labels seem to be wrong."""
+
+import numpy as np
+
+from byheart.auditing.layout import hold_out
+from byheart.auditing.planting import AT_MOST, Doubts, plant
+
+EXAMPLES, CLASSES = 2_000, 5
+
+
+def doubts(pair: tuple[int, int] | None) -> Doubts:
+    """Return doubts of labels that are wrong for a pair of classes alone, or for none."""
+    y = np.random.default_rng(0).integers(0, CLASSES, EXAMPLES)
+    suspicion, suggested = np.full(EXAMPLES, -1.0), (y + 1) % CLASSES
+    if pair is not None:
+        wrong = np.flatnonzero(y == pair[1])[:40]
+        suspicion[wrong], suggested[wrong] = 2.0, pair[0]
+    return Doubts(y, suspicion, suggested)
+
+
+def planted(
+    pair: tuple[int, int] | None, share: float = 0.1
+) -> tuple[Doubts, np.ndarray, np.ndarray]:
+    found = doubts(pair)
+    layout = plant(hold_out(found.labels, seeds=2, share=0.1, seed=0), found, share=share, seed=0)
+    return found, layout.planted, layout.planted_labels
+
+
+def test_flips_are_of_the_classes_that_the_users_labels_confuse() -> None:
+    found, ids, labels = planted((3, 1))
+    alike = (found.labels[ids] == 3) & (labels == 1)
+    assert alike.mean() > 0.85
+
+
+def test_without_doubts_all_pairs_of_classes_are_alike() -> None:
+    found, ids, labels = planted(None)
+    pairs = np.zeros((CLASSES, CLASSES))
+    np.add.at(pairs, (found.labels[ids.ravel()], labels.ravel()), 1)
+    assert (np.diag(pairs) == 0).all()
+    assert (pairs[~np.eye(CLASSES, dtype=bool)] > 5).all()
+
+
+def test_a_planted_label_is_never_the_users_own() -> None:
+    for pair in (None, (3, 1)):
+        found, ids, labels = planted(pair)
+        assert (labels != found.labels[ids]).all()
+
+
+def test_no_seed_plants_what_it_holds_out_or_anything_twice() -> None:
+    found = doubts((3, 1))
+    held = hold_out(found.labels, seeds=2, share=0.1, seed=0)
+    layout = plant(held, found, share=0.1, seed=0)
+    for out, ids in zip(layout.held_out, layout.planted, strict=True):
+        assert not set(out) & set(ids)
+        assert len(set(ids)) == len(ids)
+
+
+def test_a_class_is_never_changed_beyond_half() -> None:
+    found, ids, _ = planted((3, 1), share=0.3)
+    threes = (found.labels == 3).sum()
+    assert (found.labels[ids[0]] == 3).sum() <= AT_MOST * threes + 1
+
+
+def test_an_empty_class_is_never_planted() -> None:
+    found = doubts(None)
+    found = Doubts(found.labels + (found.labels > 1), found.suspicion, found.suggested)
+    layout = plant(hold_out(found.labels, seeds=2, share=0.1, seed=0), found, share=0.1, seed=0)
+    assert 2 not in layout.planted_labels

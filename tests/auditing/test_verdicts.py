@@ -1,0 +1,91 @@
+"""Verdicts on examples of every kind, made on purpose."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.auditing.networks import small
+
+import byheart
+from byheart.auditing.verdicts import Support, evidence, verdicts
+
+NONE = np.zeros(5, bool)
+
+
+def of(
+    suspicion: list[float],
+    label: list[float],
+    suggested: list[float],
+    *,
+    flagged: list[int] = (),
+    isolated: list[int] = (),
+) -> list[str]:
+    on, alone = np.zeros(len(label), bool), np.zeros(len(label), bool)
+    on[list(flagged)], alone[list(isolated)] = True, True
+    found = Support(np.array(label), np.array(suggested), np.zeros(len(label), np.int64))
+    return verdicts(np.array(suspicion), on, alone, found).tolist()
+
+
+def test_each_rule_gives_its_verdict() -> None:
+    kinds = of(
+        [-2.0, 3.0, 0.2, 0.5, np.nan],
+        [0.8, 0.05, 0.4, 0.1, 0.0],
+        [0.1, 0.80, 0.4, 0.2, 0.0],
+    )
+    assert kinds == ["typical", "mislabelled", "ambiguous", "rare", ""]
+
+
+def test_a_flagged_example_is_never_typical() -> None:
+    assert of([-0.1], [0.5], [0.3], flagged=[0]) == ["ambiguous"]
+
+
+def test_an_isolated_example_needs_a_surer_suggestion() -> None:
+    assert of([2.0, 2.0], [0.05, 0.05], [0.4, 0.6], isolated=[0, 1]) == ["rare", "mislabelled"]
+
+
+def test_the_evidence_names_both_labels_and_the_twin() -> None:
+    words = evidence(
+        np.array(["mislabelled", "typical", "typical"], object),
+        np.array([1, 0, 0]),
+        Support(np.array([0.02, 0.9, 0.9]), np.array([0.8, 0.1, 0.1]), np.array([0, 1, 1])),
+        np.array([False, False, False]),
+        np.array([2, -1, 0]),
+        ("cat", "dog"),
+    )
+    assert words[0] == (
+        "before memorization 'cat' was believed to 80%, 'dog' to 2%; nearly the same as 2, which "
+        "is labelled 'cat'"
+    )
+    assert words[1] == ""
+    assert words[2] == "nearly the same as 0, which is labelled 'dog'"
+
+
+def of_every_kind() -> tuple[byheart.Dataset, np.ndarray]:
+    """Return digits of which 6% are relabelled, 2% inverted, and 2% blends of two classes."""
+    data, rng = byheart.load_dataset("digits"), np.random.default_rng(0)
+    x, y, order = data.x.clone(), data.y.clone(), rng.permutation(len(data))
+    kinds = np.full(len(data), "typical", object)
+    wrong, rare, blends = order[:108], order[108:144], order[144:180]
+    y[wrong] = (y[wrong] + torch.from_numpy(rng.integers(1, 10, 108))) % 10
+    x[rare] = 1 - x[rare]
+    for i in blends.tolist():
+        other = rng.choice(np.flatnonzero((data.y != data.y[i]).numpy()))
+        x[i] = (data.x[i] + data.x[other]) / 2
+    for name, ids in (("mislabelled", wrong), ("rare", rare), ("ambiguous", blends)):
+        kinds[ids] = name
+    return replace(data, x=x, y=y), kinds
+
+
+@pytest.mark.slow
+def test_examples_of_every_kind_mostly_get_their_verdict() -> None:
+    data, kinds = of_every_kind()
+    table = byheart.audit(small, data, epochs=25, learning_rate=0.1).table
+    said = table["verdict"].to_numpy()
+    right = {kind: np.mean(said[kinds == kind] == kind) for kind in set(kinds)}
+    assert right["mislabelled"] > 0.8
+    assert right["rare"] > 0.8
+    assert right["typical"] > 0.9
+    # Half of all blends look like the class that they are labelled as.
+    doubtful = (kinds == "ambiguous") & (said != "typical")
+    assert np.mean(said[doubtful] == "ambiguous") > 0.6
