@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
-from byheart.training import cost, engine
+from byheart.data.dataset import Dataset
+from byheart.report import pace
+from byheart.studies import estimate
+from byheart.studies.base import SourceFacts
+from byheart.studies.rehearsing import paces_at
+from byheart.training import engine
 
 Run = Callable[..., Any]
+
+
+def facts(dataset: Dataset) -> SourceFacts:
+    return SourceFacts("digits", "", len(dataset), dataset.shape, dataset.classes, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +30,10 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
         raise AssertionError("a plan trains nothing")
 
     monkeypatch.setattr(engine, "train", refuse)
-    monkeypatch.setattr(cost, "training_speed", lambda *_, **__: 1e9)
+    monkeypatch.setattr(
+        estimate, "rehearse", lambda packs, dataset, *_: paces_at(packs, facts(dataset), 1e9)
+    )
+    monkeypatch.setattr(pace, "drawing_pace", lambda: pace.DrawingPace(1.0, 0.5))
     return real
 
 
@@ -30,7 +42,10 @@ def test_a_plan_says_what_a_study_would_take(byheart: Run, tiny: str, tmp_path: 
     plan = json.loads(byheart(*words, "capacity-data").out)
     assert plan["trials"] == sum(share["trials"] for share in plan["shapes"])
     assert plan["packs"] == sum(share["packs"] for share in plan["shapes"])
-    assert plan["hours"] == pytest.approx(plan["flops"] / 1e9 / 3600 / plan["side_by_side"])
+    assert plan["hours_at_most"] * 3600 <= plan["flops"] / 1e9 + plan["drawing_seconds"]
+    assert 0 < plan["hours"] <= plan["hours_at_most"]
+    assert plan["guessed"] == plan["trials"]
+    assert sum(share["at_most"] for share in plan["shapes"]) == pytest.approx(plan["flops"] / 1e9)
     assert plan["bytes_per_pack"] > 0
     assert plan["stored"] == 0
     assert not (tmp_path / "out").exists()
@@ -51,7 +66,7 @@ def test_the_table_fits_the_terminal(
     monkeypatch.setenv("COLUMNS", columns)
     shown = byheart("plan", "capacity-data", "--preset", tiny)
     assert shown.code == 0
-    assert max(len(line) for line in shown.out.splitlines()[:-1]) <= int(columns)
+    assert max(len(line) for line in shown.out.splitlines()[:-2]) <= int(columns)
     assert "FLOP" in shown.out
 
 
@@ -65,7 +80,7 @@ def test_what_is_stored_already_costs_nothing(
     plan = json.loads(byheart("plan", *words, "--json").out)
     assert plan["stored"] == plan["trials"]
     assert plan["packs"] == 0
-    assert plan["hours"] == 0
+    assert plan["hours"] == plan["hours_at_most"] == plan["drawing_seconds"] / 3600
 
 
 def test_a_plan_for_a_gpu_divides_its_arithmetic_by_its_speed(byheart: Run, tiny: str) -> None:
@@ -73,9 +88,10 @@ def test_a_plan_for_a_gpu_divides_its_arithmetic_by_its_speed(byheart: Run, tiny
     plan = json.loads(byheart(*words, "--gpu", "h100").out)
     assert plan["gpu"] == {"name": "H100", "tflops": 66.9, "gib": 80, "utilisation": 0.3}
     assert plan["side_by_side"] == 1
-    assert plan["hours"] == pytest.approx(plan["flops"] / (0.3 * 66.9e12) / 3600)
+    seconds = plan["hours_at_most"] * 3600 - plan["drawing_seconds"]
+    assert seconds == pytest.approx(plan["flops"] / (0.3 * 66.9e12))
     half = json.loads(byheart(*words, "--gpu", "33.45").out)
-    assert half["hours"] == pytest.approx(2 * plan["hours"])
+    assert half["hours_at_most"] * 3600 - half["drawing_seconds"] == pytest.approx(2 * seconds)
     assert json.loads(byheart(*words).out)["gpu"] is None
 
 

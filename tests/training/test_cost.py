@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.training.cost import certificate_flops, flops, pack_bytes, training_speed
+from byheart.training.cost import certificate_flops, flops, pack_bytes, work
 from byheart.training.examples import Examples
 from byheart.training.packs import Pack
 from byheart.training.probes import take_probes
@@ -18,6 +18,7 @@ from byheart.trial import (
     CriticalProbe,
     DataFacts,
     Probe,
+    SharpnessProbe,
     Trial,
 )
 
@@ -155,7 +156,13 @@ def test_the_weights_alone_are_less_than_the_whole() -> None:
     assert pack_bytes(Pack((trial(),)), (INPUTS,), CLASSES) > 4 * parameters
 
 
-@pytest.mark.parametrize("replicas", [1, 3])
-def test_the_speed_of_this_machine_is_a_positive_number(replicas: int) -> None:
-    pack = Pack(tuple(trial(seed=i) for i in range(replicas)))
-    assert training_speed(pack, (INPUTS,), CLASSES, seconds=0.01) > 0
+def test_kinds_of_work_add_up_to_the_whole() -> None:
+    probes = (
+        AccuracyProbe(epochs=(1, 5)),
+        UNSETTLED,
+        SharpnessProbe(max_iterations=3, online_iterations=2),
+    )
+    kinds = work(trial(*probes), (INPUTS,), CLASSES)
+    assert set(kinds) == {"training", "forward", "search", "curvature", "online"}
+    assert sum(kinds.values()) == flops(trial(*probes), (INPUTS,), CLASSES)
+    assert work(trial(), (INPUTS,), CLASSES) == {"training": flops(trial(), (INPUTS,), CLASSES)}

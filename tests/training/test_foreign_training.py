@@ -17,7 +17,7 @@ from byheart.measures.sharpness import sharpness
 from byheart.networks.build import build_pack
 from byheart.networks.examine import examine
 from byheart.networks.vmapped import SeparateNetworks, VmappedNetwork
-from byheart.training.cost import flops, pack_bytes, training_speed
+from byheart.training.cost import flops, pack_bytes
 from byheart.training.engine import train
 from byheart.training.packs import Pack, make_packs
 from byheart.trial import AccuracyProbe, Algorithm, CriticalProbe, DataFacts, Foreign, Trial
@@ -199,4 +199,3 @@ def test_packs_and_their_cost_know_the_size_of_a_users_network(digits: Dataset) 
     probed = (EPOCHS + 1) * 80 * 2 * size.products
     assert flops(own[0], SHAPE, CLASSES) == trained + probed
     assert pack_bytes(pack, SHAPE, CLASSES) > 4 * 3 * size.parameters
-    assert training_speed(pack, SHAPE, CLASSES, seconds=0.01) > 0

@@ -12,7 +12,7 @@ from byheart.measures.pack_data import PackData
 from byheart.measures.pack_loss import pack_loss
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.networks.size import size_of
-from byheart.training.cost import flops, pack_bytes, sharpness_flops
+from byheart.training.cost import curvature_flops, flops, pack_bytes
 from byheart.training.engine import train
 from byheart.training.examples import gather_examples
 from byheart.training.packs import Pack
@@ -103,7 +103,7 @@ def test_a_product_with_the_hessian_costs_what_pytorch_counts() -> None:
     unseen = 40 * (2 * sum(products) + 6 * sum(products[1:]))
     size = size_of(MLP(hidden=SIZES[1:-1]), (SIZES[0],), SIZES[-1])
     once, twice = (
-        sharpness_flops(SharpnessProbe(max_iterations=n, online_iterations=0), 40, size)
+        curvature_flops(SharpnessProbe(max_iterations=n, online_iterations=0), 40, size)
         for n in (1, 2)
     )
     assert counter.get_total_flops() + unseen == (twice - once) / 2

@@ -18,7 +18,7 @@ from byheart.networks.mlp import ReplicatedMLP
 from byheart.record import Record
 from byheart.seeds import generator
 from byheart.training import trajectory_run
-from byheart.training.cost import flops, pack_bytes, training_speed
+from byheart.training.cost import flops, pack_bytes
 from byheart.training.engine import train
 from byheart.training.packs import Pack, make_packs
 from byheart.trial import (
@@ -246,7 +246,6 @@ def test_later_times_and_classes_cost_more(digits: Dataset) -> None:
     )
     assert early[0] < late[0] < by_class[0] / 5
     assert late[1] < by_class[1]
-    assert training_speed(Pack((trial(digits),)), digits.shape, 10, seconds=0.01) > 0
 
 
 def test_operations_of_an_update_are_those_of_its_products(digits: Dataset) -> None:

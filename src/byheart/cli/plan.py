@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from byheart.cli import options
 from byheart.cli.console import results, write_json
-from byheart.runners import ProcessesRunner
+from byheart.record import Record
 from byheart.runners.timeleft import in_words
 from byheart.studies.accelerators import UTILISATION, Accelerator, find_accelerator
-from byheart.studies.estimate import Share
+from byheart.studies.estimate import Estimate, Share
+
+if TYPE_CHECKING:
+    from byheart.studies.request import Request
 
 UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9))
 Gpu = Annotated[
@@ -43,10 +47,9 @@ def plan(
     as_json: options.AsJson = False,
 ) -> None:
     """Say what a study would take on this machine; train nothing."""
-    from byheart.store import Store
-    from byheart.studies.estimate import estimate
+    from byheart.report.pace import drawing_pace
+    from byheart.studies.estimate import Place, estimate
     from byheart.studies.request import make_request
-    from byheart.studies.session import at_most, missing_packs, stored_records
     from byheart.training.device import find_device
 
     how, accelerator = options.make_runner(runner, workers), gpu and find_accelerator(gpu)
@@ -60,63 +63,69 @@ def plan(
         learning_rate=learning_rate,
     )
     options.say_own_network(own := request.own_network)
-    folder, trials = out or Path("out", preset), request.trials
-    missing = trials
-    if (folder / "results.sqlite").exists():
-        with Store.open(folder, create=False) as store:
-            known = stored_records(request.studies, request.setting, store)
-            trials = at_most(request.studies, request.setting, known)
-            missing = store.missing(trials)
-    keys = {trial.key for trial in missing}
-    packs = missing_packs(trials, keys, request.setting, device=where)
-    speed = accelerator.speed if accelerator else None
-    shares = estimate(packs, request.setting.data, device=where, speed=speed)
-    side_by_side = 1
-    if isinstance(how, ProcessesRunner) and not accelerator:
-        side_by_side = min(how.workers, len(packs))
-    seconds = sum(share.seconds for share in shares) / max(1, side_by_side)
+    known = _stored(out or Path("out", preset), request)
+    place = Place(how, where, accelerator.speed if accelerator else None)
+    found = estimate(request.studies, request.setting, request.dataset, known, place)
+    drawing = drawing_pace().page(len(request.claims))
+    soon, late = found.seconds.expected + drawing, found.seconds.at_most + drawing
     if as_json:
         write_json(
             {
                 "command": request.command(),
                 "network": own.about if own else None,
                 "left_out": own.left_out if own else {},
-                "trials": len(trials),
-                "stored": len(trials) - len(missing),
-                "packs": len(packs),
-                "flops": sum(share.flops for share in shares),
-                "bytes_per_pack": max((share.bytes_per_pack for share in shares), default=0),
-                "side_by_side": side_by_side,
-                "hours": seconds / 3600,
+                "trials": found.trials,
+                "stored": found.stored,
+                "guessed": found.guessed,
+                "packs": found.packs,
+                "flops": found.flops,
+                "bytes_per_pack": found.bytes_per_pack,
+                "side_by_side": found.workers,
+                "hours": soon / 3600,
+                "hours_at_most": late / 3600,
+                "drawing_seconds": drawing,
                 "gpu": asdict(accelerator) | {"utilisation": UTILISATION} if accelerator else None,
-                "shapes": [asdict(share) for share in shares],
+                "shapes": [asdict(share) for share in found.shares],
             }
         )
         return
-    results().print(_table(shares))
-    stored = f", {len(trials) - len(missing)} of them stored already" if missing != trials else ""
-    print(f"\n{len(trials)} trials on {request.setting.data.name}{stored}; {len(packs)} packs")
+    results().print(_table(found.shares))
+    stored = f", {found.stored} of them stored already" if found.stored else ""
+    print(f"\n{found.trials} trials on {request.setting.data.name}{stored}; {found.packs} packs")
+    if found.guessed:
+        print(f"nothing is known of when {found.guessed} trials stop: counted with their budgets")
+    time = f"about {_long(soon)}, at most {_long(late)}"
     if accelerator:
-        print(_on_accelerator(accelerator, seconds, shares))
-        return
-    print(f"at most {_long(seconds)} with {side_by_side} at a time, at the speed measured here")
+        print(f"{time} {_on_accelerator(accelerator, found)}")
+    else:
+        print(f"{time}, with {found.workers} at a time, at the speeds measured here")
 
 
-def _on_accelerator(accelerator: Accelerator, seconds: float, shares: list[Share]) -> str:
-    largest = max((share.bytes_per_pack for share in shares), default=0)
-    if accelerator.gib is not None and largest > accelerator.gib * 2**30:
+def _stored(folder: Path, request: Request) -> Mapping[str, Record]:
+    """Return the records that are there already, by key."""
+    from byheart.store import Store
+    from byheart.studies.session import stored_records
+
+    if not (folder / "results.sqlite").exists():
+        return {}
+    with Store.open(folder, create=False) as store:
+        return stored_records(request.studies, request.setting, store)
+
+
+def _on_accelerator(accelerator: Accelerator, found: Estimate) -> str:
+    if accelerator.gib is not None and found.bytes_per_pack > accelerator.gib * 2**30:
         memory = f"; its {accelerator.gib} GiB do not hold the largest pack"
     else:
         memory = ""
     return (
-        f"at most {_long(seconds)} on one {accelerator.name}, at {UTILISATION:.0%} of its "
+        f"on one {accelerator.name}, at {UTILISATION:.0%} of its "
         f"{accelerator.tflops:g} TFLOP/s{memory}; more GPUs divide it"
     )
 
 
-def _table(shares: list[Share]) -> Table:
+def _table(shares: Sequence[Share]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("network", "n", "trials", "packs", "FLOP", "MiB/pack", "time"):
+    for name in ("network", "n", "trials", "packs", "FLOP", "MiB", "time", "at most"):
         table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
     for share in shares:
         table.add_row(
@@ -127,6 +136,7 @@ def _table(shares: list[Share]) -> Table:
             _operations(share.flops),
             f"{share.bytes_per_pack / 2**20:.0f}",
             _long(share.seconds),
+            _long(share.at_most),
         )
     return table
 

@@ -45,6 +45,19 @@ class Runner(Protocol):
 
     name: str
 
+    @property
+    def workers(self) -> int:
+        """How many packs it trains at a time."""
+        ...
+
+    def doing(self, train: TrainFunction | str) -> Runner:
+        """Return a runner like this one that does something else with each pack.
+
+        Args:
+            train: takes the place of the training function.
+        """
+        ...
+
     def run(
         self, packs: Sequence[Pack], dataset: Dataset, *, device: str, progress: Progress
     ) -> Generator[PackResult, None, None]:

@@ -30,10 +30,15 @@ class InlineRunner:
     """
 
     name = "inline"
+    workers = 1
 
     def __init__(self, threads: int | None = None, train: TrainFunction | str = ENGINE) -> None:
         self.threads = threads
         self._train = train
+
+    def doing(self, train: TrainFunction | str) -> InlineRunner:
+        """Return a runner like this one that does something else with each pack."""
+        return InlineRunner(self.threads, train)
 
     def run(
         self, packs: Sequence[Pack], dataset: Dataset, *, device: str, progress: Progress

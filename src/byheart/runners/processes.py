@@ -52,6 +52,10 @@ class ProcessesRunner:
         self.threads = threads
         self._train = train
 
+    def doing(self, train: TrainFunction | str) -> ProcessesRunner:
+        """Return a runner like this one that does something else with each pack."""
+        return ProcessesRunner(self.workers, self.threads, train)
+
     def run(
         self, packs: Sequence[Pack], dataset: Dataset, *, device: str, progress: Progress
     ) -> Generator[PackResult, None, None]:

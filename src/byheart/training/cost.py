@@ -1,23 +1,20 @@
-"""What a plan costs before it is run: arithmetic, memory, and the speed of this machine."""
+"""What a plan costs before it is run: arithmetic and memory."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import time
-
-import torch
+from collections import defaultdict
+from typing import Literal, get_args
 
 from byheart.measures.critical.branching import FIRST_ROUNDS
 from byheart.measures.mlp_loss import KEPT
 from byheart.measures.pack_sharpness import BASIS, WIDTH
-from byheart.networks.build import build_pack
 from byheart.networks.size import NetworkSize
 from byheart.training.adversary import SEARCH_STEPS
-from byheart.training.optimizer import make_optimizer
 from byheart.training.packs import Pack, trial_size
 from byheart.training.probes import CHUNK
-from byheart.training.sweep_cost import sweep_bytes, sweep_flops, sweep_speed
+from byheart.training.sweep_cost import sweep_bytes, sweep_flops
 from byheart.training.trajectory_run import sensitivity_probe
 from byheart.trial import (
     MLP,
@@ -29,6 +26,9 @@ from byheart.trial import (
     Trial,
 )
 
+Kind = Literal["training", "forward", "search", "certificate", "curvature", "online", "sweep"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Kinds of work that a machine does at speeds of their own."""
 NUMBER = 4
 """Bytes of a float32."""
 SEARCH_COPIES = 10
@@ -36,7 +36,18 @@ SEARCH_COPIES = 10
 
 
 def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
-    r"""Return the floating-point operations of a trial that spends its whole budget.
+    """Return the floating-point operations of a trial that spends its whole budget.
+
+    Args:
+        trial: what is trained and measured.
+        shape: of one input of the source.
+        classes: of the source.
+    """
+    return sum(work(trial, shape, classes).values())
+
+
+def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[Kind, float]:
+    r"""Return the floating-point operations of a trial that spends its whole budget, by kind.
 
     Formula: with W weights, W_1 of them in the first layer, a training example costs 2W forward,
     2W for the gradients of the weights and 2 (W - W_1) for those of the activations; a probe's
@@ -49,30 +60,47 @@ def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
         trial: what is trained and measured.
         shape: of one input of the source.
         classes: of the source.
+
+    Returns:
+        Operations of each kind of work that the trial has.
     """
     size = trial_size(trial, shape, classes)
     weights = size.products
     data, budget = trial.data, trial.algorithm.epochs
-    total = budget * data.train * example_flops(trial, size)
+    total: defaultdict[Kind, float] = defaultdict(float)
+    total["training"] = budget * data.train * example_flops(trial, size)
     for probe in trial.probes:
         times = sum(epoch <= budget for epoch in probe.epochs)
         match probe:
             case AccuracyProbe():
-                total += times * 2 * weights * (data.train + data.validation)
+                total["forward"] += times * 2 * weights * (data.train + data.validation)
             case CorrectProbe():
-                total += times * 2 * weights * data.train
+                total["forward"] += times * 2 * weights * data.train
             case CriticalProbe():
-                searched = probe.examples * (len(probe.radii) + len(probe.train_radii))
-                total += times * searched * (4 * probe.max_steps + 8) * weights
-                # The noise-only control needs no gradient and is taken once.
-                total += probe.examples * len(probe.radii) * (2 * probe.max_steps + 6) * weights
+                total["search"] += search_flops(probe, times, weights)
                 one = certificate_flops(trial, shape, classes)
-                total += one * probe.certify_examples * _certified(probe, budget)
+                total["certificate"] += one * probe.certify_examples * _certified(probe, budget)
             case SensitivityProbe():
-                total += sweep_flops(probe, trial, size, data.outputs(classes))
+                total["sweep"] += sweep_flops(probe, trial, size, data.outputs(classes))
             case SharpnessProbe():
-                total += sharpness_flops(probe, data.train, size) + 2 * weights * data.train
-    return total
+                total["curvature"] += curvature_flops(probe, data.train, size)
+                total["online"] += online_flops(probe, data.train, size)
+                total["forward"] += 2 * weights * data.train
+    return {kind: count for kind, count in total.items() if count}
+
+
+def search_flops(probe: CriticalProbe, times: int, weights: int) -> float:
+    """Return the operations of searches that go to their limit, at so many checkpoints.
+
+    Args:
+        probe: what is sought.
+        times: checkpoints.
+        weights: of the network.
+    """
+    searched = probe.examples * (len(probe.radii) + len(probe.train_radii))
+    # The noise-only control needs no gradient and is taken once.
+    control = probe.examples * len(probe.radii) * (2 * probe.max_steps + 6)
+    return float((times * searched * (4 * probe.max_steps + 8) + control) * weights)
 
 
 def example_flops(trial: Trial, size: NetworkSize) -> float:
@@ -124,13 +152,13 @@ def _certified(probe: CriticalProbe, budget: int) -> int:
     return each * (len(times) - bool(last)) + last
 
 
-def sharpness_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
-    r"""Return the operations of a sharpness probe whose searches go to their limit.
+def curvature_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
+    r"""Return the operations of a sharpness probe's eigenvalues whose searches go to their limit.
 
     Formula: once a forward and a backward pass are kept, a product with the Hessian takes 4W for
     R{.} forward, 4W backward and 4W for the gradients, less 8 W_1: the data do not move, and need
-    no gradient. One product verifies each of the two eigenvalues. The on-line estimator takes two
-    gradients per iteration. Lanczos' own vectors are not counted.
+    no gradient. One product verifies each of the two eigenvalues. Lanczos' own vectors are not
+    counted.
 
     Args:
         probe: what is measured.
@@ -138,11 +166,21 @@ def sharpness_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> flo
         size: of the network.
     """
     weights, first = size.products, size.first_products
-    gradient = 6 * weights - 2 * first
     products = probe.max_iterations + 1
-    exact = 2 * train * (gradient + products * (12 * weights - 8 * first))
+    return float(2 * train * (6 * weights - 2 * first + products * (12 * weights - 8 * first)))
+
+
+def online_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
+    """Return the operations of the on-line estimator: two gradients per iteration.
+
+    Args:
+        probe: what is measured.
+        train: number of training examples.
+        size: of the network.
+    """
     batch = min(probe.online_batch_size, train)
-    return float(exact + 2 * probe.online_iterations * batch * gradient)
+    gradient = 6 * size.products - 2 * size.first_products
+    return float(2 * probe.online_iterations * batch * gradient)
 
 
 def pack_bytes(pack: Pack, shape: tuple[int, ...], classes: int) -> int:
@@ -183,48 +221,3 @@ def pack_bytes(pack: Pack, shape: tuple[int, ...], classes: int) -> int:
     if sensitivity is not None:
         swept = sweep_bytes(sensitivity, one, size, inputs, one.data.outputs(classes))
     return weights + shared + max(working, search, curvature, swept)
-
-
-def training_speed(
-    pack: Pack, shape: tuple[int, ...], classes: int, *, device: str = "cpu", seconds: float = 0.2
-) -> float:
-    """Measure how fast this machine takes training steps of a pack's shape.
-
-    Real steps on random examples, not bare matrix products: small networks spend much of their time
-    between the products.
-
-    Args:
-        pack: its replicas, widths and batch size are measured, not its data.
-        shape: of one input of the source.
-        classes: of the source.
-        device: where to measure.
-        seconds: how long, at least.
-
-    Returns:
-        Floating-point operations per second, counted as in :func:`flops`.
-    """
-    one, replicas = pack.trials[0], len(pack.trials)
-    seen, outputs = one.data.seen_shape(shape), one.data.outputs(classes)
-    batch = min(one.algorithm.batch_size, one.data.train)
-    sensitivity = sensitivity_probe(one)
-    if sensitivity is not None:
-        return sweep_speed(sensitivity, one, seen, outputs, device=device, seconds=seconds)
-    seeds = [trial.seed for trial in pack.trials]
-    network = build_pack(one.algorithm.network, seen, outputs, seeds, device=device)
-    optimizer = make_optimizer(network, [trial.algorithm for trial in pack.trials], seeds)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand((replicas, batch, math.prod(seen)), generator=generator).to(device)
-    y = torch.randint(outputs, (replicas, batch), generator=generator).to(device)
-
-    def step() -> None:
-        # Reading a number back waits for devices that work ahead.
-        float(optimizer.step(x, y)[0, 0])
-
-    with torch.no_grad():
-        step()
-        started, steps = time.perf_counter(), 0
-        while (passed := time.perf_counter() - started) < seconds:
-            step()
-            steps += 1
-    each = example_flops(one, trial_size(one, shape, classes))
-    return steps * replicas * batch * each / passed

@@ -53,7 +53,7 @@ def train(
             pack, probe, dataset, device=device, dtype=dtype, on_epoch=on_epoch
         )
     started = time.perf_counter()
-    run = _Run.start(pack, dataset, device=device, dtype=dtype)
+    run = Run.start(pack, dataset, device=device, dtype=dtype)
     budget = pack.trials[0].algorithm.epochs
     run.probe(0)
     for epoch in range(1, budget + 1):
@@ -79,7 +79,7 @@ def train(
 
 
 @dataclass
-class _Run:
+class Run:
     """A pack in training: the replicas still live, and what all of them have left so far."""
 
     trials: Sequence[Trial]
@@ -91,7 +91,8 @@ class _Run:
     ends: list[tuple[Outcome, int]]
 
     @classmethod
-    def start(cls, pack: Pack, dataset: Dataset, *, device: str, dtype: torch.dtype) -> _Run:
+    def start(cls, pack: Pack, dataset: Dataset, *, device: str, dtype: torch.dtype) -> Run:
+        """Gather the examples of a pack and draw its networks."""
         trials = pack.trials
         examples = gather_examples([t.data for t in trials], dataset, dtype=dtype, device=device)
         one, seeds = trials[0], [t.seed for t in trials]
@@ -121,8 +122,8 @@ class _Run:
     def train_epoch(self, epoch: int) -> None:
         """Train every live replica for one epoch (counted from 1), probe it, and let it leave."""
         self.optimizer.start_epoch(epoch - 1)
-        order = self._shuffled()
-        given = self._steps(order)
+        order = self.shuffled()
+        given = self.steps(order)
         diverged = ~(self.network.finite() & torch.isfinite(given).all(1))
         if bool(diverged.any()):
             self.finish(diverged.cpu(), "diverged", epoch)
@@ -130,11 +131,22 @@ class _Run:
         if not self.live:
             return
         self.probe(epoch)
+        self.finish(self.at_goal(order, given).cpu(), "converged", epoch)
+
+    def at_goal(self, order: Tensor, given: Tensor) -> Tensor:
+        """Return which live replicas have come to where they were to stop, bool [R].
+
+        Args:
+            order: [R, n] examples, in the order of the last epoch.
+            given: [R, n] the probability given to each label, in that order.
+        """
         match self.trials[0].algorithm.stop:
             case "converged":
-                self.finish(self._converged(order, given).cpu(), "converged", epoch)
+                return self._converged(order, given)
             case "loss":
-                self.finish(self._low_loss().cpu(), "converged", epoch)
+                return self._low_loss()
+            case "budget":
+                return torch.zeros(len(self.live), dtype=torch.bool)
 
     def probe(self, epoch: int) -> None:
         """Take the probes due at this epoch."""
@@ -168,12 +180,13 @@ class _Run:
             self.examples = self.examples.select(rows)
             self.optimizer = self.optimizer.select(rows, epoch=epoch)
 
-    def _shuffled(self) -> Tensor:
+    def shuffled(self) -> Tensor:
+        """Return the next order [R, n] of each replica's examples."""
         n = self.examples.train_rows.shape[1]
         order = np.stack([rng.permutation(n) for rng in self.orders])
         return torch.from_numpy(order).to(self.examples.pool.device)
 
-    def _steps(self, order: Tensor) -> Tensor:
+    def steps(self, order: Tensor) -> Tensor:
         """Train one epoch and return the probability [R, n] given to each label, in its order."""
         size = self.trials[0].algorithm.batch_size
         rows = self.examples.train_rows.gather(1, order)

@@ -72,7 +72,7 @@ def make_packs(
     """
     groups: dict[str, list[Trial]] = {}
     for trial in sorted({t.key: t for t in trials}.values(), key=_order):
-        groups.setdefault(_shape(trial), []).append(trial)
+        groups.setdefault(shape_of(trial), []).append(trial)
     packs = []
     for group in groups.values():
         most = most_replicas(
@@ -107,7 +107,8 @@ NUMBERS = {"learning_rate", "momentum", "weight_decay", "decay_every", "decay"}
 STRENGTHS = {"dropout", "input_dropout", "input_noise", "hidden_noise", "adversarial_weight"}
 
 
-def _shape(trial: Trial) -> str:
+def shape_of(trial: Trial) -> str:
+    """Return what trials have in common that can share a pack."""
     # A pack whose replicas all do without a regularizer does not pay for it.
     algorithm = trial.algorithm.model_dump(mode="json", exclude=NUMBERS | STRENGTHS)
     used = sorted(name for name in STRENGTHS if getattr(trial.algorithm, name) > 0)
@@ -119,4 +120,4 @@ def _shape(trial: Trial) -> str:
 def _order(trial: Trial) -> tuple[str, float, float, int, int, str]:
     # Trials that take about equally long stand together, so that a pack shrinks at once.
     data = trial.data
-    return (_shape(trial), data.labels, data.inputs, data.seed, trial.seed, trial.key)
+    return (shape_of(trial), data.labels, data.inputs, data.seed, trial.seed, trial.key)

@@ -1,14 +1,8 @@
-"""What it costs to differentiate a whole training: arithmetic, memory, and speed."""
+"""What it costs to differentiate a whole training: arithmetic and memory."""
 
 from __future__ import annotations
 
-import time
-
-import torch
-
-from byheart.measures.mlp_sgd import mlp_sgd
-from byheart.measures.unrolled import PlainSgd, kept_stride
-from byheart.networks.build import build_pack
+from byheart.measures.unrolled import kept_stride
 from byheart.networks.size import NetworkSize
 from byheart.training.trajectory_run import updates_per_epoch
 from byheart.trial import MLP, SensitivityProbe, Trial
@@ -81,59 +75,3 @@ def sweep_bytes(
     remembered = (born[-1] if stride == 1 else 2 * stride) * _update_bytes(trial, size)
     update = COPIES * len(born) * trial.algorithm.batch_size * size.activations
     return NUMBER * (gradients + len(born) * size.parameters + update) + remembered
-
-
-def sweep_speed(
-    probe: SensitivityProbe,
-    trial: Trial,
-    shape: tuple[int, ...],
-    classes: int,
-    *,
-    device: str = "cpu",
-    seconds: float = 0.2,
-) -> float:
-    """Measure how fast this machine pulls adjoints back through updates of a trial's shape.
-
-    Args:
-        probe: what is measured.
-        trial: its widths and batch size are measured, not its data.
-        shape: of one input as the network sees it.
-        classes: that the network tells apart.
-        device: where to measure.
-        seconds: how long, at least.
-
-    Returns:
-        Floating-point operations per second, counted as in :func:`sweep_flops`.
-    """
-    module = build_pack(trial.algorithm.network, shape, classes, [trial.seed], device=device)
-    batch = min(trial.algorithm.batch_size, trial.data.train)
-    draw = torch.Generator().manual_seed(0)
-    x = torch.rand((batch, *shape), generator=draw).to(device)
-    y = torch.randint(classes, (batch,), generator=draw).to(device)
-    run = PlainSgd(module.module(0), x, y, [torch.arange(batch, device=device)], 0.0)
-    sgd = mlp_sgd(module.module(0), run) or run
-    born = adjoints_of(probe, classes)
-    alive = max(1, round(sum(born) / max(1, born[-1])))
-    adjoints = sgd.adjoints(alive)
-    for _ in range(alive):
-        adjoints.add(sgd.start)
-    # What a batch receives is added to an array that no cache holds.
-    total = x.new_zeros(alive * trial.data.train, x[0].numel())
-    rows = (torch.arange(alive)[:, None] * trial.data.train + torch.arange(batch)).flatten()
-    rows = rows.to(device)
-
-    def pull() -> None:
-        share = adjoints.pull_back(0, sgd.start)
-        total.index_add_(0, rows, share.reshape(len(rows), -1))
-        # Reading a number back waits for devices that work ahead.
-        float(total[0, 0])
-
-    with torch.enable_grad():
-        pull()
-        started, count = time.perf_counter(), 0
-        while (passed := time.perf_counter() - started) < seconds:
-            pull()
-            count += 1
-    products = sum(p.numel() for p in sgd.start if p.dim() > 1)
-    first = sgd.start[0].numel()
-    return count * alive * batch * (12 * products - 4 * first) / passed

@@ -1,0 +1,148 @@
+"""A rehearsal: a moment of each kind of work of a pack, timed where the pack would be trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from byheart.data.dataset import Dataset
+from byheart.record import Record
+from byheart.training.cost import work
+from byheart.training.engine import Run
+from byheart.training.paces import Paces, clock
+from byheart.training.packs import Pack
+from byheart.training.probe_paces import Stage, probe_paces
+from byheart.training.trajectory_run import (
+    sensitivity_probe,
+    train_and_differentiate,
+    updates_per_epoch,
+)
+from byheart.trial import SensitivityProbe, Trial
+
+REHEARSE = "byheart.training.rehearsal:rehearse"
+"""For a runner: what to do with each pack instead of training it."""
+MOMENT = 0.06
+"""Seconds of training steps that are timed, at least."""
+FEWER = 4
+"""Training is timed once more with this share of the replicas, probes with these alone."""
+SHORTER = 16
+"""A sweep is timed on a training of this share of its updates, and of twice as many."""
+
+
+@torch.no_grad()
+def rehearse(
+    pack: Pack,
+    dataset: Dataset,
+    *,
+    device: str = "cpu",
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> list[Record]:
+    """Time the work of a pack instead of doing it.
+
+    Stands where :func:`byheart.training.engine.train` stands, so that a runner takes it to where
+    packs are trained: the same processes, threads and device, with the same neighbours.
+
+    Args:
+        pack: its replicas, probes and numbers are real; what is timed of them is a moment.
+        dataset: the clean source that ``trial.data.fingerprint`` names.
+        device: "cpu", "cuda" or "mps".
+        on_epoch: never called.
+
+    Returns:
+        A record per trial; the first holds the :class:`Paces`.
+    """
+    del on_epoch
+    if sensitivity_probe(pack.trials[0]) is not None:
+        paces = _of_sweep(pack.trials[0], dataset, device)
+    else:
+        paces = _of_training(pack, dataset, device)
+    first, *others = pack.trials
+    return [
+        Record(first, "budget", epochs=0, arrays=paces.as_arrays(), device=device),
+        *(Record(trial, "budget", epochs=0, device=device) for trial in others),
+    ]
+
+
+def _of_training(pack: Pack, dataset: Dataset, device: str) -> Paces:
+    one, replicas = pack.trials[0], len(pack.trials)
+    bare = Pack(tuple(trial.model_copy(update={"probes": ()}) for trial in pack.trials))
+    started = clock(device)
+    run = Run.start(bare, dataset, device=device, dtype=torch.float32)
+    start = (clock(device) - started) / replicas
+    all_of_them = _epoch_seconds(run)
+    fewer = math.ceil(replicas / FEWER)
+    if fewer == replicas:
+        fixed, each = 0.0, all_of_them / replicas
+    else:
+        run.finish(torch.arange(replicas) >= fewer, "budget", 0)
+        each = max(0.0, all_of_them - _epoch_seconds(run)) / (replicas - fewer)
+        fixed = max(0.0, all_of_them - replicas * each)
+    return Paces(start, fixed, each, dict(probe_paces(Stage.of(one, run, dataset), one.probes)))
+
+
+def _epoch_seconds(run: Run) -> float:
+    """Return how long the live replicas take for an epoch, from a moment of its steps."""
+    one, device = run.trials[0], run.examples.pool.device.type
+    size = one.algorithm.batch_size
+    run.optimizer.start_epoch(0)
+    order = run.shuffled()
+    batches = torch.split(order, size, dim=1)
+    run.steps(batches[0])  # buffers are made once
+    started, done, passed = clock(device), 0, 0.0
+    while passed < MOMENT:
+        _wait(run.steps(batches[done % len(batches)]))
+        done += batches[done % len(batches)].shape[1]
+        passed = clock(device) - started
+    given = torch.full(order.shape, 0.5, device=order.device)
+    ending = clock(device)
+    run.shuffled()
+    run.at_goal(order, given)
+    return passed * one.data.train / done + clock(device) - ending
+
+
+def _wait(given: Tensor) -> None:
+    # Reading a number back waits for devices that work ahead.
+    float(given[0, 0])
+
+
+def _of_sweep(one: Trial, dataset: Dataset, device: str) -> Paces:
+    """Return the pace of a training that is differentiated as a whole, its start included.
+
+    What it takes grows with the updates, beside what each adjoint takes to be born and measured: a
+    line through two shorter trainings with as many adjoints.
+    """
+    probe = sensitivity_probe(one)
+    assert probe is not None
+    last = probe.evaluate_at[-1]
+    short = min(last, max(len(probe.evaluate_at), last // SHORTER))
+    twice = min(last, 2 * short)
+    few, more = (
+        _seconds_of(_shortened(one, probe, updates), dataset, device) for updates in (short, twice)
+    )
+    each = max(0.0, more - few) / (twice - short) if twice > short else 0.0
+    counted = work(one, dataset.shape, dataset.n_classes)
+    whole = few + each * (last - short)
+    return Paces(0.0, 0.0, 0.0, {"sweep": whole / counted["sweep"]})
+
+
+def _shortened(one: Trial, probe: SensitivityProbe, updates: int) -> Trial:
+    def at(times: Sequence[int]) -> tuple[int, ...]:
+        return tuple(sorted({round(t * updates / probe.evaluate_at[-1]) for t in times}))
+
+    shorter = probe.model_copy(
+        update={"evaluate_at": at(probe.evaluate_at), "per_class_at": at(probe.per_class_at)}
+    )
+    epochs = math.ceil(updates / updates_per_epoch(one))
+    algorithm = one.algorithm.model_copy(update={"epochs": epochs})
+    return one.model_copy(update={"algorithm": algorithm, "probes": (shorter,)})
+
+
+def _seconds_of(trial: Trial, dataset: Dataset, device: str) -> float:
+    probe = sensitivity_probe(trial)
+    assert probe is not None
+    started = clock(device)
+    train_and_differentiate(Pack((trial,)), probe, dataset, device=device)
+    return clock(device) - started
