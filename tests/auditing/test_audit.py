@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tests.auditing.networks import normed, same, small
-from tests.auditing.trainings import tracked
+from tests.auditing.networks import eleven, normed, same, small
+from tests.auditing.trainings import flipped_by_hand, tracked
 from torch import nn
 
 import byheart
@@ -77,12 +78,107 @@ def test_trackers_give_an_audit_of_a_users_own_training() -> None:
     assert byheart.Audit.from_tracker(one).table.equals(byheart.Audit.from_tracker(history).table)
 
 
+def test_planted_labels_of_a_users_own_training_say_how_far_to_believe_the_ranking(
+    audited: byheart.Audit, noisy: byheart.Dataset
+) -> None:
+    own = flipped_by_hand(noisy)
+    found = byheart.Audit.from_tracker(own.tracker, planted=own.planted, precision=0.8)
+    rest = np.setdiff1d(np.arange(len(noisy)), own.planted)
+    wrong = (noisy.y != noisy.clean_y).numpy()
+    assert found.calibration is not None
+    assert found.calibration.planted == len(own.planted)
+    listed = found.table["flagged"].to_numpy()
+    assert not listed[own.planted].any()
+    assert found.table["verdict"][own.planted].eq("").all()
+    assert wrong[listed].mean() > 0.6
+    assert listed[rest][wrong[rest]].mean() > 0.5
+
+
+def test_the_inputs_of_a_users_own_training_find_its_twins() -> None:
+    _, history = tracked()
+    x = np.random.default_rng(0).random((30, 4), np.float32)
+    x[3] = x[4]
+    y = history.labels.copy()
+    y[0], y[3] = 0, (y[4] + 1) % 5
+    data = byheart.Dataset.from_arrays("mine", x, y, ["a", "b", "c", "d", "e"])
+    found = byheart.Audit.from_tracker(history, dataset=data)
+    assert found.name == "mine"
+    assert found.classes == ("a", "b", "c", "d", "e")
+    with pytest.raises(InputError, match="the data set has 29 examples, and 30 were followed"):
+        byheart.Audit.from_tracker(history, dataset=data.subset(range(29)))
+
+
+def test_epochs_that_missed_examples_are_counted_and_said() -> None:
+    tracker, history = tracked()
+    found = byheart.Audit.from_tracker(tracker)
+    np.testing.assert_array_equal(found.gaps, [history.gaps])
+    assert any("did not see every example" in note for note in found.notes)
+    assert any("never seen" in note for note in found.notes)
+
+
+def test_seeds_with_other_labels_are_refused() -> None:
+    one, other = tracked(0)[1], tracked(0)[1]
+    other.labels[5] = (other.labels[5] + 1) % 5
+    with pytest.raises(InputError, match="example 5 has label"):
+        byheart.Audit.from_tracker([one, other])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"window": 0}, "the window .0, 0. must hold one epoch"),
+        ({"window": 99}, "must hold one epoch or more of the 6"),
+        ({"planted": [0, 30]}, "planted ids must be 0 to 29, got 30"),
+        ({"precision": 1.0}, "precision must be above 0 and below 1"),
+        ({"classes": ["a"]}, "classes must be 5 names, one per output, got 1"),
+    ],
+)
+def test_what_a_tracker_cannot_answer_is_one_line(
+    arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        byheart.Audit.from_tracker(tracked()[1], **arguments)
+
+
+def test_no_trackers_are_no_training() -> None:
+    with pytest.raises(InputError, match="one seed or more"):
+        byheart.Audit.from_tracker([])
+
+
+def test_a_class_without_examples_is_said_and_never_planted(noisy: byheart.Dataset) -> None:
+    with_empty = replace(noisy, classes=(*noisy.classes, "none"))
+    found = byheart.audit(eleven, with_empty, epochs=3, seeds=2)
+    assert "classes without examples: none" in found.notes
+
+
+def test_the_columns_that_cost_more_are_there_when_asked_for(noisy: byheart.Dataset) -> None:
+    data = noisy.subset(range(120))
+    found = byheart.audit(small, data, epochs=8, seeds=2, critical_radius=0.1, subsets=10)
+    for name in ("memorization", "memorization_error", "influence", "influence_error"):
+        assert found.table[name].notna().mean() > 0.9
+    assert found.table["critical"].dtype == bool
+    assert (found.table["sensitivity"] > 0).all()
+    assert "critical" not in byheart.audit(small, data, epochs=1, seeds=2, sensitivity=False).table
+
+
+def test_progress_counts_every_epoch_of_every_training(noisy: byheart.Dataset) -> None:
+    seen: list[tuple[int, int]] = []
+    byheart.audit(small, noisy, epochs=2, seeds=3, subsets=10, on_epoch=lambda *at: seen.append(at))
+    assert seen[-1] == (26, 26)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"epochs": 0}, "epochs must be a whole number of 1 or more, got 0"),
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
         ({"seeds": 1}, "seeds must be a whole number of 2 or more, got 1"),
+        ({"subsets": 3}, "subsets must be 0, or 10 and more, got 3"),
+        ({"subsets": 0.5}, "subsets must be a whole number, got 0.5"),
+        ({"planted": 0.5}, "planted must be from 0 to 0.3, got 0.5"),
+        ({"precision": 0}, "precision must be above 0 and below 1, got 0"),
+        ({"momentum": 1.0}, "momentum must be from 0 to below 1"),
         ({"device": "abacus"}, "unknown device 'abacus'"),
         ({"learning_rate": 1e30}, "training diverged in epoch 1.*lower it"),
         ({"learning_rate": -1.0}, "learning_rate must be"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from tests.auditing.networks import small
 
 import byheart
 from byheart.auditing.history import History
@@ -61,3 +64,30 @@ def tracked(
     for epoch, z in enumerate(logits(seed)):
         train_epoch(tracker, z, mask[epoch], epoch)
     return tracker, tracker.history()
+
+
+class ByHand(NamedTuple):
+    """A training in a plain loop, with labels that were changed on purpose."""
+
+    tracker: byheart.Tracker
+    planted: np.ndarray
+
+
+def flipped_by_hand(data: byheart.Dataset, flips: int = 40, epochs: int = 15) -> ByHand:
+    """Train digits in a plain loop, with some labels changed, under a tracker."""
+    planted = np.random.default_rng(0).permutation(len(data))[:flips]
+    y = data.y.clone()
+    y[planted] = (y[planted] + 1 + torch.from_numpy(planted) % 9) % 10
+    torch.manual_seed(0)
+    model, order = small(), np.random.default_rng(1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    tracker = byheart.Tracker(len(data))
+    for _ in range(epochs):
+        for ids in torch.from_numpy(order.permutation(len(data))).split(32):
+            logits = model(data.x[ids])
+            tracker.update(ids, logits, y[ids])
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(logits, y[ids]).backward()
+            optimizer.step()
+        tracker.end_epoch()
+    return ByHand(tracker, planted)

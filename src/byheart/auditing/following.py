@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from byheart.auditing.gradients import input_gradients
 from byheart.auditing.history import History
 from byheart.auditing.layout import Layout
 from byheart.auditing.watching import Watch
@@ -35,11 +37,14 @@ class Followed:
             another label is a gap in that seed's.
         planted: one per seed, of the P labels that were planted, in the order of the layout.
         networks: one per seed, as trained, in eval mode.
+        gradients: for each seed and each epoch that was asked for, the epoch and the input
+            gradients [N]; see :func:`byheart.auditing.gradients.input_gradients`.
     """
 
     histories: list[History]
     planted: list[History]
     networks: list[nn.Module]
+    gradients: list[tuple[int, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ def follow(
     recipe: Recipe,
     seeds: Sequence[int],
     *,
+    gradients_at: Sequence[int] = (),
+    watched: bool = True,
     on_epoch: Callable[[int], None] | None = None,
 ) -> Followed:
     """Train one network per seed, and follow every example.
@@ -103,6 +110,8 @@ def follow(
         layout: what each seed holds out and plants.
         recipe: how to train.
         seeds: of initial weights and order, one per training.
+        gradients_at: epochs, counted from 1, after which to take input gradients.
+        watched: whether to keep histories; without, the networks alone are returned.
         on_epoch: called with the number of trainings that finished an epoch together.
 
     Raises:
@@ -115,9 +124,11 @@ def follow(
     packs = np.array_split(np.arange(len(seeds)), -(-len(seeds) // most))
     parts: list[Followed] = []
     for pack in packs:
-        run = _Run(source, found, dataset, layout, recipe, seeds, pack.tolist())
+        run = _Run(source, found, dataset, layout, recipe, seeds, pack.tolist(), watched=watched)
         for epoch in range(recipe.epochs):
             run.train_epoch(epoch)
+            if epoch + 1 in gradients_at:
+                run.take_gradients(epoch + 1)
             if on_epoch is not None:
                 on_epoch(len(pack))
         parts.append(run.followed())
@@ -125,6 +136,7 @@ def follow(
         [one for part in parts for one in part.histories],
         [one for part in parts for one in part.planted],
         [one for part in parts for one in part.networks],
+        [one for part in parts for one in part.gradients],
     )
 
 
@@ -140,6 +152,8 @@ class _Run:
         recipe: Recipe,
         seeds: Sequence[int],
         pack: Sequence[int],
+        *,
+        watched: bool,
     ) -> None:
         own, labels = [seeds[r] for r in pack], dataset.y.numpy()
         modules = [initialised(source, seed).to(recipe.device) for seed in own]
@@ -156,7 +170,9 @@ class _Run:
         self._trained = torch.from_numpy(np.stack(trained))
         self._y = torch.from_numpy(np.stack([layout.labels(r, labels) for r in pack]))
         self._held_out = torch.from_numpy(layout.held_out[list(pack)])
-        self._watch = Watch(labels, layout, pack)
+        self._labels = dataset.y.to(recipe.device)
+        self._gradients: list[tuple[int, NDArray[np.float32]]] = []
+        self._watch = Watch(labels, layout, pack) if watched else None
 
     @torch.no_grad()
     def train_epoch(self, epoch: int) -> None:
@@ -171,15 +187,24 @@ class _Run:
             y = self._y.gather(1, ids).to(self._x.device)
             self._optimizer.step(self._inputs(ids), y, seen.append)
             self._saw(ids, seen[0], epoch)
+        if self._watch is None:
+            return
         for ids in torch.split(self._held_out, CHUNK, 1):
             if ids.shape[1]:
                 self._saw(ids, self._network(self._inputs(ids)), epoch)
         self._watch.end_epoch()
 
+    def take_gradients(self, epoch: int) -> None:
+        """Keep the input gradients of all examples, by the user's labels."""
+        taken = input_gradients(self._network, self._x, self._labels)
+        self._gradients += [(epoch, one) for one in taken]
+
     def followed(self) -> Followed:
         """Return what the trainings left."""
         networks = [self._network.module(r) for r in range(self._network.replicas)]
-        return Followed(self._watch.histories(), self._watch.planted(), networks)
+        if self._watch is None:
+            return Followed([], [], networks, self._gradients)
+        return Followed(self._watch.histories(), self._watch.planted(), networks, self._gradients)
 
     def _inputs(self, ids: Tensor) -> Tensor:
         rows = ids.to(self._x.device)
@@ -191,4 +216,5 @@ class _Run:
                 f"training diverged in epoch {epoch + 1}: the network's outputs are not finite at "
                 f"learning_rate={self._recipe.learning_rate:g}: lower it"
             )
-        self._watch.saw(ids, logits)
+        if self._watch is not None:
+            self._watch.saw(ids, logits)

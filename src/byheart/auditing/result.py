@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +123,7 @@ def assemble(
     name: str,
     classes: tuple[str, ...],
     *,
+    further: Mapping[str, NDArray[Any]] | None = None,
     seed: int,
 ) -> Audit:
     """Put an audit together from what trainings left.
@@ -136,6 +137,7 @@ def assemble(
         dataset: if the inputs are at hand.
         name: of the data set.
         classes: name of each class.
+        further: columns that did not come from the histories.
         seed: of the sample of examples that says which distances are typical.
     """
     table = scores(histories)
@@ -160,6 +162,8 @@ def assemble(
     }
     for at, (column, values) in enumerate(columns.items(), 1):
         table.insert(at, column, values)
+    for column, values in (further or {}).items():
+        table[column] = values
     epochs = min(one.epochs for one in histories)
     gaps = np.stack([one.gaps[:epochs] for one in histories])
     notes = tuple(_notes(labels, classes, gaps, onset, calibration))

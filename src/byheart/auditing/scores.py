@@ -336,6 +336,6 @@ def over_seeds(histories: Histories, of: Callable[[History], Scores]) -> Scores:
 
 def ratio(total: NDArray[Any], count: NDArray[Any]) -> Scores:
     """Return total over count, NaN where nothing was counted."""
-    empty = np.full(len(count), np.nan)
+    empty = np.full(np.shape(count), np.nan)
     found: Scores = np.divide(total, count, out=empty, where=count > 0)
     return found

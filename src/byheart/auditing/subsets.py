@@ -1,0 +1,154 @@
+"""Feldman and Zhang's estimates: trainings on random subsets, with and without each example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from byheart.auditing.following import Recipe, follow
+from byheart.auditing.layout import Ids, Layout
+from byheart.auditing.scores import ratio
+from byheart.data.dataset import Dataset
+from byheart.networks.foreign import Source
+from byheart.seeds import generator
+from byheart.seeds import seed as seed_of
+
+Floats = NDArray[np.float64]
+
+SHARE = 0.7
+"""Of examples in a subset, as in the paper."""
+CHUNK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Subsets:
+    """What K trainings on subsets say of each of N examples.
+
+    Attributes:
+        memorization: [N] P(correct with it) - P(correct without it); NaN where every training had
+            the example, or none did.
+        error: [N] its standard error.
+        influenced_by: int64 [N] the training example of the same label that raises P(correct) most;
+            -1 if there is none.
+        influence: [N] by how much.
+        influence_error: [N] standard error of that one number; it is the largest of many.
+    """
+
+    memorization: Floats
+    error: Floats
+    influenced_by: Ids
+    influence: Floats
+    influence_error: Floats
+
+
+def train_on_subsets(
+    source: Source,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    count: int,
+    seed: int,
+    on_epoch: Callable[[int], None] | None = None,
+) -> Subsets:
+    """Train networks on random subsets of 70% each, and compare.
+
+    Args:
+        source: of the networks.
+        dataset: the user's.
+        recipe: how to train.
+        count: number of trainings K.
+        seed: draws subsets and seeds.
+        on_epoch: see :func:`byheart.auditing.following.follow`.
+    """
+    out = len(dataset) - round(SHARE * len(dataset))
+    left_out = [generator("subset", seed, k).permutation(len(dataset))[:out] for k in range(count)]
+    none = np.zeros((count, 0), np.int64)
+    layout = Layout(np.stack(left_out), none, none)
+    seeds = [seed_of("subset training", seed, k) for k in range(count)]
+    networks = follow(
+        source, dataset, layout, recipe, seeds, watched=False, on_epoch=on_epoch
+    ).networks
+    inside = np.ones((count, len(dataset)), bool)
+    inside[np.arange(count)[:, None], layout.held_out] = False
+    return estimate(inside, _correct(networks, dataset, recipe.device), dataset.y.numpy())
+
+
+def estimate(
+    inside: NDArray[np.bool_], correct: NDArray[np.bool_], labels: NDArray[np.int64]
+) -> Subsets:
+    r"""Return memorization and influence from what was trained on and what was right.
+
+    Formula: infl(i -> j) = P(f(x_j) = y_j | i inside) - P(f(x_j) = y_j | i not inside), shares of
+    the trainings on either side; mem(i) = infl(i -> i). The standard error is
+    sqrt(p (1 - p) / (n + 2) + q (1 - q) / (m + 2)), with p and q the two shares after one success
+    and one failure were added to each side (Agresti & Caffo 2000), so that 5 of 5 is not certain.
+
+    Args:
+        inside: [K, N] whether a training had an example.
+        correct: [K, N] whether its network classifies an example as labelled.
+        labels: [N]; influence is sought among examples of the same label.
+
+    Source: Feldman & Zhang (2020), equations 1 and 2, and section 2.1.
+    """
+    own = _Sides.of(
+        inside.sum(0), len(inside), (inside & correct).sum(0), (~inside & correct).sum(0)
+    )
+    examples = len(labels)
+    by, most, error = np.full(examples, -1), np.full(examples, np.nan), np.full(examples, np.nan)
+    had, got = inside.astype(np.float32), correct.astype(np.float32)
+    for label in np.unique(labels):
+        alike = np.flatnonzero(labels == label)
+        if len(alike) < 2:
+            continue
+        for part in np.array_split(alike, -(-len(alike) // CHUNK)):
+            sides = _Sides.of(
+                inside[:, alike].sum(0)[:, None],
+                len(inside),
+                had[:, alike].T @ got[:, part],
+                (1 - had[:, alike]).T @ got[:, part],
+            )
+            found = np.where(
+                alike[:, None] == part, -np.inf, np.nan_to_num(sides.effect, nan=-np.inf)
+            )
+            top = found.argmax(0)
+            column = np.arange(len(part))
+            known = np.isfinite(found[top, column])
+            by[part[known]] = alike[top[known]]
+            most[part[known]] = found[top, column][known]
+            error[part[known]] = sides.error[top, column][known]
+    return Subsets(own.effect, own.error, by, most, error)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Shares of right answers with an example and without it, and their difference."""
+
+    effect: Floats
+    error: Floats
+
+    @classmethod
+    def of(
+        cls, n: NDArray[Any], of: int, right: NDArray[Any], right_without: NDArray[Any]
+    ) -> _Sides:
+        m = of - n
+        n, m = np.broadcast_to(n, right.shape), np.broadcast_to(m, right.shape)
+        effect = ratio(right, n) - ratio(right_without, m)
+        p, q = (right + 1) / (n + 2), (right_without + 1) / (m + 2)
+        error = np.sqrt(p * (1 - p) / (n + 2) + q * (1 - q) / (m + 2))
+        return cls(effect, np.where(np.isnan(effect), np.nan, error))
+
+
+@torch.no_grad()
+def _correct(networks: Sequence[nn.Module], dataset: Dataset, device: str) -> NDArray[np.bool_]:
+    """Return which examples each network classifies as labelled, [K, N]."""
+    rows = []
+    for network in networks:
+        parts = [network(part.to(device)).argmax(1).cpu() for part in torch.split(dataset.x, CHUNK)]
+        rows.append((torch.cat(parts) == dataset.y.cpu()).numpy())
+    return np.stack(rows)

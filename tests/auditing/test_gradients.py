@@ -1,0 +1,40 @@
+"""Input gradients, against a loss and a network written out for one example."""
+
+import numpy as np
+import pytest
+import torch
+from tests.auditing.networks import small
+
+from byheart.auditing import gradients
+from byheart.auditing.gradients import epochs_to_measure, input_gradients, sensitivity
+from byheart.networks.vmapped import VmappedNetwork
+
+
+@pytest.mark.parametrize("chunk", [3, 256])
+def test_the_gradient_of_a_pack_is_that_of_each_example_in_each_network(
+    monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(gradients, "CHUNK", chunk)
+    modules = [small().double() for _ in range(2)]
+    pack = VmappedNetwork.stacked(modules, takes=(8, 8), shape=(8, 8), seeds=range(2))
+    draw = torch.Generator().manual_seed(0)
+    x = torch.rand(7, 64, generator=draw, dtype=torch.float64)
+    y = torch.arange(7)
+    found = input_gradients(pack, x, y)
+    for r, module in enumerate(modules):
+        for i in range(7):
+            one = x[i].reshape(1, 8, 8).clone().requires_grad_(True)
+            torch.nn.functional.cross_entropy(module(one), y[i : i + 1]).backward()
+            assert found[r, i] == pytest.approx(one.grad.abs().sum().item(), rel=1e-9)
+
+
+def test_epochs_are_about_equally_far_apart_in_ratio() -> None:
+    assert epochs_to_measure(1) == (1,)
+    assert epochs_to_measure(20) == (1, 2, 3, 5, 8, 13)
+
+
+def test_the_mean_is_over_seeds_and_over_epochs_up_to_the_window() -> None:
+    taken = [
+        (epoch, np.full(3, epoch + seed, np.float32)) for seed in (0, 1) for epoch in (1, 2, 5)
+    ]
+    np.testing.assert_allclose(sensitivity(taken, 4), 2.0)
