@@ -61,7 +61,7 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
         seed: of the bootstrap.
 
     Source: early stopping by noisy validation labels, Chen et al. (2021), "Robustness of accuracy
-    metric and its inspirations in learning with noisy labels", theorem 1; the two phases, A17
+    metric and its inspirations in learning with noisy labels"; the two phases, A17
     section 3.4 and Figure 7.
     """
     right = np.stack(
