@@ -61,6 +61,8 @@ $(VENV)/.byheart: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.byheart
 	$(PIP) --editable '.[bench]'
+	@# torchattacks insists on a requests of 2021, which it does not need here.
+	$(PIP) --no-deps torchattacks
 	@touch $@
 
 $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.byheart

@@ -228,7 +228,7 @@ class CriticalProbe(Measure):
     """
 
     name: Literal["critical"] = "critical"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     radii: tuple[float, ...]
     train_radii: tuple[float, ...] = ()
     examples: int = Field(gt=0)

@@ -59,6 +59,7 @@ def critical(
         radius=r,
         step=STEP_PER_RADIUS * r,
         noise=NOISE_PER_RADIUS * r,
+        control=as_json,
         seed=seed,
     )
     if as_json:

@@ -83,6 +83,7 @@ def test_certified_samples_are_not_searched_and_the_others_searched_alike() -> N
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 10))
     x = torch.rand(300, 8, 8)
     settings = {"radius": 0.004, "step": 0.002, "noise": 0.002, "max_steps": 10, "batch_size": 128}
+    settings |= {"control": True}
     proved = byheart.critical_samples(model, x, **settings)
     searched = byheart.critical_samples(model, x, certify=False, **settings)
     assert 0.0 < proved.lower <= proved.upper < 1.0

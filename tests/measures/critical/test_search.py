@@ -83,14 +83,42 @@ def test_neither_parameters_nor_the_global_random_state_are_touched() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_equal_seeds_give_equal_witnesses() -> None:
+def test_equal_seeds_give_equal_results() -> None:
     model, x = Noisy(), torch.rand(60, 4)
-    one, same, other = (
-        byheart.critical_samples(model, x, radius=0.2, step=0.02, noise=0.05, seed=seed)
-        for seed in (1, 1, 2)
+    one, same = (
+        byheart.critical_samples(model, x, radius=0.2, step=0.02, noise=0.05, control=True, seed=1)
+        for _ in range(2)
     )
     assert torch.equal(one.witness, same.witness)
-    assert not torch.equal(one.witness, other.witness)
+    assert one.control == same.control
+
+
+def folded() -> tuple[nn.Sequential, torch.Tensor]:
+    """Return a network with a rival in a direction that no gradient on the way shows, and inputs.
+
+    The rival's score is |x_1| - 1/2 on top of a slope that leads away from it.
+    """
+    model = nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 2))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0], [1.0], [-1.0]]))
+        model[0].bias.copy_(torch.tensor([10.0, -0.4, -10.0]))
+        model[2].weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.9, 3.0, 0.0]]))
+        model[2].bias.copy_(torch.tensor([0.0, 0.8]))
+    return model, torch.zeros(20, 1)
+
+
+def test_the_noise_of_the_search_depends_on_its_seed() -> None:
+    # The slope leads down to where the class stays; the rival waits uphill, and noise gets there.
+    model, x = folded()
+    found = [
+        byheart.critical_samples(
+            model, x, radius=0.6, step=0.05, noise=0.3, max_steps=40, certify=False, seed=seed
+        )
+        for seed in (1, 1, 2)
+    ]
+    assert bool((found[0].found_at > 0).any())
+    assert torch.equal(found[0].found_at, found[1].found_at)
+    assert not torch.equal(found[0].found_at, found[2].found_at)
 
 
 def test_the_success_curve_ends_at_what_the_search_found_and_the_control_finds_no_more() -> None:
@@ -98,9 +126,16 @@ def test_the_success_curve_ends_at_what_the_search_found_and_the_control_finds_n
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 10))
     x = torch.rand(300, 8, 8)
     found = byheart.critical_samples(
-        model, x, radius=0.02, step=0.01, noise=0.005, max_steps=10, batch_size=128
+        model,
+        x,
+        radius=0.02,
+        step=0.01,
+        noise=0.005,
+        max_steps=10,
+        control=True,
+        batch_size=128,
     )
-    assert found.success[0] == 0.0
+    assert found.success[0] == float((found.found_at == 0).double().mean())
     assert bool((found.success.diff() >= 0).all())
     by_search = float((found.found_at >= 0).double().mean())
     assert float(found.success[-1]) == by_search <= found.lower
@@ -160,8 +195,8 @@ def test_a_radius_is_measured_against_the_range_of_the_inputs() -> None:
     assert byheart.critical_samples(Noisy(), wide, radius=8.0, max_steps=1).radius == 8.0
 
 
-def test_the_control_can_be_left_out() -> None:
-    found = byheart.critical_samples(Noisy(), torch.rand(5, 4), max_steps=1, control=False)
+def test_the_control_is_left_out_unless_asked_for() -> None:
+    found = byheart.critical_samples(Noisy(), torch.rand(5, 4), max_steps=1)
     assert found.control != found.control
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor
 
-from byheart.measures.critical.arithmetic import DOUBLE, EXTRA, SPARE, Arithmetic, gamma
+from byheart.measures.critical.arithmetic import EXTRA, SPARE, Arithmetic, gamma, unit_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Reach:
     @property
     def largest(self) -> Tensor:
         """Return the largest absolute value, [batch, *shape]."""
-        return torch.maximum(self.low.abs(), self.high.abs())
+        return torch.maximum(-self.low, self.high)
 
     def take(self, index: Tensor) -> Reach:
         """Return the reaches of some rows of the batch."""
@@ -66,6 +66,7 @@ class Affine:
         offset: |b|, with what else is added on the way to it.
         terms: how many products an output sums, and how many an input takes part in, at most.
         arithmetic: in which the model is evaluated.
+        weight: W as a matrix [outputs, inputs], where it is held as one.
     """
 
     apply: Linear
@@ -75,12 +76,19 @@ class Affine:
     offset: Tensor
     terms: tuple[int, int]
     arithmetic: Arithmetic
+    weight: Tensor | None = None
+
+    def own_share(self, dtype: torch.dtype) -> float:
+        """Return what the bounds' own arithmetic can lose in eight sums, as a share of E."""
+        forward, back = self.terms
+        own = gamma(forward + back + SPARE, unit_of(dtype))
+        return 8.0 * own / (gamma(forward + EXTRA, self.arithmetic.unit) + 4.0 * own)
 
     def error(self, reach: Reach) -> Tensor:
         """Return E for inputs within ``reach``, [batch, *output]."""
         forward, back = self.terms
         relative = gamma(forward + EXTRA, self.arithmetic.unit)
-        relative += 4.0 * gamma(forward + back + SPARE, DOUBLE)
+        relative += 4.0 * gamma(forward + back + SPARE, unit_of(reach.low.dtype))
         size = self.absolute(reach.largest) + self.offset
         error = relative * size + (forward + EXTRA) * self.arithmetic.tiny
         # Beyond the largest number the evaluation may hold infinities, of which nothing is known.

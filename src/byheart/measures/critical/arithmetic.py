@@ -32,6 +32,11 @@ def gamma(roundings: int, unit: float) -> float:
     return product / (1.0 - product) if product < 1.0 else float("inf")
 
 
+def unit_of(dtype: torch.dtype) -> float:
+    """Return the rounding unit of bounds that are computed in ``dtype``, on a CPU if in single."""
+    return DOUBLE if dtype is torch.float64 else torch.finfo(dtype).eps / 2
+
+
 @dataclass(frozen=True)
 class Arithmetic:
     """The floating-point arithmetic in which a model is evaluated.

@@ -9,14 +9,18 @@ import torch
 from torch import Tensor
 
 from byheart.measures.critical.affine import Affine, Reach, dot
-from byheart.measures.critical.arithmetic import DOUBLE, SPARE, gamma
+from byheart.measures.critical.arithmetic import SPARE, gamma, unit_of
 from byheart.measures.critical.network import Node
 from byheart.measures.critical.relaxations import Add, Relu
+from byheart.measures.critical.second_layer import SecondLayer
 
-INF = float("inf")
+PASSES_PER_UNIT = 4.0
+"""What bounding an undecided ReLU's input costs, in passes of one input through the network: back
+from both sides, in float64."""
+PASSES_PER_NORM = 0.3
+"""The same in a second dense layer: one row through those units of the first that can be on."""
 MOST_TIGHTENED = 2048
 """A layer with more undecided units than this keeps its interval bounds."""
-_SLACK = gamma(SPARE, DOUBLE)
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,27 @@ class Relaxed:
     above: Mapping[int, Tensor]
 
 
-def box_around(x: Tensor, radius: float) -> Reach:
-    """Return the box ||x^ - x||_inf <= radius in float64, rounded outward."""
-    centre = x.double()
-    half = radius + 2 * DOUBLE * (centre.abs() + radius)
+def box_around(x: Tensor, radius: float, dtype: torch.dtype = torch.float64) -> Reach:
+    """Return the box ||x^ - x||_inf <= radius in ``dtype``, which holds x, rounded outward."""
+    centre = x.to(dtype)
+    half = radius + 4 * unit_of(dtype) * (centre.abs() + radius)
     return Reach(centre - half, centre + half)
 
 
-def interval_bounds(nodes: Sequence[Node], box: Reach) -> list[Reach]:
+def interval_bounds(
+    nodes: Sequence[Node], box: Reach, second: SecondLayer | None = None
+) -> list[Reach]:
     """Return where the values can be: the input, then what each node returns.
+
+    Args:
+        nodes: of the network.
+        box: of the inputs.
+        second: of the network, if it begins with two dense layers; it bounds them better.
 
     Source: Gowal et al., On the Effectiveness of Interval Bound Propagation (2018), section 3.
     """
-    reaches = [box]
-    for node in nodes:
+    reaches = [box] if second is None else second.reaches(nodes, box)
+    for node in nodes[len(reaches) - 1 :]:
         reaches.append(node.interval(reaches))
     return reaches
 
@@ -90,6 +101,8 @@ def lower_bounds(
     """
     choice = choice or Choice()
     constant = coefficients.new_zeros(coefficients.shape[:2])
+    unit = unit_of(coefficients.dtype)
+    slack = gamma(SPARE, unit)
     pending = {len(nodes): coefficients}
     above: dict[int, Tensor] = {}
     for number in reversed(range(len(nodes))):
@@ -105,7 +118,7 @@ def lower_bounds(
             constant = constant + added
             if number in choice.multipliers:
                 beta = choice.multipliers[number].unsqueeze(1)
-                constant = constant - _SLACK * dot(beta.abs(), reaches[source].largest)
+                constant = constant - slack * dot(beta.abs(), reaches[source].largest)
                 part = part - beta
         else:
             part, added = node.step.back(part, reaches[source], output)
@@ -113,31 +126,41 @@ def lower_bounds(
         for value in node.inputs:
             if value in pending:  # two ways lead from here: their coefficients add up
                 pending[value] = pending[value] + part
-                rounding = _SLACK * dot(pending[value].abs(), reaches[value].largest)
+                rounding = slack * dot(pending[value].abs(), reaches[value].largest)
                 constant = constant - rounding
             else:
                 pending[value] = part
     box, slope = reaches[0], pending[0]
     centre, half = (box.low + box.high) / 2, (box.high - box.low) / 2
-    rounding = gamma(centre[0].numel() + SPARE, DOUBLE) * (centre.abs() + half)
+    rounding = gamma(slope.flatten(2).shape[2] + SPARE, unit) * (centre.abs() + half)
     bound = constant + dot(slope, centre) - dot(slope.abs(), half + rounding)
     return Relaxed(bound, slope, above)
 
 
-def tightened_bounds(nodes: Sequence[Node], box: Reach, elements: int) -> list[Reach]:
+def tightened_bounds(
+    nodes: Sequence[Node],
+    box: Reach,
+    elements: int,
+    second: tuple[SecondLayer, SecondLayer] | None = None,
+) -> list[Reach]:
     """Return :func:`interval_bounds`, with backward relaxation for every undecided ReLU.
 
     Args:
         nodes: of the network.
         box: of the inputs.
         elements: numbers that the coefficients of one pass may hold.
+        second: of the network, if it begins with two dense layers: bounds them for less; and what
+            may compute norms for it.
     """
-    reaches = [box]
+    reaches, done = [box], 0
     for number, node in enumerate(nodes):
-        if gains(nodes, number):
-            value = node.inputs[0]
+        value = node.inputs[0]
+        if gains(nodes, number) and value != done:
             reaches[value] = _tighten(nodes[:value], reaches[: value + 1], elements)
-        reaches.append(node.interval(reaches))
+        found = node.interval(reaches)
+        if second is not None and number == second[0].number:
+            found, done = second[0].exact(reaches, found, elements, second[1]), number + 1
+        reaches.append(found)
     return reaches
 
 
@@ -152,19 +175,43 @@ def _tighten(nodes: Sequence[Node], reaches: Sequence[Reach], elements: int) -> 
     shape = last.low.shape[1:]
     low, high = last.low.flatten(1).clone(), last.high.flatten(1).clone()
     undecided = (low < 0) & (high > 0)
-    together = max(1, elements // max(reach.low[0].numel() for reach in reaches))
-    # One example at a time: their undecided units differ, and so do the units that matter to them.
-    for row in undecided.any(1).nonzero().squeeze(1):
-        units = undecided[row].nonzero().squeeze(1)
-        if len(units) > MOST_TIGHTENED:
-            continue
-        own = [reach.take(row.unsqueeze(0)) for reach in reaches]
-        for part in torch.split(units, together):
-            picked = low.new_zeros(1, len(part), low.shape[1])
-            picked.scatter_(2, part.reshape(1, -1, 1), 1.0)
-            picked = picked.reshape(1, len(part), *shape)
-            above = lower_bounds(nodes, own, picked).bound[0]
-            below = -lower_bounds(nodes, own, -picked).bound[0]
-            low[row, part] = torch.maximum(low[row, part], above)
-            high[row, part] = torch.minimum(high[row, part], below)
+    counts = undecided.sum(1)
+    widest = max(reach.low[0].numel() for reach in reaches)
+    # Samples with about as many undecided units go together: a row is padded to the longest.
+    order = counts.argsort()
+    order = order[(counts[order] > 0) & (counts[order] <= MOST_TIGHTENED)]
+    while len(order):
+        longest = int(counts[order[-1]])
+        rows, order = _last(order, max(1, elements // (longest * widest)))
+        own = [reach.take(rows) for reach in reaches]
+        units = torch.sort((~undecided[rows]).to(torch.uint8), dim=1, stable=True).indices
+        for part in torch.split(units[:, :longest], max(1, elements // widest), dim=1):
+            picked = low.new_zeros(len(rows), part.shape[1], low.shape[1])
+            picked.scatter_(2, part.unsqueeze(2), 1.0)
+            picked = picked.reshape(*part.shape, *shape)
+            above = lower_bounds(nodes, own, picked).bound
+            below = -lower_bounds(nodes, own, -picked).bound
+            index = (rows.unsqueeze(1), part)
+            wanted = undecided[index]
+            low[index] = torch.where(wanted, torch.maximum(low[index], above), low[index])
+            high[index] = torch.where(wanted, torch.minimum(high[index], below), high[index])
     return last.within(low.reshape(-1, *shape), high.reshape(-1, *shape))
+
+
+def _last(order: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the last ``count`` of some numbers, and the others."""
+    return order[-count:], order[:-count]
+
+
+def tightening(
+    nodes: Sequence[Node], reaches: Sequence[Reach], second: SecondLayer | None
+) -> Tensor:
+    """Return what :func:`tightened_bounds` costs, in passes of one input, [batch] float64."""
+    passes = torch.zeros(len(reaches[0].low), dtype=torch.float64, device=reaches[0].low.device)
+    for number, node in enumerate(nodes):
+        if gains(nodes, number):
+            reach = reaches[node.inputs[0]]
+            meeting = second is not None and node.inputs[0] == second.number + 1
+            each = PASSES_PER_NORM if meeting else PASSES_PER_UNIT
+            passes += each * ((reach.low < 0) & (reach.high > 0)).flatten(1).sum(1)
+    return passes

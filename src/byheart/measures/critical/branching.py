@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +17,9 @@ FIRST_ROUNDS = 20
 """Steps of the optimiser on whole boxes."""
 ROUNDS = 5
 """The same on parts of boxes, which start from the choices of what they are a part of."""
+PASSES_PER_ROUND = 18
+"""What a step of the optimiser costs, in passes of one input through the network: three, each six
+times as dear as one of a search, with its bounds, its small tensors and its proof in float64."""
 
 Point = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(samples [D], points [D, *shape]) -> (points of their boxes, bool [D]: of another class)."""
@@ -30,15 +33,33 @@ class Outcome:
         proved: bool [N], no point of the box is of another class.
         broken: bool [N], some point is.
         witness: [N, *shape] that point, where there is one.
+        passes: what it cost, in passes of one input through the network.
     """
 
     proved: Tensor
     broken: Tensor
     witness: Tensor
+    passes: int
+
+    @staticmethod
+    def together(parts: Sequence[Outcome]) -> Outcome:
+        """Return the outcomes of all parts."""
+        return Outcome(
+            torch.cat([part.proved for part in parts]),
+            torch.cat([part.broken for part in parts]),
+            torch.cat([part.witness for part in parts]),
+            sum(part.passes for part in parts),
+        )
 
 
 def branch_and_bound(
-    problem: Problem, domains: Domains, x: Tensor, point: Point, splits: int, together: int
+    problem: Problem,
+    domains: Domains,
+    x: Tensor,
+    point: Point,
+    splits: int,
+    together: int,
+    purse: int | None = None,
 ) -> Outcome:
     r"""Prove or break samples by cutting their boxes until every part is settled.
 
@@ -55,6 +76,8 @@ def branch_and_bound(
         point: classifies points.
         splits: how many cuts to spend on a sample, over all its classes.
         together: domains in one pass.
+        purse: passes of one input through the network to spend on all samples; on those with the
+            fewest open parts first. No limit if None.
 
     Returns:
         The outcome; a sample of which no class is open is proved.
@@ -62,25 +85,38 @@ def branch_and_bound(
     Source: Bunel et al., Branch and Bound for Piecewise Linear Neural Network Verification (2020);
     Wang et al., Beta-CROWN (2021), section 3.
     """
-    tree = _Tree(problem, x, point, splits)
+    tree = _Tree(problem, x, point, splits, purse)
     rounds = FIRST_ROUNDS
-    while len(domains):
+    while len(domains := tree.affordable(domains, rounds)):
         parts = torch.split(torch.arange(len(domains), device=x.device), together)
         cut = Domains.together([tree.bound(domains.take(part), rounds) for part in parts])
         domains = tree.cut(cut)
         rounds = ROUNDS
-    return Outcome(~(tree.broken | tree.given_up), tree.broken, tree.witness)
+    return Outcome(~(tree.broken | tree.given_up), tree.broken, tree.witness, tree.passes)
 
 
 class _Tree:
     """The state of all samples while their boxes are cut."""
 
-    def __init__(self, problem: Problem, x: Tensor, point: Point, splits: int) -> None:
-        self.problem, self.point = problem, point
+    def __init__(
+        self, problem: Problem, x: Tensor, point: Point, splits: int, purse: int | None
+    ) -> None:
+        self.problem, self.point, self.purse, self.passes = problem, point, purse, 0
         self.left = torch.full((len(x),), splits, dtype=torch.int64, device=x.device)
         self.broken = torch.zeros_like(self.left, dtype=torch.bool)
         self.given_up = self.broken.clone()
         self.witness = x.clone()
+
+    def affordable(self, domains: Domains, rounds: int) -> Domains:
+        """Return the domains of the samples that the purse pays for, and give up the others."""
+        each = rounds * PASSES_PER_ROUND
+        if self.purse is not None:
+            count = torch.bincount(domains.sample, minlength=len(self.left))
+            order = count.argsort(stable=True)
+            self.given_up[order[count[order].cumsum(0) * each > self.purse - self.passes]] = True
+            domains = domains.take(~self.given_up[domains.sample])
+        self.passes += len(domains) * each
+        return domains
 
     def bound(self, domains: Domains, rounds: int) -> Domains:
         """Return the domains that stay open, with better choices and the unit to cut."""

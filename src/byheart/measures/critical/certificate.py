@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from byheart.measures.critical.affine import Reach
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import (
     box_around,
     gains,
     interval_bounds,
     tightened_bounds,
+    tightening,
 )
 from byheart.measures.critical.branching import Outcome, branch_and_bound
 from byheart.measures.critical.domains import Problem
 from byheart.measures.critical.lass import Box
 from byheart.measures.critical.network import Node, values
+from byheart.measures.critical.norms import Norms, Spectrum
+from byheart.measures.critical.second_layer import SecondLayer, dense_layers
+from byheart.measures.critical.single import FLOOR, single_is_sound
 from byheart.measures.critical.tracing import UnknownLayerError, nodes_of
 
 ELEMENTS = 2**23
 """Numbers that one tensor of a pass may hold (64 MiB)."""
 SPLITS = 100
 """Cuts to spend on a sample where its bracket shall be narrow."""
-
-Search = Callable[[Tensor], Tensor]
+DIRECTIONS = 8
+"""In which the second layer is bounded exactly where a cheaper bound has failed."""
+HOPELESS = 0.6
+"""What no bound wins back of what a relaxation loses, as far as we have seen."""
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -49,22 +59,17 @@ class Certificate:
 
 @torch.no_grad()
 def certificate(
-    model: nn.Module,
-    x: Tensor,
-    predicted: Tensor,
-    radius: float,
-    *,
-    splits: int = 0,
-    search: Search | None = None,
+    model: nn.Module, x: Tensor, predicted: Tensor, radius: float, *, splits: int = 0
 ) -> Certificate:
     r"""Prove, where possible, that a box holds no point of another predicted class.
 
     Formula: x is certified if min_{j != k} min_{||x^ - x||_inf <= r} (z_k - z_j)(x^) > 0 holds for
     a lower bound of the left side, where k is the class predicted at x. A dearer bound is tried
-    only where the cheaper failed, for the classes j that it left open: interval propagation;
-    backward linear relaxation over intervals; the same with every undecided ReLU bounded in the
-    same way; optimised slopes; and branch and bound on undecided ReLUs, which may also find
-    a point of another class.
+    only where the cheaper failed, for the classes j that it left open: interval propagation, in
+    the second of two dense layers with the spectrum of the first; backward linear relaxation over
+    these intervals; both with a closer look at the spectrum; the same with every undecided ReLU
+    bounded by relaxation; optimised slopes; and branch and bound on undecided ReLUs, which may
+    also find a point of another class.
 
     The bounds hold for the network as evaluated in its own floating-point format: every layer adds
     an error term (see :class:`byheart.measures.critical.affine.Affine`).
@@ -77,8 +82,6 @@ def certificate(
         radius: r, in the unit of x.
         splits: cuts that branch and bound may spend on a sample; with 0 it stops at slopes. A count
             and not a time, so that results do not depend on the machine.
-        search: asked after the two cheapest bounds, with a mask bool [N] of what they left open,
-            which samples of these it can show critical: for them no proof is tried.
 
     Returns:
         The masks, or the name of the layer that has no certificate.
@@ -90,82 +93,222 @@ def certificate(
     Source: Zhang et al. (2018), CROWN; Xu et al. (2021), alpha-CROWN; Wang et al. (2021),
     beta-CROWN; Higham (2002), section 3.1, for rounding.
     """
-    nothing = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     try:
-        arithmetic = Arithmetic.of(model, x)
-        nodes, fast = (
-            nodes_of(model, x, arithmetic, dtype) for dtype in (torch.float64, torch.float32)
-        )
+        prover = Prover.of(model, x, radius)
     except UnknownLayerError as unknown:
-        return Certificate(nothing, str(unknown))
-    widest = max(value[0].numel() for value in values(nodes, x[:1].double()))
-    proof = _Proof(model, nodes, fast, x, predicted, radius, splits, widest)
-    certified = proof.cheap()
-    unsettled = ~certified
-    if search is not None and bool(unsettled.any()):
-        unsettled = unsettled & ~search(unsettled)
-    broken, witness = nothing, x.clone()
-    for part, found in proof.thorough(unsettled.nonzero().squeeze(1)):
-        certified[part], broken[part], witness[part] = found.proved, found.broken, found.witness
+        return Certificate(torch.zeros_like(predicted, dtype=torch.bool), str(unknown))
+    samples = Samples.of(x, predicted, model(x.clone()))
+    certified = prover.glance(samples).proved
+    rows = (~certified).nonzero().squeeze(1)
+    outcome = prover.settle(samples.take(rows), splits)
+    certified[rows] = outcome.proved
+    broken, witness = torch.zeros_like(certified), x.clone()
+    broken[rows], witness[rows] = outcome.broken, outcome.witness
     return Certificate(certified, None, broken, witness)
 
 
 @dataclass(frozen=True)
-class _Proof:
+class Samples:
+    """What is to be proved.
+
+    Attributes:
+        x: [N, *shape] the inputs.
+        predicted: [N] int64, the class predicted at each.
+        rival: [N] int64, the class that comes closest.
+        margin: [N] by how much it is behind.
+    """
+
+    x: Tensor
+    predicted: Tensor
+    rival: Tensor
+    margin: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, predicted: Tensor, logits: Tensor) -> Samples:
+        """Return samples with the logits [N, classes] that the network has for them."""
+        own = predicted.unsqueeze(1)
+        others = logits.scatter(1, own, float("-inf")).max(1)
+        margin = logits.gather(1, own).squeeze(1) - others.values
+        return cls(x, predicted, others.indices, margin.double())
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: Tensor | slice) -> Samples:
+        """Return some of them."""
+        return Samples(self.x[rows], self.predicted[rows], self.rival[rows], self.margin[rows])
+
+
+class Glance(NamedTuple):
+    """What the cheap bounds say of some samples.
+
+    Attributes:
+        proved: bool [N], no point of the box is of another class.
+        lacking: [N], the share of what the relaxation loses that would have to be won back for a
+            proof: above 0 where nothing is proved, and 1 on the edge between two classes.
+        passes: [N], what bounding the inputs of undecided ReLUs by relaxation would cost, in passes
+            of one input through the network.
+    """
+
+    proved: Tensor
+    lacking: Tensor
+    passes: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Prover:
+    """A network, prepared for proofs: the cheap bounds first, then the dear ones.
+
+    Attributes:
+        model: in eval mode.
+        nodes: of the network, in float64.
+        fast: the same in float32.
+        radius: of the boxes.
+        single: whether what float32 proves, with its own rounding, holds.
+        widest: numbers in the network's largest value.
+    """
+
     model: nn.Module
     nodes: Sequence[Node]
     fast: Sequence[Node]
-    x: Tensor
-    predicted: Tensor
     radius: float
-    splits: int
+    single: bool
     widest: int
 
-    def cheap(self) -> Tensor:
-        """Return which samples intervals and one relaxation over them certify."""
-        everything = torch.arange(len(self.x), device=self.x.device)
-        parts = [
-            ~self._open(problem).any(1) for _, problem in self._problems(everything, tight=False)
-        ]
-        return torch.cat(parts)
+    @classmethod
+    def of(cls, model: nn.Module, x: Tensor, radius: float) -> Prover:
+        """Prepare for inputs like ``x``.
 
-    def thorough(self, samples: Tensor) -> Iterator[tuple[Tensor, Outcome]]:
-        """Settle what can be settled of some samples; parts of them, and what became of each."""
+        Raises:
+            UnknownLayerError: there is a layer that no bound can travel through.
+        """
+        arithmetic = Arithmetic.of(model, x)
+        nodes, fast = (
+            nodes_of(model, x, arithmetic, dtype) for dtype in (torch.float64, torch.float32)
+        )
+        widest = max(value[0].numel() for value in values(nodes, x[:1].double()))
+        single = single_is_sound(nodes, fast, x, radius)
+        return cls(model, nodes, fast, radius, single, widest)
+
+    def glance(self, samples: Samples) -> Glance:
+        """Try one relaxation over intervals."""
+        return self._cheap(samples, 0)
+
+    def look(self, samples: Samples) -> Glance:
+        """Try the same with a closer look at how the first two layers meet, if they are dense."""
+        return self._cheap(samples, DIRECTIONS)
+
+    def settle(self, samples: Samples, splits: int, purse: int | None = None) -> Outcome:
+        """Settle what bounds of every undecided ReLU, better slopes and cuts can settle.
+
+        Args:
+            samples: what is to be proved.
+            splits: cuts to spend on a sample.
+            purse: passes of one input through the network to spend on slopes and cuts of all of
+                them; no limit if None.
+        """
         tight = any(gains(self.nodes, number) for number in range(len(self.nodes)))
-        for part, problem in self._problems(samples, tight):
-            whole = problem.whole(*self._open(problem).nonzero(as_tuple=True))
-            points = _Points(self.model, Box.around(self.x[part], self.radius), problem.predicted)
-            yield (
-                part,
-                branch_and_bound(
-                    problem, whole, self.x[part], points, self.splits, self._together(8)
-                ),
-            )
+        second = self._second(0, torch.float64)
+        fast = self._second(0, torch.float32) if self.single else second
 
-    def _problems(self, samples: Tensor, tight: bool) -> Iterator[tuple[Tensor, Problem]]:
-        if not len(samples):
-            return
-        for part in torch.split(samples, self._together(64 if tight else 8)):
-            box = box_around(self.x[part], self.radius)
-            reaches = (
-                tightened_bounds(self.nodes, box, ELEMENTS)
-                if tight
-                else interval_bounds(self.nodes, box)
-            )
-            yield part, Problem(self.nodes, self.fast, reaches, self.predicted[part])
+        def bounds(nodes: Sequence[Node], box: Reach) -> list[Reach]:
+            meeting = (second, fast) if second is not None and fast is not None else None
+            return tightened_bounds(nodes, box, ELEMENTS, meeting)
 
-    def _open(self, problem: Problem) -> Tensor:
-        """Return which classes no bound rules out, bool [N, classes]."""
+        parts, left = [], len(samples)
+        for problem, own in self._problems(samples, 64 if tight else 8, bounds):
+            whole = problem.whole(*self._open(problem)[0].nonzero(as_tuple=True))
+            point = _Points(self.model, Box.around(own.x, self.radius), own.predicted)
+            share = None if purse is None else purse * len(own) // left
+            together = self._together(8)
+            parts.append(branch_and_bound(problem, whole, own.x, point, splits, together, share))
+            left -= len(own)
+            purse = None if purse is None else purse - parts[-1].passes
+        nothing = torch.zeros_like(samples.predicted, dtype=torch.bool)
+        return Outcome.together(parts) if parts else Outcome(nothing, nothing, samples.x, 0)
+
+    def _cheap(self, samples: Samples, directions: int) -> Glance:
+        # What single precision proves, with its own rounding, need not be proved in double.
+        dtype = torch.float32 if self.single else torch.float64
+        second, parts = self._second(directions, dtype), []
+        for problem, own in self._problems(
+            samples, 8, lambda nodes, box: interval_bounds(nodes, box, second), dtype
+        ):
+            found, lacking = self._open(problem, own)
+            passes = tightening(problem.nodes, problem.reaches, second)
+            parts.append((~found.any(1), lacking, passes))
+        if not parts:
+            return Glance(samples.predicted > 0, samples.margin, samples.margin)
+        return Glance(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _second(self, directions: int, dtype: torch.dtype) -> SecondLayer | None:
+        norms = self._norms(directions)
+        nodes = self.nodes if dtype is torch.float64 else self.fast
+        return None if norms is None else SecondLayer.of(nodes, norms)
+
+    @cache  # noqa: B019  (a prover lives as long as one call)
+    def _norms(self, directions: int) -> Norms | None:
+        spectrum = self._spectrum
+        return None if spectrum is None else spectrum.norms(directions)
+
+    @cached_property
+    def _spectrum(self) -> Spectrum | None:
+        layers = dense_layers(self.nodes)
+        weight = layers[0].weight if layers else None
+        return None if weight is None else Spectrum.of(weight, DIRECTIONS)
+
+    def _problems(
+        self,
+        samples: Samples,
+        tensors: int,
+        bounds: Callable[[Sequence[Node], Reach], list[Reach]],
+        dtype: torch.dtype = torch.float64,
+    ) -> Iterator[tuple[Problem, Samples]]:
+        nodes = self.nodes if dtype is torch.float64 else self.fast
+        for start in range(0, len(samples), self._together(tensors)):
+            part = samples.take(slice(start, start + self._together(tensors)))
+            reaches = bounds(nodes, box_around(part.x, self.radius, dtype))
+            yield Problem(nodes, self.fast, reaches, part.predicted), part
+
+    def _open(self, problem: Problem, samples: Samples | None = None) -> tuple[Tensor, Tensor]:
+        """Return which classes no bound rules out, and what samples lack for a proof.
+
+        Args:
+            problem: what is known of the samples.
+            samples: if given, the rival is bounded first, the others only where it is ruled out.
+
+        Returns:
+            bool [N, classes]; [N], as in :class:`Glance`.
+        """
         last, own = problem.reaches[-1], problem.predicted.unsqueeze(1)
-        found = ~(last.low.gather(1, own) - last.high > 0)
+        least = 0.0 if last.low.dtype is torch.float64 else FLOOR
+        found = ~(last.low.gather(1, own) - last.high > least)
         found.scatter_(1, own, False)
-        for bounds in (problem.through_last, problem.through_all):
-            sample, target = found.nonzero(as_tuple=True)
-            numbers = torch.arange(len(sample), device=own.device)
-            for rows in torch.split(numbers, self._together(8)) if len(sample) else ():
-                pairs = problem.whole(sample[rows], target[rows])
-                found[pairs.sample, pairs.target] = ~(bounds(pairs) > 0)
-        return found
+        found &= ~(problem.through_last() > least)
+        wanted, lacking = found.clone(), torch.zeros_like(last.low[:, 0], dtype=torch.float64)
+        rows = found.any(1).nonzero().squeeze(1)
+        if samples is not None and len(rows):
+            rival = samples.rival[rows]
+            bound = problem.margins(rows, rival.unsqueeze(1)).squeeze(1)
+            found[rows, rival] &= ~(bound > least)
+            short = -bound.double()
+            lacking[rows] = short / (samples.margin[rows] + short).clamp(min=TINY)
+            wanted[rows] &= ~found[rows, rival].unsqueeze(1)
+        self._rule_out(problem, found, wanted, least)
+        return found, lacking
+
+    def _rule_out(self, problem: Problem, found: Tensor, wanted: Tensor, least: float) -> None:
+        """Drop the wanted ones of the classes that a relaxation of the network rules out."""
+        counts = wanted.sum(1)
+        order = counts.argsort(stable=True)
+        order = order[counts[order] > 0]
+        while len(order):
+            longest = int(counts[order[-1]])
+            together = self._together(8 * longest)
+            rows, order = order[-together:].sort().values, order[:-together]
+            ranked = torch.sort((~wanted[rows]).to(torch.uint8), dim=1, stable=True).indices
+            targets = ranked[:, :longest]
+            found[rows.unsqueeze(1), targets] &= ~(problem.margins(rows, targets) > least)
 
     def _together(self, tensors: int) -> int:
         """Return how many rows to treat together, if as many tensors are held for each."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from byheart.measures.critical.affine import Reach
+from byheart.measures.critical.affine import Affine, Reach
 from byheart.measures.critical.bounds import Choice, Relaxed, lower_bounds
 from byheart.measures.critical.network import Node
-from byheart.measures.critical.relaxations import Add, Relu
+from byheart.measures.critical.relaxations import Relu
 
 RATE = 0.3
 """Of Adam, for slopes, and for multipliers in units of the largest coefficient of their layer."""
@@ -151,13 +151,38 @@ class Problem:
         """Return proven lower bounds of the margins, [D]."""
         return self.bounds(domains, self.within(domains)).bound.squeeze(1)
 
-    def through_last(self, domains: Domains) -> Tensor:
-        """Return the same from where the last node's input can be: cheap, and often enough."""
-        node, rows = self.nodes[-1], self.rows(domains, torch.float64)
-        reaches = [self.reaches[value].take(domains.sample) for value in (node.inputs[0], -1)]
-        if isinstance(node.step, Add):
-            return torch.full_like(rows[:, 0, 0], float("-inf"))
-        return lower_bounds([Node(node.step, (0,))], reaches, rows).bound.squeeze(1)
+    def through_last(self) -> Tensor:
+        """Return lower bounds of all margins from where the last node's input can be, [N, classes].
+
+        They are cheap, since samples of one predicted class share their coefficients.
+        """
+        node, last = self.nodes[-1], self.reaches[-1].low
+        found = torch.full_like(last, float("-inf"))
+        if not isinstance(node.step, Affine):
+            return found
+        for own in torch.unique(self.predicted):
+            rows = (self.predicted == own).nonzero().squeeze(1)
+            reaches = [self.reaches[value].take(rows) for value in (node.inputs[0], -1)]
+            coefficients = -torch.eye(last.shape[1], dtype=last.dtype, device=last.device)
+            coefficients[:, own] += 1.0
+            bounds = lower_bounds([Node(node.step, (0,))], reaches, coefficients.unsqueeze(0))
+            found[rows] = bounds.bound
+        return found
+
+    def margins(self, rows: Tensor, targets: Tensor) -> Tensor:
+        """Return proven lower bounds of the margins of some samples, [n, targets].
+
+        Args:
+            rows: [n] samples, ascending.
+            targets: [n, targets] classes; what is returned for the predicted one says nothing.
+        """
+        everyone = len(rows) == len(self.predicted)
+        reaches = self.reaches if everyone else [reach.take(rows) for reach in self.reaches]
+        coefficients = reaches[-1].low.new_zeros(*targets.shape, reaches[-1].low.shape[1])
+        own = self.predicted[rows].reshape(-1, 1, 1).expand(-1, targets.shape[1], 1)
+        coefficients.scatter_(2, own, 1.0)
+        coefficients.scatter_(2, targets.unsqueeze(2), -1.0)
+        return lower_bounds(self.nodes, reaches, coefficients).bound
 
     def improved(self, domains: Domains, reaches: Sequence[Reach], rounds: int) -> Domains:
         """Return the domains with better slopes and multipliers, by gradient ascent on the bound.

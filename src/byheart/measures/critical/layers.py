@@ -98,6 +98,7 @@ def _linear(module: nn.Linear, arithmetic: Arithmetic, dtype: torch.dtype) -> Af
         offset=bias.abs(),
         terms=(module.in_features, module.out_features),
         arithmetic=arithmetic,
+        weight=weight,
     )
 
 

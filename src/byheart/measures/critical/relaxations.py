@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from byheart.measures.critical.affine import Reach, dot
-from byheart.measures.critical.arithmetic import DOUBLE, SPARE, Arithmetic, gamma
+from byheart.measures.critical.arithmetic import DOUBLE, SPARE, Arithmetic, gamma, unit_of
 
 _SLACK = gamma(SPARE, DOUBLE)
 
@@ -46,16 +46,19 @@ class Relu:
         """
         del output
         low, high = reach.low, reach.high
-        mixed = (low < 0) & (high > 0)
-        on = (low >= 0).to(low)
-        slope = torch.where(mixed, high / torch.where(mixed, high - low, 1.0), on)
-        chosen = (high > -low).to(low) if given is None else given
-        alpha = torch.where(mixed, chosen, on)
-        rising, falling = coefficients.clamp(min=0.0), coefficients.clamp(max=0.0)
-        shift = torch.where(mixed, -low * slope + _SLACK * reach.largest, 0.0)
-        back = rising * alpha.unsqueeze(1) + falling * slope.unsqueeze(1)
-        rounded = _SLACK * dot(coefficients.abs(), reach.largest)
-        return back, dot(falling, shift) - rounded
+        below, on = low.clamp(max=0.0), low >= 0
+        # Where high = low = 0 this is 0 / 0, and not taken.
+        above = high.clamp(min=0.0)
+        slope = torch.where(on, 1.0, above / (above - below))
+        if given is None:
+            alpha = (high > -low).to(low)
+        else:
+            alpha = torch.where((low < 0) & (high > 0), given, on.to(low))
+        chosen = torch.where(coefficients > 0, alpha.unsqueeze(1), slope.unsqueeze(1))
+        constant = dot(coefficients.clamp(max=0.0), -below * slope)
+        # Once for what is returned, once for the shift.
+        slack = 2.0 * gamma(SPARE, unit_of(low.dtype))
+        return coefficients * chosen, constant - slack * dot(coefficients.abs(), reach.largest)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class MaxPool:
         constant = dot(torch.where(certain, 0.0, flat.clamp(max=0.0)), most)
         kept = torch.where(certain, flat, flat.clamp(min=0.0))
         # An entry collects one coefficient from each window it is in.
-        slack = gamma(SPARE + self.kernel[0] * self.kernel[1], DOUBLE)
+        slack = gamma(SPARE + self.kernel[0] * self.kernel[1], unit_of(low.dtype))
         size = torch.maximum(most.abs(), least.squeeze(2).abs())
         constant = constant - slack * dot(flat.abs(), size)
         return self._scatter(kept, best, reach.low.shape), constant

@@ -9,13 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from byheart.errors import InputError
-from byheart.measures.critical.certificate import SPLITS, Certificate, certificate
+from byheart.measures.critical.certificate import HOPELESS, SPLITS, Glance, Prover, Samples
+from byheart.measures.critical.corners import corners
 from byheart.measures.critical.lass import Search, lass, verified
 from byheart.measures.critical.noise import OwnNoise
+from byheart.measures.critical.tracing import UnknownLayerError
 from byheart.measures.modes import evaluating
 
-FIRST_STEPS = 10
-"""Steps of the search before the dear part of a proof: most witnesses are found by then."""
+PROOF = 0.05
+"""What slopes and cuts may cost, as a share of searching all samples to the limit."""
+LOOKED = 0.3
+"""Of what a relaxation loses, the share that a closer look may win back."""
 PROBED = 64
 """Inputs on which the model is asked twice."""
 
@@ -27,8 +31,8 @@ class CriticalSamples:
     Attributes:
         critical: bool [N], a witness was found, projected on the box again and scored again.
         witness: [N, *shape] the witness where ``critical``, else the input itself.
-        found_at: int64 [N], iteration at which the search found a witness; -1 where it found none
-            (the proof may have).
+        found_at: int64 [N], iteration at which the search found a witness, 0 for the corners before
+            it; -1 where it found none (the proof may have).
         success: [max_steps + 1] fraction of samples that the search found critical by each
             iteration: a flat end says that more iterations would find few more.
         control: fraction found critical by the same search without its gradient; NaN if not asked
@@ -68,8 +72,8 @@ def critical_samples(
     noise: float = 0.2 / 255,
     max_steps: int = 100,
     certify: bool = True,
-    splits: int = SPLITS,
-    control: bool = True,
+    splits: int | None = None,
+    control: bool = False,
     seed: int = 0,
     batch_size: int = 1024,
 ) -> CriticalSamples:
@@ -77,11 +81,12 @@ def critical_samples(
 
     Formula: x is critical for f if some x^ with ||x - x^||_inf <= r has
     argmax f(x^) != argmax f(x); only the predicted class counts, never the true one. The search is
-    LASS (see :func:`byheart.measures.critical.lass.lass`); it proves samples critical, never not.
-    The certificate (see :func:`byheart.measures.critical.certificate.certificate`) proves samples
-    not critical, and finds a few more witnesses; what it certifies is not searched, and what the
-    first steps of a search break is not certified. What neither settles is the distance between
-    ``lower`` and ``upper``.
+    LASS (see :func:`byheart.measures.critical.lass.lass`), after a few corners of the box that the
+    margin points to (see :func:`byheart.measures.critical.corners.corners`); it proves samples
+    critical, never not. The certificate (see
+    :func:`byheart.measures.critical.certificate.certificate`) proves samples not critical, and
+    finds a few more witnesses. The cheapest way to settle a sample is tried first, and what is
+    settled is left alone. What nothing settles is the distance between ``lower`` and ``upper``.
 
     The model is put into eval mode, submodule by submodule, and left as it was; its parameters and
     the global random state are not touched.
@@ -94,7 +99,9 @@ def critical_samples(
         noise: beta, standard deviation of the noise added to every coordinate at every step.
         max_steps: iteration limit.
         certify: whether to look for proofs that samples are not critical.
-        splits: how many cuts of its box to spend on one sample where a proof is hard.
+        splits: how many cuts of its box to spend on one sample where a proof is hard. If None, the
+            dear part of the proof costs at most a quarter of what searching all samples would, as
+            counted in passes, and goes to the samples nearest to a proof first.
         control: whether to search once more without the gradient.
         seed: of the noise.
         batch_size: inputs searched together.
@@ -119,30 +126,12 @@ def critical_samples(
         (0.5, 0.5)
     """
     x = torch.as_tensor(x)
-    settings = _Settings(radius, step, noise, max_steps, certify, splits, control, seed)
-    _check(x, settings, batch_size)
+    settings = _Settings(radius, step, noise, max_steps, certify, splits, control, seed, batch_size)
+    _check(x, settings)
     with evaluating(model):
         classifier = _Single(model)
-        batches = torch.split(x.detach(), batch_size)
-        _check_model(classifier, batches[0])
-        parts = [
-            _Batch(classifier, part, number * batch_size, settings).run()
-            for number, part in enumerate(batches)
-        ]
-    certified, layer = torch.cat([part.certified for part in parts]), parts[0].uncertified_layer
-    found_at = torch.cat([part.found_at for part in parts])
-    by = torch.arange(max_steps + 1, device=x.device)
-    found_by = (found_at >= 0)[:, None] & (found_at[:, None] <= by)
-    return CriticalSamples(
-        critical=torch.cat([part.critical for part in parts]),
-        witness=torch.cat([part.witness for part in parts]),
-        found_at=found_at,
-        success=found_by.cpu().double().mean(0),
-        control=sum(part.control for part in parts) / len(x),
-        radius=radius,
-        certified=certified,
-        uncertified_layer=layer,
-    )
+        _check_model(classifier, x[:batch_size])
+        return _Settling(classifier, x.detach(), settings).run()
 
 
 @dataclass(frozen=True)
@@ -152,19 +141,10 @@ class _Settings:
     noise: float
     max_steps: int
     certify: bool
-    splits: int
+    splits: int | None
     control: bool
     seed: int
-
-
-@dataclass(frozen=True)
-class _Settled:
-    critical: Tensor
-    witness: Tensor
-    found_at: Tensor
-    control: float
-    certified: Tensor
-    uncertified_layer: str | None
+    batch_size: int
 
 
 class _Single:
@@ -188,85 +168,155 @@ class _Single:
         return self
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Inputs that are settled together."""
+class _Settling:
+    """What is known of all samples, as it grows.
 
-    classifier: _Single
-    x: Tensor
-    first: int
-    settings: _Settings
+    Attributes:
+        found_at: int64 [N], -1 where the search found nothing.
+        witness: [N, *shape] where something was found, else the input.
+        broken: bool [N], there is a witness, not yet scored again.
+        certified: bool [N].
+    """
 
-    def run(self) -> _Settled:
-        """Search, prove, and search on where neither has settled an input."""
-        found_at = torch.full((len(self.x),), -1, dtype=torch.int64, device=self.x.device)
-        witness, max_steps = self.x.clone(), self.settings.max_steps
+    def __init__(self, classifier: _Single, x: Tensor, settings: _Settings) -> None:
+        self.classifier, self.x, self.settings = classifier, x, settings
+        logits = self._scored(x)
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError("the model returns logits that are not finite: check its weights")
+        self.predicted = logits.argmax(-1)
+        self.samples = Samples.of(x, self.predicted, logits)
+        self.found_at = torch.full_like(self.predicted, -1)
+        self.witness = x.clone()
+        self.broken = torch.zeros_like(self.predicted, dtype=torch.bool)
+        self.certified = self.broken.clone()
 
-        def search(wanted: Tensor, max_steps: int) -> Tensor:
-            """Search for witnesses of some inputs, keep them, and return whose were found."""
-            rows, found = self._lass(wanted, self.settings.step, max_steps)
-            found_at[rows], witness[rows] = found.found_at[0], found.witness[0]
-            return found_at >= 0
+    @property
+    def open(self) -> Tensor:
+        """Return the samples that nothing has settled, as indices."""
+        return (~(self.broken | self.certified)).nonzero().squeeze(1)
 
-        proof = self._prove(lambda wanted: search(wanted, min(FIRST_STEPS, max_steps)))
-        search(~proof.certified & (found_at < 0), max_steps)
-        critical = found_at >= 0
-        if proof.broken is not None and proof.witness is not None:
-            rows = (proof.broken & ~critical).nonzero().squeeze(1)
-            rows = rows[self._verified(rows, Search(proof.witness[rows][None], rows, rows))]
-            witness[rows], critical[rows] = proof.witness[rows], True
-        control = float("nan")
-        if self.settings.control:
-            control = float(len(self._lass(~proof.certified, 0.0, max_steps)[0]))
-        return _Settled(
-            critical, witness, found_at, control, proof.certified, proof.uncertified_layer
+    def run(self) -> CriticalSamples:
+        """Settle what can be settled, the cheapest way first."""
+        prover, unknown = self._prover()
+        if prover is not None:
+            seen = self._cheaply(prover.glance, self.open)
+        self._corners()
+        if prover is not None:
+            self._prove(prover, seen)
+        self._lass()
+        self._verify()
+        control = self._control() if self.settings.control else float("nan")
+        by = torch.arange(self.settings.max_steps + 1, device=self.x.device)
+        found_by = (self.found_at >= 0)[:, None] & (self.found_at[:, None] <= by)
+        return CriticalSamples(
+            critical=self.broken,
+            witness=self.witness,
+            found_at=self.found_at,
+            success=found_by.cpu().double().mean(0),
+            control=control,
+            radius=self.settings.radius,
+            certified=self.certified,
+            uncertified_layer=unknown,
         )
 
-    def _lass(self, wanted: Tensor, step: float, max_steps: int) -> tuple[Tensor, Search]:
-        """Search for witnesses of some inputs; return whose hold when scored again, and them."""
-        settings, rows = self.settings, wanted.nonzero().squeeze(1)
-        if not len(rows):
-            none = rows.unsqueeze(0)
-            return rows, Search(self.x[rows].unsqueeze(0), none, none)
-        found = lass(
+    def _prover(self) -> tuple[Prover | None, str | None]:
+        if not self.settings.certify:
+            return None, None
+        if self.x.device.type == "mps":
+            return None, "the device mps, which has no float64"
+        try:
+            return Prover.of(self.classifier.model, self.x, self.settings.radius), None
+        except UnknownLayerError as unknown:
+            return None, str(unknown)
+
+    def _corners(self) -> None:
+        for rows in torch.split(self.open, self.settings.batch_size):
+            found, witness = corners(
+                self.classifier.model, self.x[rows], self.predicted[rows], self.settings.radius
+            )
+            self._keep(rows[found], witness[found], 0)
+
+    @torch.no_grad()
+    def _cheaply(self, look: Callable[[Samples], Glance], rows: Tensor) -> Glance:
+        """Prove what a cheap bound proves of some samples, and return what it says of them."""
+        seen = look(self.samples.take(rows))
+        self.certified[rows] = seen.proved
+        return seen
+
+    @torch.no_grad()
+    def _prove(self, prover: Prover, seen: Glance) -> None:
+        """Give the dear proofs to all open samples, or to those for which they may pay.
+
+        Costs are counted in passes of one input through the network: an iteration of the search
+        takes two. Bounds of undecided ReLUs may cost a sample as much as its search would, which
+        they spare it where they succeed.
+        """
+        rows, splits, purse = self.open, self.settings.splits, None
+        if splits is None:
+            search = 2 * self.settings.max_steps
+            purse = int(PROOF * search * len(self.x))
+            rows = rows[seen.lacking[rows] < HOPELESS]
+            near = rows[seen.lacking[rows] < LOOKED]
+            if float(seen.passes[near].sum()) > purse:
+                closer = self._cheaply(prover.look, near)
+                seen.lacking[near], seen.passes[near] = closer.lacking, closer.passes
+                rows = rows[~self.certified[rows]]
+            rows = rows[seen.passes[rows] <= search]
+            rows, splits = rows[seen.lacking[rows].argsort(stable=True)], SPLITS
+        found = prover.settle(self.samples.take(rows), splits, purse)
+        self.certified[rows] = found.proved
+        self.broken[rows[found.broken]] = True
+        self.witness[rows[found.broken]] = found.witness[found.broken]
+
+    def _lass(self) -> None:
+        # Also where a proof has found a witness: what the search finds shall not depend on proofs.
+        searched = (~self.certified & (self.found_at < 0)).nonzero().squeeze(1)
+        for rows in torch.split(searched, self.settings.batch_size):
+            found = self._search(rows, self.settings.step)
+            kept = found.found_at[0] >= 0
+            self._keep(rows[kept], found.witness[0, kept], found.found_at[0, kept])
+
+    def _search(self, rows: Tensor, step: float) -> Search:
+        settings = self.settings
+        return lass(
             self.classifier,
             self.x[rows].unsqueeze(0),
             settings.radius,
             step=step,
             noise=settings.noise,
-            max_steps=max_steps,
-            generator=OwnNoise(settings.seed, self.first + rows, self.x),
+            max_steps=settings.max_steps,
+            generator=OwnNoise(settings.seed, rows, self.x),
         )
-        kept = (found.found_at[0] >= 0).nonzero().squeeze(1)
-        found = Search(found.witness[:, kept], found.found_at[:, kept], found.predicted[:, kept])
-        holds = self._verified(rows[kept], found)
-        found = Search(found.witness[:, holds], found.found_at[:, holds], found.predicted[:, holds])
-        return rows[kept][holds], found
 
-    def _verified(self, rows: Tensor, found: Search) -> Tensor:
-        if not len(rows):
-            return rows > 0
-        x = self.x[rows].unsqueeze(0)
-        return verified(self.classifier, x, self.settings.radius, found)[0]
+    def _control(self) -> float:
+        """Return for which fraction of all samples noise alone finds a witness."""
+        found = torch.zeros_like(self.broken)
+        for rows in torch.split((~self.certified).nonzero().squeeze(1), self.settings.batch_size):
+            search = self._search(rows, 0.0)
+            found[rows] = (search.found_at[0] >= 0) & self._holds(rows, search.witness[0])
+        return float(found.double().mean())
+
+    def _keep(self, rows: Tensor, witness: Tensor, found_at: Tensor | int) -> None:
+        self.broken[rows] = True
+        self.witness[rows], self.found_at[rows] = witness, found_at
+
+    def _verify(self) -> None:
+        """Forget the witnesses that do not hold when they are projected and scored again."""
+        for rows in torch.split(self.broken.nonzero().squeeze(1), self.settings.batch_size):
+            lost = rows[~self._holds(rows, self.witness[rows])]
+            self.broken[lost], self.found_at[lost], self.witness[lost] = False, -1, self.x[lost]
 
     @torch.no_grad()
-    def _prove(self, search: Callable[[Tensor], Tensor]) -> Certificate:
-        logits = self.classifier(self.x.unsqueeze(0))[0]
-        if not bool(torch.isfinite(logits).all()):
-            raise InputError("the model returns logits that are not finite: check its weights")
-        settings = self.settings
-        if not settings.certify or self.x.device.type == "mps":
-            none = torch.zeros(len(self.x), dtype=torch.bool, device=self.x.device)
-            why = "the device mps, which has no float64" if settings.certify else None
-            return Certificate(none, why)
-        return certificate(
-            self.classifier.model,
-            self.x,
-            logits.argmax(-1),
-            settings.radius,
-            splits=settings.splits,
-            search=search,
-        )
+    def _holds(self, rows: Tensor, witness: Tensor) -> Tensor:
+        if not len(rows):
+            return rows > 0
+        found = Search(witness.unsqueeze(0), rows, rows)
+        return verified(self.classifier, self.x[rows].unsqueeze(0), self.settings.radius, found)[0]
+
+    @torch.no_grad()
+    def _scored(self, x: Tensor) -> Tensor:
+        parts = torch.split(x, self.settings.batch_size)
+        return torch.cat([self.classifier(part.unsqueeze(0))[0] for part in parts])
 
 
 @torch.no_grad()
@@ -281,7 +331,7 @@ def _check_model(classifier: _Single, x: Tensor) -> None:
         )
 
 
-def _check(x: Tensor, settings: _Settings, batch_size: int) -> None:
+def _check(x: Tensor, settings: _Settings) -> None:
     if x.dim() < 2 or not x.numel() or not x.is_floating_point():
         raise InputError(
             f"x must be floating-point inputs [N, *shape] with N >= 1, got {x.dtype} "
@@ -302,8 +352,8 @@ def _check(x: Tensor, settings: _Settings, batch_size: int) -> None:
         )
     for name, count, least in (
         ("max_steps", settings.max_steps, 1),
-        ("batch_size", batch_size, 1),
-        ("splits", settings.splits, 0),
+        ("batch_size", settings.batch_size, 1),
+        ("splits", settings.splits or 0, 0),
     ):
         if count < least:
             raise InputError(f"{name} must be {least} or more, got {count}")
