@@ -61,7 +61,7 @@ $(VENV)/.byheart: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.byheart
 	$(PIP) --editable '.[bench]'
-	@# torchattacks insists on a requests of 2021, which it does not need here.
+	@# It asks for a requests of 2021 and for torchvision, and needs neither here.
 	$(PIP) --no-deps torchattacks
 	@touch $@
 
