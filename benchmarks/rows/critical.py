@@ -23,6 +23,7 @@ from torch.nn import functional
 import byheart
 from benchmarks.duel import Agreement, Duel
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, Box
+from byheart.measures.critical.settling import CriticalSamples
 
 TRAINED, SEARCHED, CLASSES = 1000, 2000, 10
 WIDTHS, LABELS, RADII = (256, 1024), ("real", "random"), (0.3 / 255, 3 / 255)
@@ -50,7 +51,7 @@ class Case:
     predicted: Tensor
     radius: float
 
-    def ours(self) -> byheart.measures.critical.search.CriticalSamples:
+    def ours(self) -> CriticalSamples:
         """Return the bracket, with the papers' step and noise in units of the radius."""
         return byheart.critical_samples(
             self.model,
@@ -85,9 +86,7 @@ class Case:
         return ends
 
     @torch.no_grad()
-    def compare(
-        self, ours: byheart.measures.critical.search.CriticalSamples, ends: Tensor
-    ) -> Agreement:
+    def compare(self, ours: CriticalSamples, ends: Tensor) -> Agreement:
         """Score a peer's ends as our own witnesses are; none may lie in a box proved clean."""
         inside = Box.around(self.x, self.radius).project(ends)
         broken = self.model(inside).argmax(1) != self.predicted

@@ -51,7 +51,10 @@ def test_what_was_written_is_read(
             "is truncated: its header announces 18446744065119617025 bytes, it holds 9",
         ),
         (gzip.compress(HEADER + bytes(11), mtime=0), "is truncated: its header announces 12 bytes"),
-        (gzip.compress(HEADER + bytes(12), mtime=0)[:-9], "is truncated: its gzip stream ends too early"),
+        (
+            gzip.compress(HEADER + bytes(12), mtime=0)[:-9],
+            "is truncated: its gzip stream ends too early",
+        ),
         (b"\x1f\x8b" + bytes(30), "is a damaged gzip file"),
         (gzip.compress(HEADER, mtime=0)[:10] + b"\xff" * 30, "is a damaged gzip file"),
     ],
