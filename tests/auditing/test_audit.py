@@ -161,6 +161,22 @@ def test_the_columns_that_cost_more_are_there_when_asked_for(noisy: byheart.Data
     assert "critical" not in byheart.audit(small, data, epochs=1, seeds=2, sensitivity=False).table
 
 
+def test_without_planted_flips_nothing_is_flagged_and_that_is_said(noisy: byheart.Dataset) -> None:
+    found = byheart.audit(small, noisy, epochs=2, seeds=2, planted=0)
+    assert found.calibration is None
+    assert found.flagged.empty
+    assert found.table["p_wrong"].isna().all()
+    assert any("nothing is flagged" in note for note in found.notes)
+
+
+def test_a_handful_of_examples_is_too_few(noisy: byheart.Dataset) -> None:
+    with pytest.raises(InputError, match="has 19 examples: an audit needs 20"):
+        byheart.audit(small, noisy.subset(range(19)), epochs=1)
+    few = byheart.audit(small, noisy.subset(range(20)), epochs=1, seeds=2)
+    assert few.calibration is None
+    assert few.onset is not None
+
+
 def test_progress_counts_every_epoch_of_every_training(noisy: byheart.Dataset) -> None:
     seen: list[tuple[int, int]] = []
     byheart.audit(small, noisy, epochs=2, seeds=3, subsets=10, on_epoch=lambda *at: seen.append(at))

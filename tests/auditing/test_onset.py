@@ -9,9 +9,11 @@ from byheart.auditing.onset import find_onset
 EXAMPLES, HELD_OUT = 300, 100
 
 
-def trainings(accuracy: np.ndarray, seeds: int = 4) -> tuple[list[History], np.ndarray]:
+def trainings(
+    accuracy: np.ndarray, seeds: int = 4, seed: int = 0
+) -> tuple[list[History], np.ndarray]:
     """Return histories whose held-out accuracy follows a curve [E], and what each held out."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, EXAMPLES)
     held_out = np.stack([rng.permutation(EXAMPLES)[:HELD_OUT] for _ in range(seeds)])
     histories = []
@@ -38,6 +40,17 @@ def test_accuracy_that_only_rises_has_no_onset_within_the_training() -> None:
     assert onset.epoch == 12
     assert not onset.reached
     assert onset.gain == 0
+
+
+def test_what_stopping_gains_is_not_flattered_by_the_choice_of_the_epoch() -> None:
+    flat = np.full(20, 0.5)
+    gains = []
+    for seed in range(30):
+        histories, held_out = trainings(flat, seed=seed)
+        gains.append(find_onset(histories, held_out, seed=seed).gain)
+    # The peak itself lies above the last epoch by about two standard errors of 0.025.
+    assert abs(np.mean(gains)) < 3 * np.std(gains) / np.sqrt(30)
+    assert np.mean(gains) < 0.015
 
 
 def test_a_longer_plateau_has_a_wider_interval() -> None:

@@ -25,6 +25,7 @@ __all__ = ["Audit", "audit"]
 
 PLANTED = 0.06
 """Share of labels that every second seed changes."""
+FEWEST_EXAMPLES = 20
 FEWEST_SUBSETS = 10
 """Trainings on subsets below which each side of a comparison has next to none."""
 CRITICAL_STEPS = 20
@@ -85,6 +86,11 @@ def audit(
     """
     _require_counts(epochs=(epochs, 1), batch_size=(batch_size, 1), seeds=(seeds, 2))
     _require_in_range(planted, subsets)
+    if len(dataset) < FEWEST_EXAMPLES:
+        raise InputError(
+            f"data set '{dataset.name}' has {len(dataset)} examples: an audit needs "
+            f"{FEWEST_EXAMPLES}, of which each training holds some out"
+        )
     recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
     precision = wanted(precision)
     advance = _progress(on_epoch, (seeds + subsets) * epochs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +82,7 @@ class _Around:
 
 
 def _around(flat: Tensor, labels: Ids, ids: Ids) -> _Around:
-    squares, y = (flat**2).sum(1), torch.from_numpy(labels)
+    squares, y = torch.linalg.vector_norm(flat, dim=1) ** 2, torch.from_numpy(labels)
     parts = []
     for part in torch.split(torch.from_numpy(ids), max(1, NUMBERS // len(flat))):
         distance = squares[part, None] + squares - 2 * flat[part] @ flat.T
@@ -100,13 +99,14 @@ def _around(flat: Tensor, labels: Ids, ids: Ids) -> _Around:
 
 def _duplicates(flat: Tensor, labels: Ids) -> Ids:
     """Return for each example the first with the same input and another label, or -1."""
-    groups: dict[int, list[int]] = defaultdict(list)
-    rows = flat.numpy()
-    for example in range(len(rows)):
-        groups[hash(rows[example].tobytes())].append(example)
-    conflicts = np.full(len(labels), -1)
-    for group in groups.values():
-        if len({labels[one] for one in group}) < 2:
+    rows, conflicts = flat.numpy(), np.full(len(labels), -1)
+    hashes = np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(rows))
+    order = np.argsort(hashes, kind="stable")
+    starts = np.flatnonzero(np.diff(hashes[order], prepend=hashes[order[0]] - 1))
+    sizes = np.diff(starts, append=len(rows))
+    for at in np.flatnonzero(sizes > 1):
+        group = order[starts[at] : starts[at] + sizes[at]]
+        if len(set(labels[group])) == 1:
             continue
         for one in group:
             others = (

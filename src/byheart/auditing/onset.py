@@ -12,6 +12,8 @@ from byheart.auditing.history import History
 from byheart.auditing.layout import Ids
 from byheart.seeds import generator
 
+Floats = NDArray[np.float64]
+
 LEVEL = 0.90
 RESAMPLES = 999
 
@@ -24,11 +26,13 @@ class Onset:
         epoch: of the highest accuracy on held-out examples, counted from 1: epochs trained.
         low: lower end of its interval.
         high: upper end.
-        reached: whether accuracy fell again within the epochs; if not, ``epoch`` is the last or
-            near it, and memorization has cost nothing yet.
+        reached: whether accuracy fell again within the epochs, by the interval of ``gain``; if not,
+            memorization has cost nothing yet.
         accuracy: [E] share of held-out examples classified as labelled after each epoch, mean over
             seeds; labels are the user's, so wrong ones lower it by about as much in every epoch.
-        gain: accuracy at ``epoch`` less that at the end of training: what stopping there gains.
+        gain: accuracy at the peak less that at the end of training, by the labels at hand: what
+            stopping there gains. Peaks are placed by one half of the held-out examples and judged
+            by the other, both ways round.
         gain_low: lower end of its interval.
         gain_high: upper end.
         level: coverage of the intervals.
@@ -65,43 +69,61 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
     section 3.4 and Figure 7.
     """
     right = np.stack(
-        [one.margin[:, ids] > 0 for one, ids in zip(histories, held_out, strict=True)]
+        [
+            [one.epoch(e).correct[ids] for e in range(one.epochs)]
+            for one, ids in zip(histories, held_out, strict=True)
+        ]
     ).astype(np.float64)
-    drawn = _resampled(right, seed)
-    accuracy = right.mean((0, 2))
-    peak = int(_smooth(accuracy[None]).argmax())
-    peaks = _smooth(drawn).argmax(1)
-    gains = drawn[:, peak] - drawn[:, -1]
+    halves = [right[:, :, ::2], right[:, :, 1::2]]
+    peak = int(_smooth(right.mean((0, 2))[None]).argmax())
+    drawn = _resampled(halves, seed)
+    peaks = _smooth(np.average(drawn, axis=0, weights=[half.shape[2] for half in halves])).argmax(1)
+    gains = _gains(drawn)
     tails = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
     low, high = np.percentile(peaks, tails, method="nearest")
     gain_low, gain_high = np.percentile(gains, tails)
+    gain = _gains(np.stack([half.mean((0, 2))[None] for half in halves]))[0]
     return Onset(
         epoch=peak + 1,
         low=min(int(low), peak) + 1,
         high=max(int(high), peak) + 1,
         reached=bool(gain_low > 0),
-        accuracy=accuracy,
-        gain=float(accuracy[peak] - accuracy[-1]),
-        gain_low=float(gain_low),
-        gain_high=float(gain_high),
+        accuracy=right.mean((0, 2)),
+        gain=float(gain),
+        gain_low=min(float(gain_low), float(gain)),
+        gain_high=max(float(gain_high), float(gain)),
     )
 
 
-def _resampled(right: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Return bootstrap curves [RESAMPLES, E] of what is right, [S, E, H]."""
+def _resampled(halves: Sequence[Floats], seed: int) -> Floats:
+    """Return bootstrap curves [2, RESAMPLES, E] of two halves of what is right, each [S, E, H]."""
     rng = generator("onset", seed)
-    seeds, epochs, examples = right.shape
-    curves = np.empty((RESAMPLES, epochs))
+    curves = np.zeros((2, RESAMPLES, halves[0].shape[1]))
     for row in range(RESAMPLES):
-        total = np.zeros(epochs)
-        for one in rng.integers(seeds, size=(seeds,)):
-            weights = np.bincount(rng.integers(examples, size=examples), minlength=examples)
-            total += right[one] @ weights
-        curves[row] = total / (seeds * examples)
+        chosen = rng.integers(len(halves[0]), size=(len(halves[0]),))
+        for half, right in enumerate(halves):
+            examples = right.shape[2]
+            for one in chosen:
+                weights = np.bincount(rng.integers(examples, size=examples), minlength=examples)
+                curves[half, row] += right[one] @ weights / (len(right) * examples)
     return curves
 
 
-def _smooth(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gains(curves: Floats) -> Floats:
+    """Return what stopping gains, [B], from the curves of two halves, [2, B, E].
+
+    The highest point of a half looks good by luck as well: what it is worth, the other half says.
+    """
+    rows = np.arange(curves.shape[1])
+    each = [
+        other[rows, _smooth(half).argmax(1)] - other[:, -1]
+        for half, other in ((curves[0], curves[1]), (curves[1], curves[0]))
+    ]
+    found: Floats = (each[0] + each[1]) / 2
+    return found
+
+
+def _smooth(curves: Floats) -> Floats:
     """Return curves [B, E] smoothed over epochs by (1, 2, 1) / 4, twice."""
     for _ in range(2):
         wide = np.pad(curves, ((0, 0), (1, 1)), mode="edge")

@@ -68,7 +68,7 @@ def _flips(held_out: Ids, doubts: Doubts, count: int, rng: np.random.Generator) 
     believed = doubts.believed
     free = np.ones(len(believed), bool)
     free[held_out] = False
-    ids, changed = [], []
+    ids, changed = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for k in np.unique(sources):
         candidates = rng.permutation(np.flatnonzero(free & (believed == k)))
         wanted = labels[sources == k][: int(AT_MOST * len(candidates))]
