@@ -75,12 +75,13 @@ def test_the_list_as_json_holds_all_facts(byheart: Run, folder: Path) -> None:
     assert rows[0]["facts"] == trial(0).model_dump(mode="json")
 
 
-@pytest.mark.parametrize("kind", ["csv", "npz"])
+@pytest.mark.parametrize("kind", ["csv", "npz", "parquet"])
 def test_an_export_names_its_files(byheart: Run, folder: Path, tmp_path: Path, kind: str) -> None:
     to = tmp_path / "elsewhere"
     exported = byheart("store", "export", folder, "--to", to, "--format", kind)
-    assert exported.out.split() == [str(to / "trials.csv"), str(to / f"arrays.{kind}")]
-    assert (to / "trials.csv").is_file()
+    table = "parquet" if kind == "parquet" else "csv"
+    assert exported.out.split() == [str(to / f"trials.{table}"), str(to / f"arrays.{kind}")]
+    assert (to / f"trials.{table}").is_file()
 
 
 def test_an_unknown_format_gets_one_line(byheart: Run, folder: Path) -> None:
@@ -94,3 +95,44 @@ def test_a_folder_without_a_store_gets_one_line(byheart: Run, tmp_path: Path) ->
         refused = byheart("store", command, tmp_path / "nothing")
         assert refused.code == 2
         assert str(tmp_path / "nothing") in refused.error
+
+
+def test_a_damaged_store_names_the_command_that_trains_again(byheart: Run, folder: Path) -> None:
+    with Store.open(folder) as store:
+        store.save_run({"command": ["byheart", "study", "time-size", "--out", str(folder)]})
+    damage(folder)
+    again = f"`byheart study time-size --out {folder}`"
+    assert again in byheart("store", "verify", folder).err
+    assert again in byheart("store", "verify", folder, "--repair").err
+
+
+def test_facts_that_are_no_longer_json_get_one_line(byheart: Run, folder: Path) -> None:
+    with sqlite3.connect(folder / "results.sqlite") as connection:
+        connection.execute("UPDATE trials SET facts = '{'")
+    connection.close()
+    assert "store verify" in byheart("store", "list", folder).error
+    assert "its facts are not those of its key" in byheart("store", "verify", folder).out
+
+
+def test_two_stores_are_merged_into_a_third(byheart: Run, folder: Path, tmp_path: Path) -> None:
+    other, into = tmp_path / "other", tmp_path / "both"
+    with Store.open(other) as store:
+        store.add([Record(trial(1), "budget", 5), Record(trial(2), "budget", 5)])
+    merged = byheart("store", "merge", folder, other, into)
+    assert merged.code == 0
+    assert merged.err == f"4 records merged into {into}, 0 were there already\n"
+    assert byheart("store", "verify", into).code == 0
+
+
+def test_a_damaged_record_stays_behind_and_is_named(
+    byheart: Run, folder: Path, tmp_path: Path
+) -> None:
+    damage(folder)
+    merged = byheart("store", "merge", folder, tmp_path / "into")
+    assert merged.code == 1
+    assert f"{trial(0).key}: the record of {folder} is damaged" in merged.out
+
+
+def test_merging_needs_a_source_and_a_target(byheart: Run, folder: Path) -> None:
+    assert byheart("store", "merge", folder).code == 2
+    assert "--conflicts" not in byheart("store", "merge", folder, folder).error

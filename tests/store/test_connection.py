@@ -14,6 +14,8 @@ from byheart.errors import StoreError
 from byheart.record import Record
 from byheart.store import Store, connection, schema
 
+NEXT = schema.VERSION + 1
+
 
 def refused(folder, match, *, create=True):
     with pytest.raises(StoreError, match=match) as caught:
@@ -179,10 +181,10 @@ def test_an_older_file_is_brought_up_to_date_step_by_step(tmp_path, monkeypatch)
     filled(tmp_path)
     step = "ALTER TABLE runs ADD COLUMN host TEXT NOT NULL DEFAULT '';"
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
-    monkeypatch.setattr(schema, "VERSION", 2)
-    monkeypatch.setattr(connection, "VERSION", 2)
+    monkeypatch.setattr(schema, "VERSION", NEXT)
+    monkeypatch.setattr(connection, "VERSION", NEXT)
     with Store.open(tmp_path, create=False) as store:
-        assert schema.version_of(store._connection) == 2
+        assert schema.version_of(store._connection) == NEXT
         assert store._connection.execute("SELECT count(host) FROM runs").fetchone() == (0,)
         assert len(store.records([a_trial(seed) for seed in range(40)])) == 40
 
@@ -191,10 +193,10 @@ def test_a_migration_that_breaks_leaves_the_file_as_it_was(tmp_path, monkeypatch
     filled(tmp_path)
     step = "DROP TABLE runs; SELECT nonsense FROM nowhere;"
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
-    monkeypatch.setattr(schema, "VERSION", 2)
+    monkeypatch.setattr(schema, "VERSION", NEXT)
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         Store.open(tmp_path)
     monkeypatch.undo()
     with Store.open(tmp_path) as store:
-        assert schema.version_of(store._connection) == 1
+        assert schema.version_of(store._connection) == NEXT - 1
         assert store.last_run() is None

@@ -1,6 +1,7 @@
 """What is exported reads back in other tools with the same numbers."""
 
 import csv
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,9 @@ import pytest
 from tests.store.examples import a_record, a_trial
 
 from byheart.errors import InputError, StoreError
+from byheart.record import Record
 from byheart.store import Store
+from byheart.store.parquet import write_trials
 
 
 @pytest.fixture
@@ -62,3 +65,40 @@ def test_a_damaged_array_is_not_exported(store, tmp_path):
     store._connection.execute("UPDATE arrays SET checksum = 'x' WHERE name = 'accuracy.train'")
     with pytest.raises(StoreError, match=r"accuracy.train of trial .* is damaged"):
         store.export(tmp_path / "csv")
+
+
+def test_parquet_holds_typed_trials_and_exact_arrays(store, tmp_path):
+    store.add([a_record(a_trial(2), "failed", reason="killed")])
+    trials, arrays = store.export(tmp_path / "parquet", "parquet")
+    table = pd.read_parquet(trials)
+    assert list(table["key"]) == [a_trial(0).key, a_trial(1, labels=0.5).key, a_trial(2).key]
+    assert list(table["data.labels"]) == [0.1, 0.5, 0.1]
+    assert table["epochs"].dtype == np.int64
+    assert list(table["reason"]) == ["", "", "killed"]
+    rows = pd.read_parquet(arrays)
+    assert len(rows) == 8
+    for row in rows[rows["key"] == a_trial(0).key].itertuples():
+        expected = a_record(a_trial(0)).arrays[row.array]
+        back = row.values.astype(row.dtype).reshape(row.shape)
+        np.testing.assert_array_equal(back, expected, strict=True)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(store, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pip install 'byheart\[parquet\]'"):
+        store.export(tmp_path / "parquet", "parquet")
+    assert not (tmp_path / "parquet").exists()
+
+
+def test_integers_that_parquet_would_round_are_refused(tmp_path):
+    with Store.open(tmp_path) as store:
+        store.add([Record(a_trial(), "budget", 1, {"big": np.array([2**60 + 1])})])
+        with pytest.raises(InputError, match="big holds integers beyond"):
+            store.export(tmp_path / "parquet", "parquet")
+
+
+def test_a_fact_that_is_a_number_here_and_a_word_there_is_written_as_words(tmp_path):
+    path = write_trials([{"a": 1, "b": 0.5}, {"a": "many", "b": None}], tmp_path / "t.parquet")
+    table = pd.read_parquet(path)
+    assert list(table["a"]) == ["1", "many"]
+    assert table["b"][0] == 0.5 and np.isnan(table["b"][1])

@@ -110,3 +110,15 @@ def test_workers_killed_on_the_way_change_nothing(tmp_path, uninterrupted):
     assert driver.returncode == 0, err
     assert study.stored() == {trial.key for trial in study.trials}
     assert (tmp_path / "findings.json").read_text(encoding="utf-8") == uninterrupted
+
+
+def test_of_two_studies_on_one_store_one_trains_and_the_other_says_so(tmp_path, uninterrupted):
+    study = Study(tmp_path)
+    drivers = [study.start(runner, 0) for runner in ("inline", "processes")]
+    said = [driver.communicate(timeout=120)[1] for driver in drivers]
+    (refused,) = [err for driver, err in zip(drivers, said, strict=True) if driver.returncode]
+    assert "another study is writing to" in refused
+    begun = [key for line in study.begun() for key in line["keys"]]
+    assert len(begun) == len(set(begun)) == len(study.stored()) > 0
+    assert (tmp_path / "findings.json").read_text(encoding="utf-8") == uninterrupted
+    assert finish(study, "inline", 1) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,8 @@ from byheart.trial import Network
 
 app = typer.Typer(help="Verify, list and export stored records.", no_args_is_help=False)
 
+_SETTLED = {"first": "the first is kept", "neither": "neither is kept"}
+
 _NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")]
@@ -31,25 +34,35 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that every record is what was written."""
+    """Check that every record is what was written; say what to run where one is not."""
     with Store.open(folder, create=repair) as store:
-        trials, problems = len(store.list()), store.verify()
+        trials, problems = len(store), store.verify()
         damaged = {problem.key for problem in problems if problem.key}
         if repair:
             store.forget(damaged)
             problems = store.verify()
+        again = _command(store)
     if as_json:
         write_json([asdict(problem) for problem in problems])
     else:
         for problem in problems:
             print(f"{problem.key or 'file'}: {problem.what}: {problem.remedy}")
     if problems:
+        repairing = "" if repair else f"`byheart store verify {folder} --repair`, then "
         raise StoreError(
-            f"{len(problems)} things in {folder} are not what was written: add --repair, then run "
-            "the study again"
+            f"{len(problems)} things in {folder} are not what was written: run {repairing}`{again}`"
         )
-    forgotten = f", {len(damaged)} damaged ones forgotten" if damaged else ""
+    forgotten = f", {len(damaged)} damaged ones forgotten: run `{again}`" if damaged else ""
     say(f"{trials} trials in {folder} verified{forgotten}")
+
+
+def _command(store: Store) -> str:
+    """Return the command that trains again what was forgotten."""
+    try:
+        words = (store.last_run() or {}).get("command")
+    except StoreError:
+        words = None
+    return shlex.join(words) if words else f"byheart study --out {store.folder}"
 
 
 @app.command("list")
@@ -78,12 +91,45 @@ def export(
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder to write to; DIR/export if not given.")
     ] = None,
-    kind: Annotated[str, typer.Option("--format", help="Arrays as csv or npz.")] = "csv",
+    kind: Annotated[str, typer.Option("--format", help="csv, npz or parquet.")] = "csv",
 ) -> None:
-    """Write trials and arrays to CSV or NPZ files, for other tools."""
+    """Write trials and arrays to CSV, NPZ or Parquet files, for other tools."""
     with Store.open(folder, create=False) as store:
         for path in store.export(to or folder / "export", kind):
             print(path)
+
+
+@app.command("merge")
+def merge(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="FROM...", help="Output folders; they stay as they are.")
+    ],
+    into: Annotated[
+        Path, typer.Argument(metavar="INTO", help="Output folder to write; made if missing.")
+    ],
+    conflicts: Annotated[
+        str,
+        typer.Option(
+            "--conflicts",
+            help="Where two records of one trial differ: refuse the merge, keep the first, or "
+            "neither, so that the next study trains it again.",
+        ),
+    ] = "refuse",
+) -> None:
+    """Bring the records of several stores into one."""
+    with Store.open(into) as store:
+        merged = store.merge(sources, conflicts)
+        again = _command(store)
+    for key, source in merged.conflicts:
+        print(f"{key}: the record of {source} differs: {_SETTLED[conflicts]}")
+    for key, source in merged.damaged:
+        print(f"{key}: the record of {source} is damaged: left there")
+    for source, why in merged.unread:
+        print(f"file: a part of {source} cannot be read ({why}): left there")
+    say(f"{merged.added} records merged into {into}, {merged.same} were there already")
+    if merged.damaged or merged.unread:
+        say(f"to train what was left: `{again}` with --out {into}")
+        raise typer.Exit(1)
 
 
 def _cells(trial: Summary) -> tuple[str, ...]:

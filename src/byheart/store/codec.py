@@ -77,6 +77,12 @@ def seal(key: str, ended: Mapping[str, Any], checksums: Mapping[str, str]) -> st
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def stamp(*values: str | int) -> str:
+    """Return the checksum over what lies in a row beside facts and arrays: when, what was asked."""
+    text = json.dumps(values, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def ending(record: Record) -> dict[str, Any]:
     """Return how a trial ended, by the columns named in :data:`SEALED`.
 

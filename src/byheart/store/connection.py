@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from byheart.errors import StoreError
-from byheart.store.schema import VERSION, is_ours, migrate, version_of
+from byheart.store.schema import VERSION, is_blank, is_ours, is_whole, migrate, version_of
 
 FILE = "results.sqlite"
 LOCK = ".results.lock"
 _LITTLE = 2**16
 """Bytes of room below which a failed write is called a full disk; SQLite does not always say."""
+_DAMAGE = ("Could not decode", "unsupported file format")
+"""What is said of damage without its code."""
 PATIENCE = 5.0
 """Seconds to wait for another program that holds the file."""
 
@@ -61,6 +63,39 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     Raises:
         StoreError: there is none, it is empty, not ours, or cannot be read.
     """
+    connection = _connect_as_it_is(folder)
+    if version_of(connection) == VERSION:
+        return connection
+    connection.close()
+    for writer in connect_to_write(folder):
+        writer.close()
+    return connect_to_read(folder)
+
+
+def connect_to_copy(folder: Path) -> sqlite3.Connection:
+    """Open the store of a folder for reading, and leave the file as it is, however old.
+
+    An older file is copied to a temporary one, and the copy brought up to date.
+
+    Raises:
+        StoreError: there is none, it is empty, not ours, or cannot be read.
+    """
+    connection = _connect_as_it_is(folder)
+    if version_of(connection) == VERSION:
+        return connection
+    with contextlib.closing(connection), telling(folder / FILE):
+        # SQLite's name for a file of its own, which goes with the connection.
+        copy = sqlite3.connect("", isolation_level=None)
+        try:
+            connection.backup(copy)
+            migrate(copy)
+        except BaseException:
+            copy.close()
+            raise
+    return copy
+
+
+def _connect_as_it_is(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     if not path.is_file():
         raise StoreError(f"no {FILE} in {folder}: run `byheart study --out {folder}` first")
@@ -74,18 +109,14 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
         try:
             connection.execute("PRAGMA query_only = ON")
             _refuse_strangers(connection, path)
-            version = version_of(connection)
+            empty = version_of(connection) == 0
         except BaseException:
             connection.close()
             raise
-    if version == VERSION:
-        return connection
-    connection.close()
-    if version == 0:
+    if empty:
+        connection.close()
         raise StoreError(f"{path} is empty: run `byheart study --out {folder}` first")
-    for writer in connect_to_write(folder):
-        writer.close()
-    return connect_to_read(folder)
+    return connection
 
 
 @contextlib.contextmanager
@@ -93,11 +124,16 @@ def telling(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into one line that names the file and the remedy."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        # What SQLite says of a damaged name quotes it, and Python cannot read that.
+        raise StoreError(f"{path} {_REMEDIES[sqlite3.SQLITE_CORRUPT]}") from error
     except sqlite3.Error as error:
         # The low byte is the error, the rest says more of it. Python's own errors have no code.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _LITTLE:
             code = sqlite3.SQLITE_FULL
+        if str(error).startswith(_DAMAGE):
+            code = sqlite3.SQLITE_CORRUPT
         remedy = _REMEDIES.get(code)
         if remedy is None:
             raise
@@ -154,3 +190,5 @@ def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} is of version {version}, from a newer byheart; this one knows up to "
             f"{VERSION}: upgrade byheart, or name another folder with --out"
         )
+    if not is_whole(connection) or (version == 0 and not is_blank(connection)):
+        raise StoreError(f"{path} {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")

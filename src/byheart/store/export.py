@@ -1,4 +1,4 @@
-"""The store as CSV and NPZ files, for other tools."""
+"""The store as CSV, NPZ and Parquet files, for other tools."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from typing import Any
 import numpy as np
 
 from byheart.errors import InputError, StoreError, choose
+from byheart.store import parquet
 from byheart.store.codec import StoredArray, decode
 from byheart.store.inspect import Summary, summaries
 
-FORMATS = ("csv", "npz")
+FORMATS = ("csv", "npz", "parquet")
 
 
 def export(connection: sqlite3.Connection, folder: Path, format: str) -> list[Path]:
-    """Write ``trials.csv`` and ``arrays.csv`` or ``arrays.npz``; see :meth:`Store.export`."""
+    """Write a table of trials, and all arrays; see :meth:`Store.export`."""
     choose("export format", format, FORMATS)
+    if format == "parquet":
+        parquet.pyarrow()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if format == "parquet":
+            rows = [_flatten(row) for row in summaries(connection)]
+            trials = parquet.write_trials(rows, folder / "trials.parquet")
+            return [trials, parquet.write_arrays(_arrays(connection), folder / "arrays.parquet")]
         trials = _write_trials(summaries(connection), folder / "trials.csv")
         write_arrays = _write_long if format == "csv" else _write_npz
         return [trials, write_arrays(connection, folder / f"arrays.{format}")]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+from contextlib import closing
+
+from byheart.store.codec import stamp
 
 APPLICATION = 0x62796872
 """``PRAGMA application_id`` of our files: "byhr". Another program's file is left alone."""
@@ -40,7 +44,16 @@ CREATE TABLE runs (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+# Checksums over what the seals of version 1 leave open: when a record was stored, and what was
+# asked for. Earlier rows get theirs now: from here on a flipped byte shows.
+_VERSION_2 = """
+ALTER TABLE trials ADD COLUMN stamp TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN stamp TEXT NOT NULL DEFAULT '';
+UPDATE trials SET stamp = stamp_of(key, finished);
+UPDATE runs SET stamp = stamp_of(id, started, facts);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Step i brings a file from version i to version i + 1. Steps are added, never changed."""
 
 VERSION = len(MIGRATIONS)
@@ -55,13 +68,41 @@ def is_ours(connection: sqlite3.Connection) -> bool:
     """Return whether the file is a store of ours, or empty."""
     if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION:
         return True
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return version_of(connection) == 0 and tables == 0
+    return version_of(connection) == 0 and is_blank(connection)
+
+
+def is_blank(connection: sqlite3.Connection) -> bool:
+    """Return whether the file holds no table yet."""
+    return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a file to the newest version, one step and one transaction at a time."""
-    for version in range(version_of(connection), VERSION):
+    _migrate(connection, VERSION)
+
+
+def is_whole(connection: sqlite3.Connection) -> bool:
+    """Return whether the tables are those of the file's version; what users added is theirs."""
+    version = version_of(connection)
+    if not 0 <= version <= VERSION:
+        return False
+    return _tables(connection) >= _expected(version, MIGRATIONS)
+
+
+@functools.cache
+def _expected(version: int, steps: tuple[str, ...]) -> set[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _migrate(connection, version)
+        return _tables(connection)
+
+
+def _tables(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+def _migrate(connection: sqlite3.Connection, target: int) -> None:
+    connection.create_function("stamp_of", -1, stamp, deterministic=True)
+    for version in range(version_of(connection), target):
         # executescript commits on its own, so each step carries its own transaction: a kill in the
         # middle of it leaves the version before.
         connection.executescript(

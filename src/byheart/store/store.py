@@ -13,13 +13,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from byheart.errors import StoreError
+from byheart.errors import StoreError, choose
 from byheart.record import Record
 from byheart.store import codec
 from byheart.store.codec import StoredArray
-from byheart.store.connection import FILE, connect_to_read, connect_to_write, telling
+from byheart.store.connection import (
+    FILE,
+    connect_to_copy,
+    connect_to_read,
+    connect_to_write,
+    telling,
+)
 from byheart.store.export import export
-from byheart.store.inspect import Problem, Summary, find_problems, summaries
+from byheart.store.inspect import Summary, summaries
+from byheart.store.merge import CONFLICTS, Merged, merge_into, settle
+from byheart.store.verify import Problem, find_problems
 from byheart.trial import Trial
 
 _CHUNK = 500
@@ -65,6 +73,10 @@ class Store:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def __len__(self) -> int:
+        with telling(self._path):
+            return int(self._connection.execute("SELECT count(*) FROM trials").fetchone()[0])
 
     def missing(self, trials: Iterable[Trial]) -> builtins.list[Trial]:
         """Return the trials still to be trained: without a record, or with a failed one.
@@ -125,11 +137,12 @@ class Store:
         Args:
             facts: JSON values; floats come back bit for bit.
         """
-        text = json.dumps(facts, allow_nan=False)
+        text, started = json.dumps(facts, allow_nan=False), _now()
         with self._transaction("IMMEDIATE"):
-            self._connection.execute(
-                "INSERT INTO runs (started, facts) VALUES (?, ?)", (_now(), text)
-            )
+            query = "INSERT INTO runs (started, facts) VALUES (?, ?)"
+            number = self._connection.execute(query, (started, text)).lastrowid or 0
+            stamp = codec.stamp(number, started, text)
+            self._connection.execute("UPDATE runs SET stamp = ? WHERE id = ?", (stamp, number))
 
     def last_run(self) -> dict[str, Any] | None:
         """Return the facts of the latest run and when it ``started``; None if there was none."""
@@ -137,7 +150,7 @@ class Store:
             row = self._connection.execute(
                 "SELECT started, facts FROM runs ORDER BY id DESC LIMIT 1"
             ).fetchone()
-        return None if row is None else {"started": row[0], **json.loads(row[1])}
+        return None if row is None else {"started": row[0], **self._parsed(row[1])}
 
     def forget(self, keys: Iterable[str]) -> int:
         """Remove records, so that the next study trains their trials again.
@@ -160,24 +173,54 @@ class Store:
 
     def list(self) -> builtins.list[Summary]:
         """Return one row per trial: what was trained and how it ended, in the order added."""
-        with self._transaction("DEFERRED"):
+        with self._transaction("DEFERRED"), self._readable():
             return summaries(self._connection)
 
     def export(self, folder: Path | str, format: str = "csv") -> builtins.list[Path]:
-        """Write ``trials.csv`` and all arrays to a folder, for other tools.
+        """Write a table of trials and all arrays to a folder, for other tools.
 
         Args:
             folder: made if missing.
-            format: "csv" (``arrays.csv``, one value a row) or "npz" (``arrays.npz`` by "key/name").
+            format: "csv" (``trials.csv`` and ``arrays.csv``, one value a row), "npz" (the same
+                ``trials.csv`` and ``arrays.npz`` by "key/name") or "parquet" (``trials.parquet``
+                and ``arrays.parquet``, one array a row).
 
         Returns:
             The files written.
 
         Raises:
-            InputError: the format is unknown or the folder cannot be written.
+            InputError: the format is unknown, the folder cannot be written, or there is no
+                pyarrow for Parquet.
         """
-        with self._transaction("DEFERRED"):
+        with self._transaction("DEFERRED"), self._readable():
             return export(self._connection, Path(folder), format)
+
+    def merge(self, sources: Sequence[Path | str], conflicts: str = "refuse") -> Merged:
+        """Bring in the records of other stores, whole, all in one transaction.
+
+        The sources are only read; damaged records stay there and are named. Where two stores found
+        something else of one trial (outcome, epochs or arrays; times do not count), nothing is
+        merged, unless it is said which to keep.
+
+        Args:
+            sources: output folders, in order of precedence; records here go before all of them.
+            conflicts: "refuse" the merge, keep the "first" record, or "neither".
+
+        Raises:
+            StoreError: a store cannot be read, is newer than this byheart, or there are conflicts.
+        """
+        choose("way with conflicts", conflicts, CONFLICTS)
+        merged = Merged()
+        with contextlib.ExitStack() as stack:
+            folders = [Path(source) for source in sources]
+            if self.folder.resolve() in [folder.resolve() for folder in folders]:
+                raise StoreError(f"{self.folder} cannot be merged into itself: name another store")
+            opened = [stack.enter_context(contextlib.closing(connect_to_copy(f))) for f in folders]
+            with self._transaction("IMMEDIATE"):
+                for folder, source in zip(folders, opened, strict=True):
+                    merge_into(self._connection, source, folder, merged)
+                settle(self._connection, merged, conflicts, self.folder)
+        return merged
 
     def _add(self, record: Record, finished: str) -> None:
         key = record.trial.key
@@ -189,9 +232,16 @@ class Store:
         ended = codec.ending(record)
         seal = codec.seal(key, ended, {name: a.checksum for name, a in arrays.items()})
         execute(
-            f"INSERT INTO trials (key, facts, finished, seal, {', '.join(codec.SEALED)}) "
-            f"VALUES (?, ?, ?, ?, {', '.join('?' * len(codec.SEALED))})",
-            (key, codec.facts_text(record.trial), finished, seal, *ended.values()),
+            f"INSERT INTO trials (key, facts, finished, stamp, seal, {', '.join(codec.SEALED)}) "
+            f"VALUES (?, ?, ?, ?, ?, {', '.join('?' * len(codec.SEALED))})",
+            (
+                key,
+                codec.facts_text(record.trial),
+                finished,
+                codec.stamp(key, finished),
+                seal,
+                *ended.values(),
+            ),
         )
         self._connection.executemany(
             "INSERT INTO arrays (key, name, dtype, shape, checksum, data) "
@@ -211,6 +261,20 @@ class Store:
             raise StoreError(
                 f"the record of trial {key} in {self._path} is damaged ({error}): run `byheart "
                 f"store verify {self.folder} --repair`, then the study again"
+            ) from error
+
+    def _parsed(self, text: str) -> dict[str, Any]:
+        with self._readable():
+            return dict(json.loads(text))
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (json.JSONDecodeError, TypeError) as error:
+            raise StoreError(
+                f"facts in {self._path} are damaged: run `byheart store verify {self.folder} "
+                "--repair`, then the study again"
             ) from error
 
     def _by_key(self, query: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
