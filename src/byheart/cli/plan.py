@@ -135,8 +135,8 @@ def _table(shares: Sequence[Share]) -> Table:
             str(share.packs),
             _operations(share.flops),
             f"{share.bytes_per_pack / 2**20:.0f}",
-            _long(share.seconds),
-            _long(share.at_most),
+            _short(share.seconds),
+            _short(share.at_most),
         )
     return table
 
@@ -150,3 +150,10 @@ def _operations(count: float) -> str:
 def _long(seconds: float) -> str:
     """Return a time in words; minutes are lost in hundreds of hours."""
     return f"{seconds / 3600:,.0f} h" if seconds >= 100 * 3600 else in_words(seconds)
+
+
+def _short(seconds: float) -> str:
+    """Return a time for a table: two or three digits and a unit."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:,.0f} h"

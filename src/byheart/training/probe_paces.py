@@ -11,6 +11,7 @@ from byheart.training.cost import Kind, work
 from byheart.training.engine import Run
 from byheart.training.examples import Examples
 from byheart.training.paces import clock
+from byheart.training.packs import trial_size
 from byheart.training.probes import take_probes
 from byheart.trial import (
     AccuracyProbe,
@@ -23,7 +24,15 @@ from byheart.trial import (
 
 LOOKED_AT = 200
 """Examples that a probe is timed on, at most."""
-ITERATIONS = 4
+AT_LEAST = 32
+"""The fewest that a probe is timed on, however large the networks are."""
+GENTLE = 1e10
+"""Operations that some products with the Hessian may take on them."""
+LARGE = 10**7
+"""Weights beside which buffers and code are nothing."""
+STEPS = 10
+"""Iterations of a search that are timed, at most."""
+ITERATIONS = 3
 """By which two searches for an eigenvalue differ that are timed."""
 UNREACHED = 1e-7
 """Tolerance of an eigenvalue that no search comes to in so few iterations."""
@@ -52,14 +61,17 @@ class Stage:
     @classmethod
     def of(cls, trial: Trial, run: Run, dataset: Dataset) -> Stage:
         """Return the live replicas of a run with the first examples of each."""
-        examples = run.examples
+        examples, products = run.examples, 12 * (1 + ITERATIONS)
+        weights = trial_size(trial, dataset.shape, dataset.n_classes).products
+        fitting = int(GENTLE / (products * weights * run.network.replicas))
+        count = min(LOOKED_AT, max(AT_LEAST, fitting))
         few = replace(
             examples,
-            train_rows=examples.train_rows[:, :LOOKED_AT],
-            train_y=examples.train_y[:, :LOOKED_AT],
-            noisy=examples.noisy[:, :LOOKED_AT],
-            validation_rows=examples.validation_rows[:, :LOOKED_AT],
-            validation_y=examples.validation_y[:, :LOOKED_AT],
+            train_rows=examples.train_rows[:, :count],
+            train_y=examples.train_y[:, :count],
+            noisy=examples.noisy[:, :count],
+            validation_rows=examples.validation_rows[:, :count],
+            validation_y=examples.validation_y[:, :count],
         )
         sizes = {
             "train": few.train_rows.shape[1],
@@ -81,12 +93,16 @@ class Stage:
             probe: whose work is timed.
             less: the same with less of this kind; its time and its operations are taken off.
         """
-        # Once before, since whoever is first makes buffers and loads code.
-        self._seconds(less or probe)
+        if self.network.replicas * self._weights() < LARGE:
+            # Once before, since whoever is first makes buffers and loads code.
+            self._seconds(less or probe)
         passed = self._seconds(probe) - (self._seconds(less) if less else 0.0)
         count = self._operations(kind, probe)
         count -= self._operations(kind, less) if less else 0.0
         return max(0.0, passed) / (count * self.network.replicas)
+
+    def _weights(self) -> int:
+        return trial_size(self.trial, self.shape, self.classes).products
 
     def _seconds(self, probe: Probe) -> float:
         device = self.examples.pool.device.type
@@ -121,7 +137,7 @@ def _search(probe: CriticalProbe) -> CriticalProbe:
         epochs=(1,),
         radii=(NOTHING_FOUND,),
         examples=min(probe.examples, LOOKED_AT),
-        max_steps=probe.max_steps,
+        max_steps=min(probe.max_steps, STEPS),
     )
 
 

@@ -28,6 +28,8 @@ MOMENT = 0.06
 """Seconds of training steps that are timed, at least."""
 FEWER = 4
 """Training is timed once more with this share of the replicas, probes with these alone."""
+MOST_EXAMPLES = 4096
+"""Training and validation examples that are gathered at most: time grows with them in a line."""
 SHORTER = 16
 """A sweep is timed on a training of this share of its updates, and of twice as many."""
 
@@ -68,19 +70,30 @@ def rehearse(
 
 def _of_training(pack: Pack, dataset: Dataset, device: str) -> Paces:
     one, replicas = pack.trials[0], len(pack.trials)
-    bare = Pack(tuple(trial.model_copy(update={"probes": ()}) for trial in pack.trials))
+    few = Pack(tuple(_smaller(trial) for trial in pack.trials))
+    times = one.data.train / few.trials[0].data.train
     started = clock(device)
-    run = Run.start(bare, dataset, device=device, dtype=torch.float32)
-    start = (clock(device) - started) / replicas
-    all_of_them = _epoch_seconds(run)
+    run = Run.start(few, dataset, device=device, dtype=torch.float32)
+    start = times * (clock(device) - started) / replicas
+    all_of_them = times * _epoch_seconds(run)
     fewer = math.ceil(replicas / FEWER)
     if fewer == replicas:
         fixed, each = 0.0, all_of_them / replicas
     else:
         run.finish(torch.arange(replicas) >= fewer, "budget", 0)
-        each = max(0.0, all_of_them - _epoch_seconds(run)) / (replicas - fewer)
+        each = max(0.0, all_of_them - times * _epoch_seconds(run)) / (replicas - fewer)
         fixed = max(0.0, all_of_them - replicas * each)
     return Paces(start, fixed, each, dict(probe_paces(Stage.of(one, run, dataset), one.probes)))
+
+
+def _smaller(trial: Trial) -> Trial:
+    """Return a trial without probes, on so many examples at most."""
+    data = trial.data
+    sizes = {
+        "train": min(data.train, MOST_EXAMPLES),
+        "validation": min(data.validation, MOST_EXAMPLES),
+    }
+    return trial.model_copy(update={"data": data.model_copy(update=sizes), "probes": ()})
 
 
 def _epoch_seconds(run: Run) -> float:
