@@ -20,10 +20,11 @@ import torch
 
 import byheart
 from benchmarks.audit_data import LEARNING_RATES, NETWORKS, SIZES, mislabelled
-from byheart.auditing.following import Recipe, follow
+from byheart.auditing.following import follow
 from byheart.auditing.layout import Layout, hold_out
 from byheart.auditing.onset import find_onset
 from byheart.seeds import seed as seed_of
+from byheart.training.recipe import Recipe
 
 RATES = (0.2, 0.4, 0.6)
 EPOCHS, NETWORKS_PER_DATA_SET, HELD_OUT = 30, 4, 0.1

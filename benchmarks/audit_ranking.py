@@ -22,7 +22,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import byheart
 from benchmarks.audit_data import LEARNING_RATES, NETWORKS, SIZES, mislabelled
-from byheart.auditing.following import Recipe, follow
+from byheart.auditing.following import follow
 from byheart.auditing.history import History
 from byheart.auditing.layout import Layout
 from byheart.auditing.scores import (
@@ -34,6 +34,7 @@ from byheart.auditing.scores import (
 from byheart.seeds import generator
 from byheart.seeds import seed as seed_of
 from byheart.statistics.inference import bca_interval
+from byheart.training.recipe import Recipe
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ SOURCE = Path(byheart.__file__).parent
 
 LAYERS = (
     {"cli"},
-    {"report", "auditing", "advice"},
+    {"report", "auditing", "advising"},
     {"studies"},
     {"runners"},
     {"training"},

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from byheart.advising.advise import Advice, advise
     from byheart.auditing.adapters.indexed import IndexedDataset
     from byheart.auditing.audit import Audit, audit
     from byheart.auditing.tracker import Tracker
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Advice",
     "Audit",
     "Dataset",
     "IndexedDataset",
     "Tracker",
     "__version__",
+    "advise",
     "audit",
     "corrupt",
     "critical_samples",
@@ -34,10 +37,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Advice": "byheart.advising.advise",
     "Audit": "byheart.auditing.audit",
     "Dataset": "byheart.data",
     "IndexedDataset": "byheart.auditing.adapters.indexed",
     "Tracker": "byheart.auditing.tracker",
+    "advise": "byheart.advising.advise",
     "audit": "byheart.auditing.audit",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",

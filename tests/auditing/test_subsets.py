@@ -7,8 +7,8 @@ from tests.reference import subsets as slow
 
 import byheart
 from byheart.auditing import subsets
-from byheart.auditing.following import Recipe
 from byheart.auditing.subsets import SHARE, estimate, train_on_subsets
+from byheart.training.recipe import Recipe
 
 TRAININGS, EXAMPLES = 12, 15
 

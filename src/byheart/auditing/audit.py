@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from byheart.auditing.calibration import calibrate
-from byheart.auditing.following import Recipe
 from byheart.auditing.result import PRECISION, Audit, assemble, wanted
 from byheart.auditing.rounds import train_in_rounds
 from byheart.auditing.subsets import Subsets, train_on_subsets
@@ -20,6 +19,7 @@ from byheart.errors import InputError
 from byheart.measures.critical.search import critical_samples
 from byheart.networks.foreign import Source
 from byheart.training.device import find_device
+from byheart.training.recipe import Recipe
 
 __all__ = ["Audit", "audit"]
 

@@ -17,15 +17,12 @@ from byheart.auditing.watching import Watch
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.networks.examine import Examined, examine
-from byheart.networks.foreign import Source, called, initialised
+from byheart.networks.foreign import Source, initialised
 from byheart.networks.vmapped import ForeignPack
-from byheart.seeds import generator
 from byheart.training.autograd_sgd import AutogradSGD
+from byheart.training.own_run import OwnRun
 from byheart.training.packs import most_replicas
-from byheart.trial import Algorithm, Foreign
-
-CHUNK = 256
-"""Held-out examples per forward pass and replica."""
+from byheart.training.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,47 +42,6 @@ class Followed:
     planted: list[History]
     networks: list[nn.Module]
     gradients: list[tuple[int, NDArray[np.float32]]]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the user's network is trained: SGD with momentum, PyTorch's convention.
-
-    Attributes:
-        epochs: passes over the data.
-        learning_rate: step size.
-        momentum: from 0 to below 1.
-        weight_decay: L2 coefficient.
-        batch_size: examples per step.
-        device: "cpu", "cuda" or "mps".
-    """
-
-    epochs: int
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    batch_size: int
-    device: str
-
-    def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
-        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < float("inf")):
-            raise InputError(
-                "momentum must be from 0 to below 1 and weight_decay 0 or more, got "
-                f"{self.momentum!r} and {self.weight_decay!r}"
-            )
-
-    def algorithm(self, source: Source, found: Examined) -> Algorithm:
-        """Return the same as the facts that the engine takes."""
-        return Algorithm(
-            network=Foreign(factory=called(source), fingerprint=found.fingerprint),
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-        )
 
 
 def follow(
@@ -157,18 +113,21 @@ class _Run:
     ) -> None:
         own, labels = [seeds[r] for r in pack], dataset.y.numpy()
         modules = [initialised(source, seed).to(recipe.device) for seed in own]
-        self._recipe = recipe
-        self._network: ForeignPack = found.pack.stacked(
+        network: ForeignPack = found.pack.stacked(
             modules, takes=found.takes, shape=dataset.shape, seeds=own
         )
-        self._optimizer = AutogradSGD(
-            self._network, [recipe.algorithm(source, found)] * len(own), own
-        )
-        self._orders = [generator("shuffle", seed) for seed in own]
+        self._recipe = recipe
+        self._network = network
         self._x = dataset.x.flatten(1).to(recipe.device)
-        trained = [layout.trained(r, len(dataset)) for r in pack]
-        self._trained = torch.from_numpy(np.stack(trained))
-        self._y = torch.from_numpy(np.stack([layout.labels(r, labels) for r in pack]))
+        self._run = OwnRun(
+            network,
+            AutogradSGD(network, [recipe.algorithm(source, found)] * len(own), own),
+            self._x,
+            np.stack([layout.trained(r, len(dataset)) for r in pack]),
+            np.stack([layout.labels(r, labels) for r in pack]),
+            own,
+            batch_size=recipe.batch_size,
+        )
         self._held_out = torch.from_numpy(layout.held_out[list(pack)])
         self._labels = dataset.y.to(recipe.device)
         self._gradients: list[tuple[int, NDArray[np.float32]]] = []
@@ -177,22 +136,14 @@ class _Run:
     @torch.no_grad()
     def train_epoch(self, epoch: int) -> None:
         """Train every replica for one epoch (counted from 0)."""
-        self._optimizer.start_epoch(epoch)
-        n = self._trained.shape[1]
-        order = np.stack([rng.permutation(n) for rng in self._orders])
-        shuffled = self._trained.gather(1, torch.from_numpy(order))
-        # Batches of about equal size: one of a single example has no batch statistics.
-        for ids in torch.tensor_split(shuffled, -(-n // self._recipe.batch_size), 1):
-            seen: list[Tensor] = []
-            y = self._y.gather(1, ids).to(self._x.device)
-            self._optimizer.step(self._inputs(ids), y, seen.append)
-            self._saw(ids, seen[0], epoch)
-        if self._watch is None:
-            return
-        for ids in torch.split(self._held_out, CHUNK, 1):
-            if ids.shape[1]:
-                self._saw(ids, self._network(self._inputs(ids)), epoch)
-        self._watch.end_epoch()
+
+        def saw(ids: Tensor, logits: Tensor) -> None:
+            self._saw(ids, logits, epoch)
+
+        self._run.train_epoch(epoch, saw)
+        if self._watch is not None:
+            self._run.evaluate(self._held_out, saw)
+            self._watch.end_epoch()
 
     def take_gradients(self, epoch: int) -> None:
         """Keep the input gradients of all examples, by the user's labels."""
@@ -205,10 +156,6 @@ class _Run:
         if self._watch is None:
             return Followed([], [], networks, self._gradients)
         return Followed(self._watch.histories(), self._watch.planted(), networks, self._gradients)
-
-    def _inputs(self, ids: Tensor) -> Tensor:
-        rows = ids.to(self._x.device)
-        return self._x.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
 
     def _saw(self, ids: Tensor, logits: Tensor, epoch: int) -> None:
         if not bool(torch.isfinite(logits).all()):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from byheart.auditing.following import Followed, Recipe, follow
+from byheart.auditing.following import Followed, follow
 from byheart.auditing.gradients import epochs_to_measure, sensitivity
 from byheart.auditing.history import History
 from byheart.auditing.layout import hold_out
@@ -20,6 +20,7 @@ from byheart.auditing.table import suggested
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
 from byheart.seeds import seed as seed_of
+from byheart.training.recipe import Recipe
 
 HELD_OUT = 0.10
 """Share of examples that each seed does not train on."""

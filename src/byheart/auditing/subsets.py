@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from byheart.auditing.following import Recipe, follow
+from byheart.auditing.following import follow
 from byheart.auditing.layout import Ids, Layout
 from byheart.auditing.scores import ratio
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
 from byheart.seeds import generator
 from byheart.seeds import seed as seed_of
+from byheart.training.recipe import Recipe
 
 Floats = NDArray[np.float64]
 

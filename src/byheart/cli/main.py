@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import byheart
-from byheart.cli import claims, measure, plan, report, store, study
+from byheart.cli import advise, claims, measure, plan, report, store, study
 from byheart.cli.console import error, say
 from byheart.errors import InputError
 
@@ -40,6 +40,7 @@ app.command("study")(study.study)
 app.command("plan")(plan.plan)
 app.command("claims")(claims.claims)
 app.command("report")(report.report)
+app.command("advise")(advise.advise)
 app.add_typer(measure.app, name="measure")
 app.add_typer(store.app, name="store")
 

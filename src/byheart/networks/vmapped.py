@@ -80,6 +80,12 @@ class ForeignPack(ABC):
         """Return frozen parameters and buffers, each [R, ...]."""
         return list(self._kept.values())
 
+    def put(self, name: str, values: Tensor) -> None:
+        """Put values [R, ...] in the place of a buffer, of any shape."""
+        if name not in self._kept:
+            raise KeyError(name)
+        self._kept[name] = values
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] in eval mode; see :class:`PackNetwork`."""
         return self._logits(self._shaped(x), training=False)

@@ -81,35 +81,56 @@ class AutogradSGD:
 
     def step(self, x: Tensor, y: Tensor, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step; see :class:`Optimizer`."""
-        scores, gradients = self._gradients(x, y)
-        if watch is not None:
-            watch(scores)
-        with torch.no_grad():
-            if self._weight_decay != 0.0:
-                _add_scaled(gradients, self._parameters, self._weight_decay)
-            if self._velocity:
-                _scale(self._velocity, self._momentum)
-                torch._foreach_add_(self._velocity, gradients)
-                gradients = self._velocity
-            _add_scaled(self._parameters, gradients, self._learning_rate, sign=-1)
-        return scores.gather(2, y.unsqueeze(2)).squeeze(2).exp()
+        scores: list[Tensor] = []
 
-    def _gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return log-probabilities [R, B, classes], and the gradient of each parameter."""
-        for parameter in self._parameters:
-            parameter.requires_grad_(True)
-        try:
-            with torch.enable_grad():
-                scores = torch.log_softmax(self.network.training_logits(x), dim=2)
-                loss = -scores.gather(2, y.unsqueeze(2)).squeeze(2).mean(1).sum()
-                gradients = torch.autograd.grad(
-                    loss, self._parameters, allow_unused=True, materialize_grads=True
-                )
-        finally:
-            # Whoever evaluates the network next wants no graph of it.
-            for parameter in self._parameters:
-                parameter.requires_grad_(False)
-        return scores.detach(), list(gradients)
+        def loss() -> Tensor:
+            scores.append(torch.log_softmax(self.network.training_logits(x), dim=2))
+            return -scores[0].gather(2, y.unsqueeze(2)).squeeze(2).mean(1).sum()
+
+        gradients = gradients_of(self._parameters, loss)
+        seen = scores[0].detach()
+        if watch is not None:
+            watch(seen)
+        self.update(gradients)
+        return seen.gather(2, y.unsqueeze(2)).squeeze(2).exp()
+
+    def step_on(
+        self, ids: Tensor, x: Tensor, y: Tensor, watch: Callable[[Tensor], None] | None
+    ) -> None:
+        """Take one step, whichever examples it is about; see :class:`ExampleOptimizer`."""
+        self.step(x, y, watch)
+
+    @torch.no_grad()
+    def update(self, gradients: list[Tensor]) -> None:
+        """Move the parameters by gradients of the loss, each [R, ...], which may be overwritten."""
+        if self._weight_decay != 0.0:
+            _add_scaled(gradients, self._parameters, self._weight_decay)
+        if self._velocity:
+            _scale(self._velocity, self._momentum)
+            torch._foreach_add_(self._velocity, gradients)
+            gradients = self._velocity
+        _add_scaled(self._parameters, gradients, self._learning_rate, sign=-1)
+
+
+def gradients_of(parameters: Sequence[Tensor], loss: Callable[[], Tensor]) -> list[Tensor]:
+    """Return the gradient of each parameter.
+
+    Args:
+        parameters: each [R, ...].
+        loss: computes the sum of the replicas' losses.
+    """
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(
+                loss(), list(parameters), allow_unused=True, materialize_grads=True
+            )
+    finally:
+        # Whoever evaluates the network next wants no graph of it.
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    return list(gradients)
 
 
 def _scale(values: list[Tensor], factor: Numbers) -> None:

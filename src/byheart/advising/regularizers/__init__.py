@@ -1,0 +1,1 @@
+"""Regularizers that apply to any network, each with a strength per replica."""

@@ -1,0 +1,162 @@
+"""Augmentation of images: shift, flip and cutout."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.networks.vmapped import ForeignPack
+from byheart.training.row_noise import RowNoise
+
+
+class _Augmentation(Regularizer):
+    """Changes images by a few uniform random numbers each."""
+
+    numbers: ClassVar[int] = 2
+
+    def __init__(
+        self, strengths: Sequence[float], seeds: Sequence[int], facts: Facts, like: Tensor
+    ) -> None:
+        super().__init__(strengths, seeds, facts, like)
+        assert facts.image is not None
+        self.image = facts.image
+        self.noise = RowNoise(seeds, self.name, "uniform", self.numbers, lambda u: u, like)
+
+    @classmethod
+    def obstacle(cls, facts: Facts) -> str:
+        """Return why it cannot be applied; empty if it can."""
+        if facts.image is not None:
+            return ""
+        shape = ", ".join(map(str, facts.shape))
+        return f"inputs of shape [{shape}] are no images: [H, W], or [C, H, W] with 1, 3 or 4 C"
+
+    def start_epoch(self, epoch: int) -> None:
+        """Begin the random numbers of an epoch, counted from 0."""
+        self.noise.start_epoch(epoch)
+
+    def change(self, batch: Batch, network: ForeignPack) -> Batch:
+        """Return the batch with other images."""
+        replicas, size, width = batch.x.shape
+        images = batch.x.view(replicas, size, *self.image)
+        changed = self.augment(images, self.noise.take(size))
+        return replace(batch, x=changed.reshape(replicas, size, width))
+
+    @abstractmethod
+    def augment(self, images: Tensor, u: Tensor) -> Tensor:
+        """Return other images [R, B, C, H, W], by uniform random numbers u [R, B, numbers]."""
+
+    @classmethod
+    def pixels(cls, facts: Facts, shares: Sequence[float]) -> tuple[float, ...]:
+        """Return shares of an image's shorter side, in whole pixels, each once."""
+        assert facts.image is not None
+        side = min(facts.image[1:])
+        return tuple(sorted({float(max(1, round(share * side))) for share in shares}))
+
+
+class Shift(_Augmentation):
+    r"""Images moved by up to c pixels in each direction; zeros come in from outside.
+
+    Formula: (dy, dx) uniform on {-c, ..., c}^2 for every image: crops of one that is padded by c.
+
+    Source: He et al. (2016), section 4.2 (c = 4 of 32).
+    """
+
+    name = "shift"
+    symbol = "c"
+
+    @classmethod
+    def grid(cls, facts: Facts) -> tuple[float, ...]:
+        """Return the pixels to try."""
+        return cls.pixels(facts, (1 / 16, 1 / 8, 1 / 4))
+
+    @classmethod
+    def recipe(cls, strength: float) -> str:
+        """Return the transform."""
+        return f"torchvision.transforms.RandomCrop(size, padding={strength:g})"
+
+    def augment(self, images: Tensor, u: Tensor) -> Tensor:
+        """Return the images, moved."""
+        most = self.rows(3)
+        by = torch.floor(u * (2 * most + 1)).minimum(2 * most) - most
+        down, right = by.long().unbind(2)
+        return _moved(_moved(images, down, 3), right, 4)
+
+
+class Flip(_Augmentation):
+    r"""Images mirrored from left to right with probability p.
+
+    Source: Krizhevsky, Sutskever & Hinton (2012), section 4.1.
+    """
+
+    name = "flip"
+    symbol = "p"
+    numbers = 1
+
+    @classmethod
+    def grid(cls, facts: Facts) -> tuple[float, ...]:
+        """Return the probabilities to try."""
+        return (0.25, 0.5)
+
+    @classmethod
+    def recipe(cls, strength: float) -> str:
+        """Return the transform."""
+        return f"torchvision.transforms.RandomHorizontalFlip({strength:g})"
+
+    def augment(self, images: Tensor, u: Tensor) -> Tensor:
+        """Return the images, some of them mirrored."""
+        flipped = (u < self.rows(3)).view(*u.shape[:2], 1, 1, 1)
+        return torch.where(flipped, images.flip(4), images)
+
+
+class Cutout(_Augmentation):
+    r"""A square of c by c pixels set to zero, centred anywhere, cut off at the border.
+
+    Source: DeVries & Taylor (2017), section 3 and their ``cutout.py``.
+    """
+
+    name = "cutout"
+    symbol = "c"
+
+    @classmethod
+    def grid(cls, facts: Facts) -> tuple[float, ...]:
+        """Return the pixels to try; the authors take 16 and 8 of 32."""
+        return cls.pixels(facts, (1 / 4, 1 / 2, 3 / 4))
+
+    @classmethod
+    def recipe(cls, strength: float) -> str:
+        """Return the transform."""
+        return f"# set a square of {strength:g} pixels to 0, centred anywhere (Cutout)"
+
+    def augment(self, images: Tensor, u: Tensor) -> Tensor:
+        """Return the images, each with a hole."""
+        _, height, width = self.image
+        inside = [self._covered(u[:, :, at], side) for at, side in enumerate((height, width))]
+        hole = inside[0].unsqueeze(3) & inside[1].unsqueeze(2)
+        return images.masked_fill(hole.unsqueeze(2), 0.0)
+
+    def _covered(self, u: Tensor, side: int) -> Tensor:
+        """Return which of the rows, or columns, each hole covers: bool [R, B, side]."""
+        centre = torch.floor(u * side).clamp_max(side - 1).unsqueeze(2)
+        half = torch.floor(self.rows(3) / 2)
+        at = torch.arange(side, device=u.device, dtype=u.dtype)
+        # From centre - c // 2 up to centre + c // 2, without its end, as the authors slice; an odd
+        # c would lose a row that way, so that its hole goes on to the end.
+        upper = self.rows(3) - half
+        return (at >= centre - half) & (at < centre + upper)
+
+
+def _moved(images: Tensor, by: Tensor, dim: int) -> Tensor:
+    """Return images [R, B, C, H, W] moved along a dimension by whole pixels [R, B]."""
+    side = images.shape[dim]
+    wanted = torch.arange(side, device=images.device) - by.unsqueeze(2)
+    shape = [*by.shape, 1, 1, 1]
+    shape[dim] = side
+    there = ((wanted >= 0) & (wanted < side)).view(shape)
+    index = wanted.clamp(0, side - 1).view(shape).expand(images.shape)
+    return images.gather(dim, index) * there

@@ -1,0 +1,40 @@
+"""Generalized cross-entropy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+
+
+class GeneralizedCrossEntropy(Regularizer):
+    r"""A loss between cross-entropy (q -> 0) and the mean absolute error (q = 1).
+
+    Formula: L = sum_k t_k (1 - p_k^q) / q.
+
+    Source: Zhang & Sabuncu (2018), equation 6; the authors take q = 0.7.
+    """
+
+    name = "generalized cross-entropy"
+    symbol = "q"
+
+    @classmethod
+    def grid(cls, facts: Facts) -> tuple[float, ...]:
+        """Return the exponents to try."""
+        return (0.2, 0.5, 0.7, 0.9)
+
+    @classmethod
+    def recipe(cls, strength: float) -> str:
+        """Return the loss."""
+        return (
+            "p = torch.softmax(model(x), 1).gather(1, y[:, None]); "
+            f"loss = ((1 - p ** {strength:g}) / {strength:g}).mean()"
+        )
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the loss [R, B] of each example."""
+        q = self.rows(3)
+        # p^q by its logarithm: the slope of p^q at p = 0 is infinite, that of exp(q log p) is not.
+        powers = torch.exp(q * torch.log_softmax(logits, 2))
+        return (batch.targets * (1 - powers) / q).sum(2)

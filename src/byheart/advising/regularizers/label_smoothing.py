@@ -1,0 +1,36 @@
+"""Label smoothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.networks.vmapped import ForeignPack
+
+
+class LabelSmoothing(Regularizer):
+    r"""Targets that give every class a little.
+
+    Formula: t <- (1 - epsilon) t + epsilon / K.
+
+    Source: Szegedy et al. (2016), "Rethinking the Inception architecture", section 7.
+    """
+
+    name = "label smoothing"
+    symbol = "epsilon"
+
+    @classmethod
+    def grid(cls, facts: Facts) -> tuple[float, ...]:
+        """Return the shares to try; the authors take 0.1."""
+        return (0.05, 0.1, 0.2, 0.4)
+
+    @classmethod
+    def recipe(cls, strength: float) -> str:
+        """Return the loss."""
+        return f"loss = torch.nn.CrossEntropyLoss(label_smoothing={strength:g})"
+
+    def change(self, batch: Batch, network: ForeignPack) -> Batch:
+        """Return the batch with smoothed targets."""
+        share = self.rows(3)
+        smooth = (1 - share) * batch.targets + share / batch.targets.shape[2]
+        return replace(batch, targets=smooth)

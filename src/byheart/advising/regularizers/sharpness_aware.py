@@ -1,0 +1,54 @@
+"""Sharpness-aware minimization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from byheart.advising.regularizers.base import Facts, Gradients, Regularizer, lengths, times
+from byheart.networks.vmapped import ForeignPack
+
+
+class SharpnessAware(Regularizer):
+    r"""Steps by the gradient at the worst nearby parameters.
+
+    Formula: g <- grad L(theta + rho g / ||g||_2), with g = grad L(theta), both on the same batch.
+    What batch norm keeps is updated by the first pass alone, as in the usual implementation.
+
+    Source: Foret, Kleiner, Mobahi & Neyshabur (2021), equations 2 and 3, algorithm 1.
+    """
+
+    name = "sharpness-aware minimization"
+    symbol = "rho"
+
+    @classmethod
+    def grid(cls, facts: Facts) -> tuple[float, ...]:
+        """Return the radii to try; the authors go from 0.01 to 0.5, and take 0.05."""
+        return (0.02, 0.05, 0.2, 0.5)
+
+    @classmethod
+    def recipe(cls, strength: float) -> str:
+        """Return how the step goes."""
+        return (
+            f"# g = gradient at w; step by the gradient at w + {strength:g} * g / |g| "
+            "(Foret et al. 2021)"
+        )
+
+    @torch.no_grad()
+    def gradients(
+        self, network: ForeignPack, parameters: Sequence[Tensor], compute: Gradients
+    ) -> list[Tensor]:
+        """Return the gradients at the worst nearby parameters."""
+        first = compute()
+        away = times(first, self.strengths / lengths(first).clamp_min(1e-12))
+        kept = [one.clone() for one in network.kept()]
+        own = [one.clone() for one in parameters]
+        torch._foreach_add_(list(parameters), away)
+        second = compute()
+        # Copied back rather than subtracted: rounding would move the parameters a little.
+        torch._foreach_copy_(list(parameters), own)
+        for values, before in zip(network.kept(), kept, strict=True):
+            values.copy_(before)
+        return second

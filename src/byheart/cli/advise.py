@@ -1,0 +1,101 @@
+"""``byheart advise``: which regularizer to take on data and a network of your own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from byheart.cli.console import say, write_json
+from byheart.cli.options import AsJson, Device
+from byheart.report.files import write_text
+
+if TYPE_CHECKING:
+    from byheart.advising.result import Advice
+
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="As --data of `byheart study`.")]
+Model = Annotated[
+    str, typer.Option("--model", metavar="MODULE:FACTORY", help="Callable that makes the network.")
+]
+Examples = Annotated[
+    int | None, typer.Option("--examples", help="Class-balanced subset; all if not given.")
+]
+Regularizers = Annotated[
+    list[str] | None,
+    typer.Option("--regularizer", help="To try; repeat for several, all if not given."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder for the table and advice.json.")
+]
+
+
+def advise(
+    source: Source,
+    model: Model,
+    minutes: Annotated[float, typer.Option("--minutes", help="That it may take.")] = 10.0,
+    margin: Annotated[
+        float, typer.Option("--margin", help="Accuracy that may be lost, as a share.")
+    ] = 0.01,
+    epochs: Annotated[int, typer.Option("--epochs", help="Of each training.")] = 40,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of SGD.")] = 0.05,
+    momentum: Annotated[float, typer.Option("--momentum", help="From 0 to below 1.")] = 0.9,
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", help="Of every training, L2.")
+    ] = 0.0,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Examples per step.")] = 32,
+    regularizer: Regularizers = None,
+    examples: Examples = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
+    device: Device = "cpu",
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the regularizer that stops memorization on your data at no cost."""
+    from byheart.advising.advise import advise as find
+    from byheart.data import load_dataset
+
+    found = find(
+        model,
+        load_dataset(source, size=examples, seed=seed),
+        minutes=minutes,
+        margin=margin,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        regularizers=regularizer,
+        seed=seed,
+        device=device,
+        on_pack=_progress,
+    )
+    if out is not None:
+        text = json.dumps(found.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(out / "advice.json", text + "\n")
+        write_text(out / "advice.csv", found.table.to_csv(index=False))
+        say(f"written to {out}")
+    if as_json:
+        write_json(found.as_json())
+    else:
+        _print(found)
+
+
+def _progress(name: str, done: int, total: int) -> None:
+    say(f"{name}: {done} of {total} packs")
+
+
+def _print(found: Advice) -> None:
+    compared = found.table[found.table["stage"] == "compared"]
+    for row in compared.to_dict(orient="records"):
+        strength = "" if row["verdict"] == "" else f" {row['strength']:g}"
+        print(
+            f"{row['regularizer'] + strength:44} memorizes {100 * row['memorization']:5.1f}%  "
+            f"accuracy {100 * row['accuracy']:5.1f}%  {row['verdict']}"
+        )
+    for note in found.notes:
+        say(note)
+    print(found.why)
+    if found.code:
+        print(found.code)

@@ -1,0 +1,51 @@
+"""How a user's own network is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from byheart.errors import InputError
+from byheart.networks.examine import Examined
+from byheart.networks.foreign import Source, called
+from byheart.trial import Algorithm, Foreign
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the user's network is trained: SGD with momentum, PyTorch's convention.
+
+    Attributes:
+        epochs: passes over the data.
+        learning_rate: step size.
+        momentum: from 0 to below 1.
+        weight_decay: L2 coefficient.
+        batch_size: examples per step.
+        device: "cpu", "cuda" or "mps".
+    """
+
+    epochs: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    device: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
+        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < float("inf")):
+            raise InputError(
+                "momentum must be from 0 to below 1 and weight_decay 0 or more, got "
+                f"{self.momentum!r} and {self.weight_decay!r}"
+            )
+
+    def algorithm(self, source: Source, found: Examined) -> Algorithm:
+        """Return the same as the facts that the engine takes."""
+        return Algorithm(
+            network=Foreign(factory=called(source), fingerprint=found.fingerprint),
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+        )

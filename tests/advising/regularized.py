@@ -1,0 +1,83 @@
+"""Packs under a regularizer, and the same networks alone, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from byheart.advising.optimizer import RegularizedSGD
+from byheart.advising.regularizers.base import Facts, Regularizer
+from byheart.networks.foreign import initialised
+from byheart.networks.hidden import Disturbed
+from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork
+from byheart.training.recipe import Recipe
+from byheart.trial import MLP, Algorithm
+
+N, SHAPE, CLASSES, BATCH, STEPS, LR = 24, (6, 6), 4, 8, 6, 0.1
+RECIPE = Recipe(8, LR, 0.9, 0.0, BATCH, "cpu")
+
+
+def small() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 7), nn.ReLU(), nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 4)
+    )
+
+
+def facts(hidden: int = 12, shape: tuple[int, ...] = SHAPE) -> Facts:
+    return Facts(shape, N, CLASSES, hidden, "", RECIPE)
+
+
+def data() -> tuple[Tensor, Tensor, Tensor]:
+    """Return ids [STEPS, B], all inputs [N, D] and labels [N]."""
+    draw = torch.Generator().manual_seed(3)
+    x = torch.rand(N, 36, generator=draw, dtype=torch.float64)
+    y = torch.randint(CLASSES, (N,), generator=draw)
+    ids = torch.stack([torch.randperm(N, generator=draw)[:BATCH] for _ in range(STEPS)])
+    return ids, x, y
+
+
+def batches() -> list[tuple[Tensor, Tensor, Tensor]]:
+    ids, x, y = data()
+    return [(own, x[own], y[own]) for own in ids]
+
+
+def network(seeds: Sequence[int], kind: type[Regularizer], way: type[ForeignPack]) -> ForeignPack:
+    modules = [initialised(small, seed, dtype=torch.float64) for seed in seeds]
+    if kind.reaches_in:
+        modules = [Disturbed(module).double() for module in modules]
+    return way.stacked(modules, takes=SHAPE, shape=SHAPE, seeds=seeds)
+
+
+def trained(
+    kind: type[Regularizer],
+    strengths: Sequence[float],
+    seeds: Sequence[int],
+    way: type[ForeignPack] = VmappedNetwork,
+) -> ForeignPack:
+    """Return a pack after ``STEPS`` steps, all replicas on the same batches."""
+    pack = network(seeds, kind, way)
+    ids, x, y = data()
+    algorithms = [
+        Algorithm(
+            network=MLP(hidden=()), learning_rate=LR, momentum=0.9, batch_size=BATCH, epochs=8,
+            weight_decay=kind.decay(strength),
+        )
+        for strength in strengths
+    ]  # fmt: skip
+    sgd = RegularizedSGD(pack, algorithms, seeds, kind(strengths, seeds, facts(), x), CLASSES)
+    sgd.start_epoch(0)
+    for own in ids:
+        rows = own.expand(len(seeds), -1)
+        sgd.step_on(rows, x[rows], y[rows], None)
+    return pack
+
+
+def assert_equal(pack: ForeignPack, models: Sequence[nn.Module]) -> None:
+    for r, model in enumerate(models):
+        for values, own in zip(pack.parameters(), model.parameters(), strict=True):
+            torch.testing.assert_close(values[r], own.detach(), rtol=1e-9, atol=1e-12)
+
+
+WAYS = (VmappedNetwork, SeparateNetworks)

@@ -1,0 +1,52 @@
+"""``byheart advise`` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from byheart.cli.main import main
+
+MODEL = ["--model", "tests.networks.own:mlp", "--examples", "100", "--epochs", "2"]
+FEW = ["--regularizer", "label smoothing", "--regularizer", "early stopping"]
+
+
+def test_json_is_all_there_is_on_stdout_and_the_folder_has_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "advice"
+    assert main(["advise", "digits", *MODEL, *FEW, "--json", "--out", str(out)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["data"] == "digits"
+    assert {"recommended", "why", "code", "front", "table"} <= set(found)
+    assert json.loads((out / "advice.json").read_text()) == found
+    assert (out / "advice.csv").read_text().startswith("regularizer,strength,")
+
+
+def test_what_is_found_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["advise", "digits", *MODEL, *FEW]) == 0
+    said = capsys.readouterr()
+    assert "label smoothing" in said.out
+    assert "none of these" in said.out
+    assert "fresh ones to confirm" in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--margin", "2"], "margin must be a proportion"),
+        (["--minutes", "0.0001"], "minutes here"),
+        (["--regularizer", "magic"], "unknown regularizer 'magic'"),
+        (["--model", "tests.networks.own:the_same_weights"], "whatever the seed"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["advise", "digits", *MODEL, *FEW, *options]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error
