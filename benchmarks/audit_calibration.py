@@ -77,6 +77,9 @@ def main(audits: int) -> None:
 def summarise(rows: list[dict[str, float]]) -> None:
     for name in ("precision", "recall", "mislabelled"):
         judged = [row for row in rows if not math.isnan(row[name])]
+        if not judged:
+            print(f"  {name}: no audit flagged anything")
+            continue
         hits = sum(row[f"{name}_low"] <= row[name] <= row[f"{name}_high"] for row in judged)
         interval = stats.binomtest(hits, len(judged)).proportion_ci(method="wilson")
         width = np.mean([row[f"{name}_high"] - row[f"{name}_low"] for row in judged])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from byheart.auditing.calibration import RESAMPLES, calibrate
+from byheart.auditing.kinds import Kinds
 
 APART = 4.0
 
@@ -21,8 +22,8 @@ def test_the_list_is_about_as_precise_as_was_asked_for() -> None:
     for wanted in (0.8, 0.95):
         wrong, user, planted = scored(0.1, 20_000, 2_000)
         found = calibrate(user.mean(0), user, planted, wanted=wanted)
-        top = user.mean(0) >= found.threshold
-        assert top.sum() == found.flagged
+        top = found.p_wrong >= found.threshold
+        assert set(np.flatnonzero(top)) == set(found.listed)
         assert wrong[top].mean() == pytest.approx(wanted, abs=0.03)
         assert found.precision.value == pytest.approx(wanted, abs=0.01)
         assert wrong[top].sum() / wrong.sum() == pytest.approx(found.recall.value, abs=0.03)
@@ -35,7 +36,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     for seed in range(60):
         wrong, user, planted = scored(0.1, seed=seed)
         found = calibrate(user.mean(0), user, planted, wanted=0.9, seed=seed)
-        top = user.mean(0) >= found.threshold
+        top = found.listed
         truth = {
             "precision": wrong[top].mean(),
             "recall": wrong[top].sum() / wrong.sum(),
@@ -53,6 +54,42 @@ def test_a_clean_data_set_has_next_to_nothing_flagged() -> None:
     found = calibrate(user.mean(0), user, planted, wanted=0.9)
     assert found.flagged <= 3
     assert found.mislabelled.value < 10
+
+
+def of_two_kinds(n: int, m: int, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Return what is wrong, scores, and kinds: a fifth of all are doubts that are hard to judge.
+
+    Wrong labels of this kind have low scores, and a fifth of the flips are of the other, of which
+    the user has no wrong labels.
+    """
+    rng = np.random.default_rng(seed)
+    hard = rng.random(n) < 0.2
+    wrong = hard & (rng.random(n) < 0.4)
+    example, flips = rng.normal(2.5 * wrong), rng.random((2, m // 2)) < 0.8
+    planted = rng.normal(np.where(flips, 2.5, 7.0))
+    return wrong, example + rng.normal(0, 0.1, (2, n)), planted, Kinds(hard, flips)
+
+
+def test_kinds_of_doubt_are_calibrated_apart() -> None:
+    wrong, user, planted, kinds = of_two_kinds(20_000, 2_000)
+    apart = calibrate(user.mean(0), user, planted, wanted=0.8, kinds=kinds)
+    assert apart.mislabelled.value == pytest.approx(wrong.sum(), rel=0.05)
+    assert wrong[apart.listed].mean() == pytest.approx(0.8, abs=0.03)
+    recall = wrong[apart.listed].sum() / wrong.sum()
+    assert recall == pytest.approx(apart.recall.value, abs=0.03)
+    together = calibrate(user.mean(0), user, planted, wanted=0.8)
+    assert together.mislabelled.value < wrong.sum() / 2
+
+
+def test_a_kind_with_too_few_flips_is_calibrated_with_the_other() -> None:
+    _, user, planted = scored(0.1)
+    few = np.zeros(planted.shape, bool)
+    few[0, :5] = True
+    one = calibrate(user.mean(0), user, planted, wanted=0.9)
+    same = calibrate(
+        user.mean(0), user, planted, wanted=0.9, kinds=Kinds(np.arange(1000) < 100, few)
+    )
+    np.testing.assert_array_equal(one.p_wrong, same.p_wrong)
 
 
 def test_an_empty_list_has_no_precision_and_recalls_nothing() -> None:

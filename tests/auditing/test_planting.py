@@ -66,3 +66,13 @@ def test_an_empty_class_is_never_planted() -> None:
     found = Doubts(found.labels + (found.labels > 1), found.suspicion, found.suggested)
     layout = plant(hold_out(found.labels, seeds=2, share=0.1, seed=0), found, share=0.1, seed=0)
     assert 2 not in layout.planted_labels
+
+
+def test_the_pairs_of_classes_that_are_doubted_most_are_confused_and_no_others() -> None:
+    found = doubts((3, 1))
+    assert found.are_confused(np.array([3, 1, 2]), np.array([1, 3, 1])).tolist() == [
+        True,
+        False,
+        False,
+    ]
+    assert not doubts(None).are_confused(np.array([3]), np.array([1])).any()

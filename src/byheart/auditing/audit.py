@@ -122,7 +122,7 @@ def audit(
         total,
         window,
         found.onset,
-        calibrate(total, found.user, found.planted, wanted=precision, seed=seed),
+        calibrate(total, found.user, found.planted, wanted=precision, kinds=found.kinds, seed=seed),
         dataset,
         dataset.name,
         dataset.classes,

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import expit
 
-from byheart.auditing.tilt import Binned, Tilt, binned, fit_tilt
+from byheart.auditing.kinds import FEWEST, Fitted, Kinds, split
 from byheart.seeds import generator
 
 Floats = NDArray[np.float64]
 
 LEVEL = 0.90
 RESAMPLES = 200
-FEWEST = 20
-"""Planted flips below which nothing is estimated from them."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,13 @@ class Calibration:
     Attributes:
         wanted: the precision that was asked for.
         flagged: how many examples the list holds: as many as keep its estimated precision there.
-        threshold: suspicion of the last of them; infinite if there are none.
+        listed: their ids, the likeliest to be wrong first.
+        threshold: the probability of being wrong of the last of them; infinite if there are none.
         precision: estimated share of the list whose labels are wrong; NaN if it is empty.
         recall: estimated share of all wrong labels that the list holds.
         mislabelled: estimated number of wrong labels in the data set.
-        curve: for lists of other lengths, by ``flagged``: ``threshold``, and ``precision`` and
-            ``recall`` with ``_low`` and ``_high``.
+        curve: for lists of other lengths, by ``flagged``: ``p_wrong`` of the last example, and
+            ``precision`` and ``recall`` with ``_low`` and ``_high``.
         planted: number of planted flips that this rests on.
         p_wrong: [N] probability that each example's label is wrong; NaN where it has no score.
         level: coverage of the intervals.
@@ -50,6 +50,7 @@ class Calibration:
 
     wanted: float
     flagged: int
+    listed: NDArray[np.int64]
     threshold: float
     precision: Estimate
     recall: Estimate
@@ -61,14 +62,24 @@ class Calibration:
 
 
 def calibrate(
-    suspicion: Floats, user: Floats, planted: Floats, *, wanted: float, seed: int = 0
+    suspicion: Floats,
+    user: Floats,
+    planted: Floats,
+    *,
+    wanted: float,
+    kinds: Kinds | None = None,
+    seed: int = 0,
 ) -> Calibration | None:
-    r"""Estimate precision and recall of every list of the most suspect examples.
+    r"""Estimate precision and recall of every list of the most likely wrong labels.
 
     Formula: with w(s) the probability that a label of suspicion s is wrong (see
-    :func:`byheart.auditing.tilt.fit_tilt`), a list of m examples has the expected precision
-    1/m sum w(s_i), over the m most suspect, and the data set sum w(s_i) wrong labels. A list's
-    recall is the share of planted flips whose suspicion reaches that of its last example.
+    :func:`byheart.auditing.tilt.fit_tilt`), a list of the m likeliest has the expected precision
+    1/m sum w(s_i), and the data set sum w(s_i) wrong labels. A list's recall is the share of
+    planted flips with a probability as high as that of its last example.
+
+    Labels between classes that are often confused are harder to find than others, and have lower
+    suspicion when they are wrong: w is fitted to either kind alone, where 20 flips or more are of
+    each, and shares of flips are averaged with the weight of either kind among wrong labels.
 
     Intervals are those of a bootstrap that draws examples (in all seeds at once) and planted flips
     with replacement and fits again; each draw adds the chance by which labels turn out wrong,
@@ -76,10 +87,11 @@ def calibrate(
     share, Beta(k + 1/2, n - k + 1/2), and the chance is that of as many wrong labels.
 
     Args:
-        suspicion: [N] over all seeds, by which examples are ranked; NaN for those without one.
+        suspicion: [N] over all seeds; NaN for examples without one.
         user: [S, N] in each seed that planted flips; NaN for those whose label it had changed.
         planted: [S, P] of the flips that each seed planted.
         wanted: precision of the list that is flagged, in (0, 1).
+        kinds: of examples and flips; all of one if not given.
         seed: of the bootstrap.
 
     Returns:
@@ -87,28 +99,33 @@ def calibrate(
     """
     if planted.size < FEWEST:
         return None
-    scored = np.flatnonzero(~np.isnan(suspicion))
-    order = scored[np.argsort(-suspicion[scored], kind="stable")]
-    ranked = suspicion[order]
-    samples = _Samples.of(user, planted)
-    p_wrong = samples.fit().wrong(ranked)
-    precision = np.cumsum(p_wrong) / np.arange(1, len(p_wrong) + 1)
+    each = split(user, planted, kinds)
+    fitted, scored = Fitted.to(each), np.flatnonzero(~np.isnan(suspicion))
+    odds = fitted.log_odds(suspicion)
+    order = scored[np.argsort(-odds[scored], kind="stable")]
+    p_wrong = expit(odds[order])
+    precision = np.cumsum(p_wrong) / np.arange(1, len(order) + 1)
     flagged = _longest(precision, wanted)
     lengths = _lengths(len(order), flagged)
+    rng = generator("calibration", seed)
     found = np.stack(
-        [_with_chance(tilt.wrong(ranked), lengths, rng) for tilt, rng in samples.draws(seed)]
+        [
+            _with_chance(expit(Fitted.to(each, rng).log_odds(suspicion)[order]), lengths, rng)
+            for _ in range(RESAMPLES)
+        ]
     )
-    lists = pd.DataFrame({"threshold": ranked[lengths - 1]}, pd.Index(lengths, name="flagged"))
+    lists = pd.DataFrame({"p_wrong": p_wrong[lengths - 1]}, pd.Index(lengths, name="flagged"))
     _add(lists, "precision", precision[lengths - 1], found / lengths)
-    recalled = _recalled(planted, lists["threshold"].to_numpy(), found[:, -1], seed)
-    _add(lists, "recall", *recalled)
+    recalled = fitted.recalled(odds[order][lengths - 1])
+    _add(lists, "recall", *_recall(*recalled, fitted.masses(suspicion), found[:, -1], seed))
     everywhere = np.full(len(suspicion), np.nan)
     everywhere[order] = p_wrong
     row = lists.iloc[int(np.searchsorted(lengths, flagged))] if flagged else None
     return Calibration(
         wanted=wanted,
         flagged=flagged,
-        threshold=float(ranked[flagged - 1]) if flagged else float("inf"),
+        listed=order[:flagged],
+        threshold=float(p_wrong[flagged - 1]) if flagged else float("inf"),
         precision=_estimate(row, "precision", np.nan),
         recall=_estimate(row, "recall", 0.0),
         mislabelled=Estimate(float(p_wrong.sum()), *_interval(found[:, -1], float(p_wrong.sum()))),
@@ -116,32 +133,6 @@ def calibrate(
         planted=planted.size,
         p_wrong=everywhere,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Samples:
-    """Scores of both kinds, in bins, and which example each of the user's belongs to."""
-
-    data: Binned
-    example: NDArray[np.int64]
-    examples: int
-
-    @classmethod
-    def of(cls, user: Floats, planted: Floats) -> _Samples:
-        known = ~np.isnan(user)
-        data = binned(user[known], planted[~np.isnan(planted)])
-        return cls(data, np.nonzero(known)[1], user.shape[1])
-
-    def fit(self) -> Tilt:
-        return fit_tilt(self.data)
-
-    def draws(self, seed: int) -> Iterator[tuple[Tilt, np.random.Generator]]:
-        """Yield the fit of each bootstrap sample, and random numbers to go on with."""
-        rng, flips = generator("calibration", seed), len(self.data.planted)
-        for _ in range(RESAMPLES):
-            each = np.bincount(rng.integers(self.examples, size=self.examples), None, self.examples)
-            planted = np.bincount(rng.integers(flips, size=flips), None, flips)
-            yield fit_tilt(self.data, each[self.example].astype(float), planted.astype(float)), rng
 
 
 def _with_chance(p_wrong: Floats, lengths: NDArray[np.int64], rng: np.random.Generator) -> Floats:
@@ -152,20 +143,31 @@ def _with_chance(p_wrong: Floats, lengths: NDArray[np.int64], rng: np.random.Gen
     return np.clip(found, 0, lengths)
 
 
-def _recalled(
-    planted: Floats, thresholds: Floats, wrong: Floats, seed: int
+def _recall(
+    hits: Sequence[NDArray[np.int64]],
+    of: Sequence[int],
+    weights: Floats,
+    wrong: Floats,
+    seed: int,
 ) -> tuple[Floats, Floats]:
-    """Return the recall [L] at each threshold, and draws of it [RESAMPLES, L]."""
-    scores = np.sort(planted[~np.isnan(planted)])
-    count = len(scores)
-    hit = count - np.searchsorted(scores, thresholds)
-    rng = generator("recall", seed)
-    # One quantile per draw, so that a longer list never recalls less.
-    quantiles = rng.random((RESAMPLES, 1))
-    share = stats.beta.ppf(quantiles, hit + 0.5, count - hit + 0.5)
-    chance = np.sqrt(share * (1 - share) / np.maximum(wrong, 1)[:, None])
-    drawn = share + chance * rng.standard_normal((RESAMPLES, 1))
-    return hit / count, np.clip(drawn, 0, 1)
+    """Return the recall [L] of each list, and draws of it [RESAMPLES, L].
+
+    Args:
+        hits: [L] planted flips that a list would hold, of each kind.
+        of: how many there are of each.
+        weights: of each kind among wrong labels.
+        wrong: [RESAMPLES] draws of the number of wrong labels.
+        seed: of the draws.
+    """
+    rng, total = generator("recall", seed), np.maximum(wrong, 1)[:, None]
+    mean, drawn = np.zeros(len(hits[0])), np.zeros((RESAMPLES, len(hits[0])))
+    for hit, count, weight in zip(hits, of, weights, strict=True):
+        # One quantile per draw, so that a longer list never recalls less.
+        share = stats.beta.ppf(rng.random((RESAMPLES, 1)), hit + 0.5, count - hit + 0.5)
+        spread = np.sqrt(share * (1 - share) / np.maximum(weight * total, 1))
+        mean += weight * hit / count
+        drawn += weight * np.clip(share + spread * rng.standard_normal((RESAMPLES, 1)), 0, 1)
+    return mean, drawn
 
 
 def _longest(precision: Floats, wanted: float) -> int:

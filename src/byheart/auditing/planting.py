@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from byheart.auditing.layout import Ids, Layout
 from byheart.auditing.scores import Scores
@@ -34,6 +35,27 @@ class Doubts:
     def believed(self) -> Ids:
         """The class that the networks put each example in, [N]."""
         return np.where(self.suspicion > 0, self.suggested, self.labels)
+
+    def are_confused(self, sources: Ids, labels: Ids) -> NDArray[np.bool_]:
+        """Return whether each source is confused with each label more than classes are on average.
+
+        A pair of a suggested class and a label weighs as much as the squared suspicion of the
+        examples that are doubted so; confused are those above the mean of all pairs.
+
+        Args:
+            sources: classes, of any shape.
+            labels: of the same shape.
+        """
+        base = int(max(self.labels.max(), self.suggested.max(), labels.max(initial=0))) + 1
+        weights = np.maximum(np.nan_to_num(self.suspicion), 0) ** 2
+        pairs, at = np.unique(self.suggested * base + self.labels, return_inverse=True)
+        mass = np.bincount(at, weights, len(pairs))
+        classes = len(np.unique(self.labels[self.labels >= 0]))
+        asked = sources * base + labels
+        place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+        known = pairs[place] == asked
+        found: NDArray[np.bool_] = known & (mass[place] * classes * (classes - 1) > mass.sum())
+        return found
 
 
 def plant(layout: Layout, doubts: Doubts, *, share: float, seed: int) -> Layout:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from byheart.auditing.calibration import Calibration, calibrate
 from byheart.auditing.history import History
+from byheart.auditing.kinds import Kinds
 from byheart.auditing.layout import Ids
 from byheart.auditing.neighbours import Neighbours, find_neighbours
 from byheart.auditing.onset import Onset
+from byheart.auditing.planting import Doubts
 from byheart.auditing.scores import checked
 from byheart.auditing.suspicion import suspicion
-from byheart.auditing.table import scores
+from byheart.auditing.table import scores, suggested
 from byheart.auditing.tracker import Tracker
 from byheart.auditing.verdicts import evidence, support, verdicts
 from byheart.data.dataset import Dataset
@@ -62,8 +64,8 @@ class Audit:
 
     @property
     def flagged(self) -> pd.DataFrame:
-        """The rows of the table that are flagged, the most suspect first."""
-        return self.table[self.table["flagged"]].sort_values("suspicion", ascending=False)
+        """The rows of the table that are flagged, the likeliest to be wrong first."""
+        return self.table.loc[[] if self.calibration is None else self.calibration.listed]
 
     @classmethod
     def from_tracker(
@@ -107,7 +109,14 @@ class Audit:
         own = np.stack([suspicion(one, stop=stop) for one in histories])
         scores_of_flips = own[:, flips]
         total[flips], own[:, flips] = np.nan, np.nan
-        calibration = calibrate(total, own, scores_of_flips, wanted=wanted(precision), seed=seed)
+        calibration = calibrate(
+            total,
+            own,
+            scores_of_flips,
+            wanted=wanted(precision),
+            kinds=_kinds(histories, total, flips),
+            seed=seed,
+        )
         names = class_names(histories[0].n_classes, classes, dataset)
         title = name or (dataset.name if dataset is not None else "training")
         return assemble(histories, total, stop, None, calibration, dataset, title, names, seed=seed)
@@ -144,7 +153,7 @@ def assemble(
     labels = table["label"].to_numpy(copy=True)
     flagged = np.zeros(len(table), bool)
     if calibration is not None:
-        flagged = np.greater_equal(total, calibration.threshold)
+        flagged[calibration.listed] = True
     found = support(histories, stop=window)
     around = _around(dataset, labels, total, flagged, seed)
     verdict = verdicts(total, flagged, around.isolated, found)
@@ -247,6 +256,13 @@ def class_names(
     if len(classes) != count:
         raise InputError(f"classes must be {count} names, one per output, got {len(classes)}")
     return tuple(classes)
+
+
+def _kinds(histories: Sequence[History], total: NDArray[np.float64], flips: Ids) -> Kinds:
+    labels = np.max([one.labels for one in histories], axis=0)
+    doubts = Doubts(labels, total, suggested(histories).classes)
+    confused = doubts.are_confused(doubts.suggested, labels)
+    return Kinds(confused, np.tile(confused[flips], (len(histories), 1)))
 
 
 def _flips(planted: Sequence[int] | Ids, examples: int) -> Ids:

@@ -12,6 +12,7 @@ from torch import nn
 from byheart.auditing.following import Followed, follow
 from byheart.auditing.gradients import epochs_to_measure, sensitivity
 from byheart.auditing.history import History
+from byheart.auditing.kinds import Kinds
 from byheart.auditing.layout import hold_out
 from byheart.auditing.onset import Onset, find_onset
 from byheart.auditing.planting import Doubts, plant
@@ -35,6 +36,7 @@ class Rounds:
         onset: by what all of them held out.
         user: [S, N] suspicion of the user's labels in each seed of the second round.
         planted: [S, P] suspicion of the flips that each of them planted.
+        kinds: which examples and flips are of classes that the first round confused.
         sensitivity: [N] input gradients of the first round, averaged up to the onset; None if they
             were not asked for.
         network: the first that was trained, in eval mode.
@@ -44,6 +46,7 @@ class Rounds:
     onset: Onset
     user: NDArray[np.float64]
     planted: NDArray[np.float64]
+    kinds: Kinds
     sensitivity: NDArray[np.float64] | None
     network: nn.Module
 
@@ -89,11 +92,16 @@ def train_in_rounds(
     histories = [*first.histories, *second.histories]
     onset = find_onset(histories, layout.held_out, seed=seed)
     scores = [suspicion(one, stop=onset.epoch) for one in second.planted]
+    kinds = Kinds(
+        doubts.are_confused(doubts.suggested, y),
+        doubts.are_confused(doubts.believed[flips.planted], flips.planted_labels),
+    )
     return Rounds(
         histories=histories,
         onset=onset,
         user=np.stack([suspicion(one, stop=onset.epoch) for one in second.histories]),
         planted=np.stack(scores) if scores else np.zeros((len(second.histories), 0)),
+        kinds=kinds,
         sensitivity=sensitivity(first.gradients, onset.epoch) if gradients else None,
         network=first.networks[0],
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, logit
 
 Floats = NDArray[np.float64]
 
@@ -41,13 +41,23 @@ class Tilt:
     centre: float
     scale: float
 
+    def log_odds(self, scores: Floats) -> Floats:
+        r"""Return the logarithm of the odds that a label is wrong: logit(pi) - a + b s."""
+        s = (scores - self.centre) / self.scale
+        return self._offset + self.slope * s
+
+    def scores(self, log_odds: Floats) -> Floats:
+        """Return the scores that have some log-odds: the inverse of :meth:`log_odds`."""
+        return self.centre + self.scale * (log_odds - self._offset) / self.slope
+
     def wrong(self, scores: Floats) -> Floats:
         r"""Return the probability that a label is wrong: pi / (pi + (1 - pi) exp(a - b s))."""
-        s = (scores - self.centre) / self.scale
-        with np.errstate(divide="ignore"):
-            prior = np.log(self.share) - np.log1p(-self.share)
-        found: Floats = expit(prior - self.constant + self.slope * s)
+        found: Floats = expit(self.log_odds(scores))
         return found
+
+    @property
+    def _offset(self) -> float:
+        return float(logit(np.clip(self.share, 1e-9, 1 - 1e-9))) - self.constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +124,12 @@ def fit_tilt(
     balance = np.log(user.sum() / planted.sum())
 
     def loss(theta: Floats) -> float:
-        logit, constant, log_slope = theta
-        rest = log_expit(-logit) + constant - np.exp(log_slope) * data.middle
-        odds = balance + np.logaddexp(log_expit(logit), rest)
+        odds_of_share, constant, log_slope = theta
+        rest = log_expit(-odds_of_share) + constant - np.exp(log_slope) * data.middle
+        odds = balance + np.logaddexp(log_expit(odds_of_share), rest)
         return float(-(user @ log_expit(odds) + planted @ log_expit(-odds)))
 
     fits = [minimize(loss, start, method="L-BFGS-B", bounds=BOUNDS) for start in STARTS]
-    logit, constant, log_slope = min(fits, key=lambda one: float(one.fun)).x
-    return Tilt(
-        float(expit(logit)), float(constant), float(np.exp(log_slope)), data.centre, data.scale
-    )
+    odds_of_share, constant, log_slope = min(fits, key=lambda one: float(one.fun)).x
+    share, slope = float(expit(odds_of_share)), float(np.exp(log_slope))
+    return Tilt(share, float(constant), slope, data.centre, data.scale)
