@@ -83,7 +83,9 @@ def calibrate(
 
     Intervals are those of a bootstrap that draws examples (in all seeds at once) and planted flips
     with replacement and fits again; each draw adds the chance by which labels turn out wrong,
-    of variance sum w (1 - w). For recall, planted flips are drawn from Jeffreys' posterior of their
+    of variance sum w (1 - w). For precision, half of the draws are taken by the other way round,
+    as the recall times the number of wrong labels over m: where the fitted curve is not quite
+    right, the two differ. For recall, planted flips are drawn from Jeffreys' posterior of their
     share, Beta(k + 1/2, n - k + 1/2), and the chance is that of as many wrong labels.
 
     Args:
@@ -115,9 +117,12 @@ def calibrate(
         ]
     )
     lists = pd.DataFrame({"p_wrong": p_wrong[lengths - 1]}, pd.Index(lengths, name="flagged"))
-    _add(lists, "precision", precision[lengths - 1], found / lengths)
-    recalled = fitted.recalled(odds[order][lengths - 1])
-    _add(lists, "recall", *_recall(*recalled, fitted.masses(suspicion), found[:, -1], seed))
+    hits, flips = fitted.recalled(odds[order][lengths - 1])
+    recall, drawn = _recall(hits, flips, fitted.masses(suspicion), found[:, -1], seed)
+    # A precision follows from the fit, or from how much of all wrong labels is recalled: take both.
+    precisions = [found / lengths, np.minimum(drawn * found[:, -1:] / lengths, 1)]
+    _add(lists, "precision", precision[lengths - 1], np.concatenate(precisions))
+    _add(lists, "recall", recall, drawn)
     everywhere = np.full(len(suspicion), np.nan)
     everywhere[order] = p_wrong
     row = lists.iloc[int(np.searchsorted(lengths, flagged))] if flagged else None

@@ -33,8 +33,15 @@ class Doubts:
 
     @property
     def believed(self) -> Ids:
-        """The class that the networks put each example in, [N]."""
-        return np.where(self.suspicion > 0, self.suggested, self.labels)
+        """The class that each example is taken to be of, [N].
+
+        That is its label, unless the networks disbelieved it and suggested a class that it is often
+        confused with. Where they suggest any other class, the example may as well be a hard one:
+        left out, flips would all be of easy examples, and so would be found more often than wrong
+        labels are.
+        """
+        doubted = (self.suspicion > 0) & self.are_confused(self.suggested, self.labels)
+        return np.where(doubted, self.suggested, self.labels)
 
     def are_confused(self, sources: Ids, labels: Ids) -> NDArray[np.bool_]:
         """Return whether each source is confused with each label more than classes are on average.
@@ -95,8 +102,9 @@ def _flips(held_out: Ids, doubts: Doubts, count: int, rng: np.random.Generator) 
         candidates = rng.permutation(np.flatnonzero(free & (believed == k)))
         wanted = labels[sources == k][: int(AT_MOST * len(candidates))]
         chosen = candidates[: len(wanted)]
-        # An example that is believed to be wrong may have the label already.
-        new = doubts.labels[chosen] != wanted
+        # An example that is doubted may have the label already, or deserve it.
+        deserved = (doubts.suspicion[chosen] > 0) & (doubts.suggested[chosen] == wanted)
+        new = (doubts.labels[chosen] != wanted) & ~deserved
         ids.append(chosen[new])
         changed.append(wanted[new])
     order = rng.permutation(sum(len(one) for one in ids))
