@@ -255,7 +255,7 @@ def test_every_regularizer_has_a_name_a_source_and_something_to_paste() -> None:
         assert "Source:" in (kind.__doc__ or ""), kind.name
         strengths = kind.grid(facts())
         assert len(set(strengths)) == len(strengths) > 0
-        assert kind.recipe(strengths[0])
+        assert kind.snippet(strengths[0])
 
 
 def test_an_unknown_regularizer_is_named_with_the_nearest() -> None:

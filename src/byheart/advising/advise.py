@@ -101,7 +101,8 @@ def advise(
         sizes = Sizes(*rounds)
     runner = Rounds(trainer, choices, margin=margin, seed=seed, budget=budget, on_pack=on_pack)
     left = runner.run(sizes)
-    return _advice(dataset, left, runner, choices.obstacles, margin, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return _advice(dataset, left, runner, choices.obstacles, recipe, margin, seconds)
 
 
 def _advice(
@@ -109,6 +110,7 @@ def _advice(
     found: Found,
     runner: Rounds,
     obstacles: dict[str, str],
+    recipe: Recipe,
     margin: float,
     seconds: float,
 ) -> Advice:
@@ -125,7 +127,7 @@ def _advice(
         if one is not None
         else None,
         why=reason(found, plain, dataset.n_classes, margin),
-        code=one.arm.kind.recipe(one.arm.strength) if one is not None else "",
+        code=_code(one.arm, recipe) if one is not None else "",
         front=on_front(table, undominated),
         checkpoints=runner.outcomes.checkpoints,
         curves={arm.name: _curves(runner.outcomes, arm, seeds) for arm in shown},
@@ -133,6 +135,10 @@ def _advice(
         seconds=seconds,
         notes=tuple(_notes(dataset, found, obstacles)),
     )
+
+
+def _code(arm: Arm, recipe: Recipe) -> str:
+    return arm.kind.snippet(arm.strength).fill(arm.name, recipe)
 
 
 def _curves(outcomes: Outcomes, arm: Arm, seeds: Sequence[int]) -> np.ndarray:

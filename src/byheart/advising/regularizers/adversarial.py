@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from byheart.advising.regularizers.base import Batch, Facts
 from byheart.advising.regularizers.hidden_noise import Dropout
+from byheart.advising.snippet import Snippet
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.adversary import SEARCH_STEPS
@@ -46,11 +48,22 @@ class DropoutAdversarial(Dropout):
         return (0.2, 0.5)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return how to train."""
-        return (
-            f"# dropout at {RATE:g}; loss = {1 - strength:g} * loss(x) + {strength:g} * loss(x~), "
-            "x~ from byheart.critical_samples(model, x, radius=8/255, max_steps=2).witness"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        search = f"model, x, radius={RADIUS:.4g}, step={STEP_PER_RADIUS * RADIUS:.4g}"
+        return Snippet(
+            setup="import byheart\n" + textwrap.dedent(super().snippet(RATE).setup),
+            batch=f"""
+            found = byheart.critical_samples(
+                {search},
+                noise={NOISE_PER_RADIUS * RADIUS:.4g}, max_steps={SEARCH_STEPS}, certify=False,
+            )
+            own, other = model(torch.cat((x, found.witness))).chunk(2)
+            """,
+            loss=(
+                f"{1 - strength:g} * functional.cross_entropy(own, y) "
+                f"+ {strength:g} * functional.cross_entropy(other, y)"
+            ),
         )
 
     def start_epoch(self, epoch: int) -> None:

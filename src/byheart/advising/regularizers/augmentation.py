@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.row_noise import RowNoise
 
@@ -76,9 +77,19 @@ class Shift(_Augmentation):
         return cls.pixels(facts, (1 / 16, 1 / 8, 1 / 4))
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the transform."""
-        return f"torchvision.transforms.RandomCrop(size, padding={strength:g})"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        c = round(strength)
+        return Snippet(
+            batch=f"""
+            height, width = x.shape[-2:]
+            padded = functional.pad(x, ({c}, {c}, {c}, {c}))
+            moves = torch.randint({2 * c + 1}, (len(x), 2)).tolist()
+            x = torch.stack([
+                one[..., i : i + height, j : j + width] for one, (i, j) in zip(padded, moves)
+            ])
+            """
+        )
 
     def augment(self, images: Tensor, u: Tensor) -> Tensor:
         """Return the images, moved."""
@@ -104,9 +115,14 @@ class Flip(_Augmentation):
         return (0.25, 0.5)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the transform."""
-        return f"torchvision.transforms.RandomHorizontalFlip({strength:g})"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(
+            batch=f"""
+            flipped = torch.rand(len(x)) < {strength:g}
+            x = torch.where(flipped.view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
+            """
+        )
 
     def augment(self, images: Tensor, u: Tensor) -> Tensor:
         """Return the images, some of them mirrored."""
@@ -129,9 +145,18 @@ class Cutout(_Augmentation):
         return cls.pixels(facts, (1 / 4, 1 / 2, 3 / 4))
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the transform."""
-        return f"# set a square of {strength:g} pixels to 0, centred anywhere (Cutout)"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        c = round(strength)
+        return Snippet(
+            batch=f"""
+            x = x.clone()
+            for image in x:
+                i, j = (int(torch.randint(side, ())) for side in image.shape[-2:])
+                rows, columns = (slice(max(0, k - {c // 2}), k + {c - c // 2}) for k in (i, j))
+                image[..., rows, columns] = 0
+            """
+        )
 
     def augment(self, images: Tensor, u: Tensor) -> Tensor:
         """Return the images, each with a hole."""

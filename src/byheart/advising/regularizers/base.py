@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.recipe import Recipe
 
@@ -99,9 +100,9 @@ class Regularizer:
         return 0.0
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return how to train with it, in a line of Python or a comment that says it."""
-        return ""
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet()
 
     def start_epoch(self, epoch: int) -> None:
         """Begin the random numbers of an epoch, counted from 0."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.snippet import Snippet
 
 MOMENTUM = 0.7
 """The authors' beta on CIFAR-10."""
@@ -40,11 +41,23 @@ class EarlyLearning(Regularizer):
         return (0.3, 1.0, 3.0, 7.0)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the loss."""
-        return (
-            f"# loss = cross-entropy + {strength:g} * log(1 - <p, t>), t <- 0.7 t + 0.3 p per "
-            "example (Liu et al. 2020)"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(
+            setup="means = {}  # what the model said of each example before",
+            batch=f"""
+            logits = model(x)
+            p = logits.softmax(1).clamp(1e-4, 1 - 1e-4)
+            before = torch.stack(
+                [means.get(i, torch.zeros_like(p[0])) for i in ids.tolist()]
+            ).detach()
+            said = (p / p.sum(1, keepdim=True)).detach()
+            t = {MOMENTUM:g} * before + {1 - MOMENTUM:g} * said
+            means.update(zip(ids.tolist(), t))
+            pull = {strength:g} * (1 - (p * t).sum(1)).log().mean()
+            """,
+            loss="functional.cross_entropy(logits, y) + pull",
+            ids=True,
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from byheart.advising.regularizers.base import Facts, Regularizer
+from byheart.advising.snippet import Snippet
 from byheart.studies.presets import log_spaced
 
 CHECKPOINTS = 9
@@ -37,6 +38,6 @@ class EarlyStopping(Regularizer):
         return tuple(float(e) for e in reversed(checkpoints(facts.recipe.epochs)[:-1]))
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return how long to train."""
-        return f"epochs = {strength:g}"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(epochs=int(strength))

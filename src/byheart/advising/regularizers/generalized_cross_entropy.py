@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.snippet import Snippet
 
 
 class GeneralizedCrossEntropy(Regularizer):
@@ -25,11 +26,11 @@ class GeneralizedCrossEntropy(Regularizer):
         return (0.2, 0.5, 0.7, 0.9)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the loss."""
-        return (
-            "p = torch.softmax(model(x), 1).gather(1, y[:, None]); "
-            f"loss = ((1 - p ** {strength:g}) / {strength:g}).mean()"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(
+            batch="given = model(x).log_softmax(1).gather(1, y[:, None])",
+            loss=f"((1 - torch.exp({strength:g} * given)) / {strength:g}).mean()",
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:

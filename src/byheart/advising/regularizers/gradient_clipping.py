@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Facts, Gradients, Regularizer, lengths, times
+from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 
 
@@ -27,9 +28,10 @@ class GradientClipping(Regularizer):
         return (1.0, 0.3, 0.1, 0.03)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the line before the step."""
-        return f"torch.nn.utils.clip_grad_norm_(model.parameters(), {strength:g})"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        clip = f"torch.nn.utils.clip_grad_norm_(model.parameters(), {strength:g})"
+        return Snippet(after=clip)
 
     def gradients(
         self, network: ForeignPack, parameters: Sequence[Tensor], compute: Gradients

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.snippet import Snippet
 from byheart.networks.hidden import SCALE, SHIFT
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.row_noise import RowNoise
@@ -49,9 +50,9 @@ class Dropout(_Hidden):
         return (0.1, 0.25, 0.5, 0.75)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the layer to add."""
-        return f"torch.nn.Dropout({strength:g})  # after every activation layer"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(setup=disturbing(f"functional.dropout(h, {strength:g}, model.training)"))
 
     def change(self, batch: Batch, network: ForeignPack) -> Batch:
         """Disturb the network for this step."""
@@ -80,9 +81,10 @@ class HiddenNoise(_Hidden):
         return (0.03, 0.1, 0.3, 1.0)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return what to add to a layer."""
-        return f"h = h + {strength:g} * torch.randn_like(h)  # after every activation, in training"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        noise = f"h + {strength:g} * torch.randn_like(h) if model.training else h"
+        return Snippet(setup=disturbing(noise))
 
     def change(self, batch: Batch, network: ForeignPack) -> Batch:
         """Disturb the network for this step."""
@@ -90,3 +92,15 @@ class HiddenNoise(_Hidden):
         network.put(SHIFT, z * self.rows(3))
         network.put(SCALE, torch.ones_like(z))
         return batch
+
+
+def disturbing(formula: str) -> str:
+    """Return code that puts a formula of h in the place of every activation layer's output."""
+    return f"""
+    def disturb(layer, inputs, h):
+        return {formula}
+
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.ReLU):  # or whatever activations the model has
+            layer.register_forward_hook(disturb)
+    """

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.row_noise import RowNoise
 
@@ -35,9 +36,9 @@ class InputDropout(Regularizer):
         return (0.1, 0.25, 0.5, 0.75)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return what to do to a batch."""
-        return f"x = torch.nn.functional.dropout(x, {strength:g})"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(batch=f"x = functional.dropout(x, {strength:g})")
 
     def start_epoch(self, epoch: int) -> None:
         """Begin the random numbers of an epoch, counted from 0."""
@@ -73,9 +74,9 @@ class InputNoise(Regularizer):
         return (0.1, 0.25, 0.5, 1.0)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return what to do to a batch."""
-        return f"x = x + {strength:g} * torch.randn_like(x)"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(batch=f"x = x + {strength:g} * torch.randn_like(x)")
 
     def start_epoch(self, epoch: int) -> None:
         """Begin the random numbers of an epoch, counted from 0."""

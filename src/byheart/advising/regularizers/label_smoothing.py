@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 
 
@@ -25,9 +26,10 @@ class LabelSmoothing(Regularizer):
         return (0.05, 0.1, 0.2, 0.4)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the loss."""
-        return f"loss = torch.nn.CrossEntropyLoss(label_smoothing={strength:g})"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        loss = f"functional.cross_entropy(model(x), y, label_smoothing={strength:g})"
+        return Snippet(loss=loss)
 
     def change(self, batch: Batch, network: ForeignPack) -> Batch:
         """Return the batch with smoothed targets."""

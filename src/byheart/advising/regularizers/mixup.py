@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 from byheart.seeds import generator
 
@@ -39,13 +40,16 @@ class Mixup(Regularizer):
         return (0.2, 1.0, 4.0, 16.0)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return how to mix."""
-        return (
-            f"l = numpy.random.beta({strength:g}, {strength:g}); order = torch.randperm(len(x)); "
-            "x = l * x + (1 - l) * x[order]; "
-            "loss = l * loss(model(x), y) + (1 - l) * loss(model(x), y[order])"
-        )
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        batch = f"""
+        share = torch.distributions.Beta({strength:g}, {strength:g}).sample()
+        other = torch.randperm(len(x))
+        mixed = model(share * x + (1 - share) * x[other])
+        """
+        of = "functional.cross_entropy"
+        loss = f"share * {of}(mixed, y) + (1 - share) * {of}(mixed, y[other])"
+        return Snippet(batch=batch, loss=loss)
 
     def start_epoch(self, epoch: int) -> None:
         """Begin the random numbers of an epoch, counted from 0."""

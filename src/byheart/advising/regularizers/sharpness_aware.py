@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from byheart.advising.regularizers.base import Facts, Gradients, Regularizer, lengths, times
+from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 
 
@@ -29,11 +30,21 @@ class SharpnessAware(Regularizer):
         return (0.02, 0.05, 0.2, 0.5)
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return how the step goes."""
-        return (
-            f"# g = gradient at w; step by the gradient at w + {strength:g} * g / |g| "
-            "(Foret et al. 2021)"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(
+            after=f"""
+            own = [p.detach().clone() for p in model.parameters()]
+            length = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p += {strength:g} * p.grad / length
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            with torch.no_grad():
+                for p, before in zip(model.parameters(), own):
+                    p.copy_(before)
+            """
         )
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from byheart.advising.regularizers.base import Facts, Regularizer
+from byheart.advising.snippet import Snippet
 
 
 class WeightDecay(Regularizer):
@@ -28,6 +29,6 @@ class WeightDecay(Regularizer):
         return strength
 
     @classmethod
-    def recipe(cls, strength: float) -> str:
-        """Return the option of the optimizer."""
-        return f"weight_decay={strength:g}  # of torch.optim.SGD, on top of your own"
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(weight_decay=strength)

@@ -1,0 +1,73 @@
+"""The code to paste is run as it stands, and trains as the pack that was judged."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.advising import regularized
+from tests.advising.regularized import assert_equal, facts, small, trained
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import byheart
+from byheart.advising.arms import Arm
+from byheart.advising.regularizers.registry import BY_NAME, REGULARIZERS
+from byheart.networks.foreign import initialised
+from byheart.training.recipe import Recipe
+
+RECIPE = Recipe(1, regularized.LR, 0.9, 0.0, regularized.BATCH, "cpu")
+DRAWS = {
+    "dropout", "hidden noise", "input dropout", "input noise", "mixup", "shift", "flip", "cutout",
+    "dropout with adversarial training",
+}  # fmt: skip
+
+
+def paste(name: str, strength: float, model: nn.Module, loader: object) -> None:
+    kind = BY_NAME[name]
+    code = kind.snippet(strength).fill(Arm(kind, strength).name, RECIPE)
+    exec(compile(code, name, "exec"), {"model": model, "loader": loader})
+
+
+@pytest.mark.parametrize("kind", REGULARIZERS, ids=lambda kind: kind.name)
+def test_pasted_code_trains_a_network(kind) -> None:
+    torch.manual_seed(0)
+    x, y = torch.rand(64, 6, 6), torch.randint(4, (64,))
+    data = TensorDataset(x, y)
+    if kind.snippet(1.0).ids:
+        data = byheart.IndexedDataset(data)
+    model = small()
+    before = [p.detach().clone() for p in model.parameters()]
+    paste(kind.name, kind.grid(facts())[0], model, DataLoader(data, batch_size=16))
+    for p, old in zip(model.parameters(), before, strict=True):
+        assert torch.isfinite(p).all()
+        assert not torch.equal(p, old)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in REGULARIZERS if kind.name not in DRAWS | {"early stopping"}],
+    ids=lambda kind: kind.name,
+)
+def test_pasted_code_takes_the_steps_that_were_judged(kind) -> None:
+    strength, seed = kind.grid(facts())[1], 5
+    ids, x, y = regularized.data()
+    loader = [(x[own], y[own], own) if kind.snippet(1.0).ids else (x[own], y[own]) for own in ids]
+    model = initialised(small, seed, dtype=torch.float64)
+    paste(kind.name, strength, model, loader)
+    assert_equal(trained(kind, (strength,), (seed,)), [model])
+
+
+def test_early_stopping_trains_for_so_many_epochs() -> None:
+    kind = BY_NAME["early stopping"]
+    assert "for epoch in range(7):" in kind.snippet(7.0).fill("early stopping", RECIPE)
+
+
+@pytest.mark.parametrize("name", ["dropout", "hidden noise"])
+def test_pasted_noise_ends_with_training(name: str) -> None:
+    model = small()
+    paste(name, 0.5, model, [])
+    x = torch.rand(8, 6, 6)
+    model.eval()
+    assert torch.equal(model(x), model(x))
+    model.train()
+    assert not torch.equal(model(x), model(x))
