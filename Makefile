@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 JOBS ?= auto
 
-.PHONY: help study test lint format types docs bench clean
+.PHONY: help study test lint format types docs bench growth clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ docs: $(VENV)/.docs ## Build the documentation into site/, warnings are errors
 
 bench: $(VENV)/.bench ## Time byheart beside its peers, in turn: out/bench.json
 	$(BIN)/python -m benchmarks
+
+growth: $(VENV)/.byheart ## Time how cost grows with replicas, examples, width, steps: out/growth.json
+	$(BIN)/python -m benchmarks.growth
 
 clean: ## Remove what was made; the results under out/ stay
 	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

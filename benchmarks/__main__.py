@@ -31,6 +31,12 @@ def measured(module: str, pairs: int) -> Iterator[dict[str, Any]]:
 
 def sentence(row: dict[str, Any]) -> str:
     """Say what a row has come to."""
+    if row["peer"] is None:
+        return (
+            f"{row['row']}: {row['ours_seconds']:.3g} s, wanted {row['wanted_seconds']:g}; "
+            f"{row['peak_bytes'] / 2**30:.2f} GiB, wanted {row['wanted_bytes'] / 2**30:g}; "
+            f"{row['agreement']}"
+        )
     ratio, fraction = row["ratio"], row["limit_fraction"]
     words = [
         f"{row['row']} against {row['peer']}: {row['ours_seconds']:.3g} s, "

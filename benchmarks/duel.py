@@ -1,4 +1,7 @@
-"""Two ways of doing the same work, timed in turn after their answers have been compared."""
+"""Two ways of doing the same work, timed in turn after their answers have been compared.
+
+What nobody else does is a row without a peer.
+"""
 
 from __future__ import annotations
 
@@ -114,6 +117,69 @@ class Duel:
         if even:
             theirs = seconds(self.theirs)
         return ours, theirs, fraction
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a piece of work took that nobody else does.
+
+    Attributes:
+        seconds: from start to end.
+        peak_bytes: of memory.
+        agreement: whether it did all it was to do.
+    """
+
+    seconds: float
+    peak_bytes: int
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A row of the table without a peer: measured once, against what is wanted of it.
+
+    Attributes:
+        row: its name.
+        work: what is done.
+        measure: does it.
+        wanted_seconds: it is meant to take at most.
+        wanted_bytes: of memory it is meant to take at most.
+    """
+
+    row: str
+    work: str
+    measure: Callable[[], Measured]
+    wanted_seconds: float
+    wanted_bytes: float
+
+    def run(self, pairs: int) -> dict[str, Any]:
+        """Measure once, however many pairs others take.
+
+        Raises:
+            SystemExit: not all was done.
+        """
+        del pairs
+        found = self.measure()
+        if not found.agreement.holds:
+            raise SystemExit(f"error: {self.row}: {found.agreement.words}")
+        return {
+            "row": self.row,
+            "work": self.work,
+            "peer": None,
+            "ours_seconds": found.seconds,
+            "peer_seconds": None,
+            "ratio": None,
+            "limit_fraction": None,
+            "agree": True,
+            "agreement": found.agreement.words,
+            "wanted": None,
+            "wanted_of_limit": None,
+            "wanted_seconds": self.wanted_seconds,
+            "peak_bytes": found.peak_bytes,
+            "wanted_bytes": self.wanted_bytes,
+            "pairs": 1,
+            "note": "",
+        }
 
 
 def seconds(action: Callable[[], object]) -> float:
