@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from byheart.auditing.history import History
 from byheart.auditing.layout import Ids
@@ -15,7 +16,9 @@ from byheart.seeds import generator
 Floats = NDArray[np.float64]
 
 LEVEL = 0.90
-RESAMPLES = 999
+RESAMPLES = 499
+WIDTH = 0.3
+"""Of the softened step, in mean absolute margins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +56,12 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
     r"""Return when accuracy on held-out examples is highest, by the labels at hand.
 
     Formula: argmax_e of a_e, the mean over seeds of the share of a seed's held-out examples that it
-    classifies as labelled after epoch e, smoothed over epochs with weights (1, 2, 1) / 4, twice.
-    With symmetric label noise at rate rho among K classes, the expected a_e is
-    (1 - rho) A_e + rho (1 - A_e) / (K - 1), with A_e the accuracy by the true labels: an increasing
-    function of it, which is highest at the same epoch. The interval is that of a bootstrap which
-    draws seeds, and then each seed's held-out examples, with replacement.
+    classifies as labelled after epoch e, with a softened step (see :func:`softened`) and smoothed
+    over epochs with weights (1, 2, 1) / 4, twice. With symmetric label noise at rate rho among K
+    classes, the expected share is (1 - rho) A_e + rho (1 - A_e) / (K - 1), with A_e the accuracy by
+    the true labels: an increasing function of it, which is highest at the same epoch. The interval
+    is that of a bootstrap which draws seeds, and then each seed's held-out examples, with
+    replacement.
 
     Args:
         histories: E epochs of S seeds.
@@ -68,56 +72,71 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
     metric and its inspirations in learning with noisy labels"; the two phases, A17
     section 3.4 and Figure 7.
     """
-    right = np.stack(
+    margin = np.stack(
         [
-            [one.epoch(e).correct[ids] for e in range(one.epochs)]
+            [one.epoch(e).margin[ids] for e in range(one.epochs)]
             for one, ids in zip(histories, held_out, strict=True)
         ]
     ).astype(np.float64)
-    halves = [right[:, :, ::2], right[:, :, 1::2]]
-    peak = int(_smooth(right.mean((0, 2))[None]).argmax())
+    both = np.stack([softened(margin), margin > 0])
+    halves = [both[..., ::2], both[..., 1::2]]
+    soft, accuracy = both.mean((1, 3))
+    peak = int(_smooth(soft[None]).argmax())
     drawn = _resampled(halves, seed)
-    peaks = _smooth(np.average(drawn, axis=0, weights=[half.shape[2] for half in halves])).argmax(1)
-    gains = _gains(drawn)
+    sizes = [half.shape[3] for half in halves]
+    peaks = _smooth(np.average(drawn[:, 0], axis=0, weights=sizes)).argmax(1)
     tails = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
     low, high = np.percentile(peaks, tails, method="nearest")
-    gain_low, gain_high = np.percentile(gains, tails)
-    gain = _gains(np.stack([half.mean((0, 2))[None] for half in halves]))[0]
+    gain_low, gain_high = np.percentile(_gains(drawn), tails)
+    gain = _gains(np.stack([half.mean((1, 3))[:, None] for half in halves]))[0]
     return Onset(
         epoch=peak + 1,
         low=min(int(low), peak) + 1,
         high=max(int(high), peak) + 1,
         reached=bool(gain_low > 0),
-        accuracy=right.mean((0, 2)),
+        accuracy=accuracy,
         gain=float(gain),
         gain_low=min(float(gain_low), float(gain)),
         gain_high=max(float(gain_high), float(gain)),
     )
 
 
+def softened(margin: Floats) -> Floats:
+    r"""Return accuracy whose step has a width: sigma(m / (0.3 mean |m|)), of margins [S, E, H].
+
+    The mean is over the held-out examples of a seed and epoch: margins grow while a network trains,
+    and growth alone is no accuracy. A step says nothing of how nearly an example is right, so that
+    an epoch's accuracy is noisier than it need be.
+    """
+    size = np.maximum(np.abs(margin).mean(2, keepdims=True), 1e-12)
+    found: Floats = expit(margin / (WIDTH * size))
+    return found
+
+
 def _resampled(halves: Sequence[Floats], seed: int) -> Floats:
-    """Return bootstrap curves [2, RESAMPLES, E] of two halves of what is right, each [S, E, H]."""
+    """Return bootstrap curves [half, 2, RESAMPLES, E] of both accuracies, each [2, S, E, H]."""
     rng = generator("onset", seed)
-    curves = np.zeros((2, RESAMPLES, halves[0].shape[1]))
+    _, seeds, epochs, _ = halves[0].shape
+    curves = np.zeros((2, 2, RESAMPLES, epochs))
     for row in range(RESAMPLES):
-        chosen = rng.integers(len(halves[0]), size=(len(halves[0]),))
-        for half, right in enumerate(halves):
-            examples = right.shape[2]
+        chosen = rng.integers(seeds, size=(seeds,))
+        for half, values in enumerate(halves):
+            examples = values.shape[3]
             for one in chosen:
                 weights = np.bincount(rng.integers(examples, size=examples), minlength=examples)
-                curves[half, row] += right[one] @ weights / (len(right) * examples)
+                curves[half, :, row] += values[:, one] @ weights / (seeds * examples)
     return curves
 
 
 def _gains(curves: Floats) -> Floats:
-    """Return what stopping gains, [B], from the curves of two halves, [2, B, E].
+    """Return what stopping gains, [B], from both accuracies of two halves, [half, 2, B, E].
 
     The highest point of a half looks good by luck as well: what it is worth, the other half says.
     """
-    rows = np.arange(curves.shape[1])
+    rows = np.arange(curves.shape[2])
     each = [
-        other[rows, _smooth(half).argmax(1)] - other[:, -1]
-        for half, other in ((curves[0], curves[1]), (curves[1], curves[0]))
+        accuracy[rows, _smooth(soft).argmax(1)] - accuracy[:, -1]
+        for soft, accuracy in ((curves[0, 0], curves[1, 1]), (curves[1, 0], curves[0, 1]))
     ]
     found: Floats = (each[0] + each[1]) / 2
     return found
