@@ -6,13 +6,31 @@ import pytest
 import torch
 from torch import nn
 
-from byheart.measures.critical.corners import corners
+from byheart.measures.critical.corners import ROUNDS, corners
 from byheart.measures.critical.lass import Box
 
 
 def mlp(seed: int) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 4)).double()
+
+
+def first_corner(model: nn.Module, x: torch.Tensor, radius: float) -> torch.Tensor:
+    return corner_from(model, x, x, int(model(x[None]).argmax()), radius)
+
+
+def corner_from(
+    model: nn.Module, at: torch.Tensor, start: torch.Tensor, own: int, radius: float
+) -> torch.Tensor:
+    """Return the corner of the box around ``start`` that the margin at ``at`` points to."""
+    point = at.clone().requires_grad_()
+    logits = model(point[None])[0]
+    values = logits.detach()
+    rival = max((j for j in range(len(logits)) if j != own), key=lambda j: float(values[j]))
+    (slope,) = torch.autograd.grad(logits[own] - logits[rival], point)
+    return torch.tensor(
+        [c - radius if s > 0 else c + radius for c, s in zip(start, slope, strict=True)]
+    ).to(start)
 
 
 def slow_corners(
@@ -27,14 +45,7 @@ def slow_corners(
         own = int(model(start[None]).argmax())
         at, witness = start, None
         for _ in range(rounds):
-            point = at.clone().requires_grad_()
-            logits = model(point[None])[0]
-            values = logits.detach()
-            rival = max((j for j in range(len(logits)) if j != own), key=lambda j: float(values[j]))
-            (slope,) = torch.autograd.grad(logits[own] - logits[rival], point)
-            at = torch.tensor(
-                [c - radius if s > 0 else c + radius for c, s in zip(start, slope, strict=True)]
-            ).to(x)
+            at = corner_from(model, at, start, own, radius)
             if int(model(at[None]).argmax()) != own:
                 witness = at
                 break
@@ -43,11 +54,14 @@ def slow_corners(
 
 
 @pytest.mark.parametrize("radius", [0.08, 0.2, 0.4])
-@pytest.mark.parametrize("rounds", [1, 3])
-def test_corners_are_those_of_the_slow_twin(radius: float, rounds: int) -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_corners_are_those_of_the_slow_twin(radius: float, known: bool) -> None:
     model, x = mlp(3), torch.rand(80, 6, dtype=torch.float64)
-    found, witness = corners(model, x, model(x).argmax(1), radius, rounds)
-    twin = slow_corners(model, x, radius, rounds)
+    predicted, box, start = model(x).argmax(1), Box.around(x, radius), None
+    if known:  # the first corner, which the slow twin computes too
+        start = torch.stack([first_corner(model, one, radius) for one in x])
+    found, witness = corners(model, x, predicted, box, start=start)
+    twin = slow_corners(model, x, radius, ROUNDS)
     assert found.tolist() == [one is not None for one in twin]
     assert bool(found.any())
     for ours, start, one in zip(witness, x, twin, strict=True):
@@ -59,14 +73,14 @@ def test_one_corner_decides_where_the_network_is_linear_and_has_two_classes() ->
     model, x, radius = nn.Linear(20, 2).double(), torch.rand(500, 20).double(), 0.05
     w = (model.weight[1] - model.weight[0]).detach()
     margin = (x @ w + model.bias[1] - model.bias[0]).abs()
-    found, _ = corners(model, x, model(x).argmax(1), radius, 1)
+    found, _ = corners(model, x, model(x).argmax(1), Box.around(x, radius))
     assert 0 < int(found.sum()) < 500
     assert torch.equal(found, margin < radius * w.abs().sum())
 
 
 def test_every_witness_lies_in_its_box_and_no_gradient_is_left_behind() -> None:
     model, x = mlp(1).float(), torch.rand(50, 6)
-    found, witness = corners(model, x, model(x).argmax(1), 0.3)
+    found, witness = corners(model, x, model(x).argmax(1), Box.around(x, 0.3))
     assert torch.equal(Box.around(x, 0.3).project(witness), witness)
     assert torch.equal(model(witness).argmax(1) != model(x).argmax(1), found)
     assert all(parameter.grad is None for parameter in model.parameters())

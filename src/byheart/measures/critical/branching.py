@@ -17,6 +17,8 @@ FIRST_ROUNDS = 20
 """Steps of the optimiser on whole boxes."""
 ROUNDS = 5
 """The same on parts of boxes, which start from the choices of what they are a part of."""
+PASSES_PER_CALL = 2000
+"""What it costs to begin: some hundred operators are called for every step, however few parts."""
 PASSES_PER_ROUND = 18
 """What a step of the optimiser costs, in passes of one input through the network: three, each six
 times as dear as one of a search, with its bounds, its small tensors and its proof in float64."""
@@ -113,9 +115,11 @@ class _Tree:
         if self.purse is not None:
             count = torch.bincount(domains.sample, minlength=len(self.left))
             order = count.argsort(stable=True)
-            self.given_up[order[count[order].cumsum(0) * each > self.purse - self.passes]] = True
+            left = self.purse - self.passes - PASSES_PER_CALL
+            beyond = (count[order] > 0) & (count[order].cumsum(0) * each > left)
+            self.given_up[order[beyond]] = True
             domains = domains.take(~self.given_up[domains.sample])
-        self.passes += len(domains) * each
+        self.passes += len(domains) * each + PASSES_PER_CALL * bool(len(domains))
         return domains
 
     def bound(self, domains: Domains, rounds: int) -> Domains:

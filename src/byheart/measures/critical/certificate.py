@@ -34,6 +34,8 @@ SPLITS = 100
 """Cuts to spend on a sample where its bracket shall be narrow."""
 DIRECTIONS = 8
 """In which the second layer is bounded exactly where a cheaper bound has failed."""
+GROUP = 32
+"""Samples to settle together where it may end early."""
 HOPELESS = 0.6
 """What no bound wins back of what a relaxation loses, as far as we have seen."""
 TINY = 1e-300
@@ -148,11 +150,13 @@ class Glance(NamedTuple):
             proof: above 0 where nothing is proved, and 1 on the edge between two classes.
         passes: [N], what bounding the inputs of undecided ReLUs by relaxation would cost, in passes
             of one input through the network.
+        slope: [N, *shape], of the relaxed margin to the rival; 0 where it was ruled out before.
     """
 
     proved: Tensor
     lacking: Tensor
     passes: Tensor
+    slope: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +209,11 @@ class Prover:
             samples: what is to be proved.
             splits: cuts to spend on a sample.
             purse: passes of one input through the network to spend on slopes and cuts of all of
-                them; no limit if None.
+                them; no limit if None. With a purse, samples that lack least must come first, and
+                it ends with the first group of which nothing could be settled.
+
+        Returns:
+            The outcome of the first samples, as far as it went.
         """
         tight = any(gains(self.nodes, number) for number in range(len(self.nodes)))
         second = self._second(0, torch.float64)
@@ -215,15 +223,18 @@ class Prover:
             meeting = (second, fast) if second is not None and fast is not None else None
             return tightened_bounds(nodes, box, ELEMENTS, meeting)
 
-        parts, left = [], len(samples)
-        for problem, own in self._problems(samples, 64 if tight else 8, bounds):
-            whole = problem.whole(*self._open(problem)[0].nonzero(as_tuple=True))
+        parts = []
+        together = self._together(64 if tight else 8)
+        groups = together if purse is None else min(together, GROUP)
+        for problem, own in self._problems(samples, groups, bounds):
+            whole = problem.whole(*self._open(problem).nonzero(as_tuple=True))
             point = _Points(self.model, Box.around(own.x, self.radius), own.predicted)
-            share = None if purse is None else purse * len(own) // left
-            together = self._together(8)
-            parts.append(branch_and_bound(problem, whole, own.x, point, splits, together, share))
-            left -= len(own)
-            purse = None if purse is None else purse - parts[-1].passes
+            found = branch_and_bound(problem, whole, own.x, point, splits, self._together(8), purse)
+            parts.append(found)
+            if purse is not None:
+                purse -= found.passes
+                if not bool((found.proved | found.broken).any()):
+                    break
         nothing = torch.zeros_like(samples.predicted, dtype=torch.bool)
         return Outcome.together(parts) if parts else Outcome(nothing, nothing, samples.x, 0)
 
@@ -232,13 +243,17 @@ class Prover:
         dtype = torch.float32 if self.single else torch.float64
         second, parts = self._second(directions, dtype), []
         for problem, own in self._problems(
-            samples, 8, lambda nodes, box: interval_bounds(nodes, box, second), dtype
+            samples,
+            self._together(8),
+            lambda nodes, box: interval_bounds(nodes, box, second),
+            dtype,
         ):
-            found, lacking = self._open(problem, own)
+            found = self._left_by_last(problem)
+            lacking, slope = self._rival(problem, own, found)
             passes = tightening(problem.nodes, problem.reaches, second)
-            parts.append((~found.any(1), lacking, passes))
+            parts.append((~found.any(1), lacking, passes, slope))
         if not parts:
-            return Glance(samples.predicted > 0, samples.margin, samples.margin)
+            return Glance(samples.predicted > 0, samples.margin, samples.margin, samples.x)
         return Glance(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def _second(self, directions: int, dtype: torch.dtype) -> SecondLayer | None:
@@ -260,44 +275,52 @@ class Prover:
     def _problems(
         self,
         samples: Samples,
-        tensors: int,
+        together: int,
         bounds: Callable[[Sequence[Node], Reach], list[Reach]],
         dtype: torch.dtype = torch.float64,
     ) -> Iterator[tuple[Problem, Samples]]:
         nodes = self.nodes if dtype is torch.float64 else self.fast
-        for start in range(0, len(samples), self._together(tensors)):
-            part = samples.take(slice(start, start + self._together(tensors)))
+        for start in range(0, len(samples), together):
+            part = samples.take(slice(start, start + together))
             reaches = bounds(nodes, box_around(part.x, self.radius, dtype))
             yield Problem(nodes, self.fast, reaches, part.predicted), part
 
-    def _open(self, problem: Problem, samples: Samples | None = None) -> tuple[Tensor, Tensor]:
-        """Return which classes no bound rules out, and what samples lack for a proof.
+    def _open(self, problem: Problem) -> Tensor:
+        """Return which classes no bound rules out, bool [N, classes]."""
+        found = self._left_by_last(problem)
+        self._rule_out(problem, found, found.clone())
+        return found
 
-        Args:
-            problem: what is known of the samples.
-            samples: if given, the rival is bounded first, the others only where it is ruled out.
+    def _left_by_last(self, problem: Problem) -> Tensor:
+        """Return which classes the last layer leaves open, bool [N, classes]."""
+        last, own = problem.reaches[-1], problem.predicted.unsqueeze(1)
+        found = ~(last.low.gather(1, own) - last.high > _least(problem))
+        found.scatter_(1, own, False)
+        return found & ~(problem.through_last() > _least(problem))
+
+    def _rival(self, problem: Problem, samples: Samples, found: Tensor) -> tuple[Tensor, Tensor]:
+        """Rule out what one relaxation can: the rival, and others only where it is ruled out.
 
         Returns:
-            bool [N, classes]; [N], as in :class:`Glance`.
+            ``lacking`` and ``slope``, as in :class:`Glance`.
         """
-        last, own = problem.reaches[-1], problem.predicted.unsqueeze(1)
-        least = 0.0 if last.low.dtype is torch.float64 else FLOOR
-        found = ~(last.low.gather(1, own) - last.high > least)
-        found.scatter_(1, own, False)
-        found &= ~(problem.through_last() > least)
-        wanted, lacking = found.clone(), torch.zeros_like(last.low[:, 0], dtype=torch.float64)
+        low = problem.reaches[0].low
+        lacking, slope = samples.margin.new_zeros(len(samples)), torch.zeros_like(low)
         rows = found.any(1).nonzero().squeeze(1)
-        if samples is not None and len(rows):
+        wanted = found.clone()
+        if len(rows):
             rival = samples.rival[rows]
-            bound = problem.margins(rows, rival.unsqueeze(1)).squeeze(1)
-            found[rows, rival] &= ~(bound > least)
+            relaxed = problem.margins(rows, rival.unsqueeze(1))
+            bound = relaxed.bound.squeeze(1)
+            found[rows, rival] &= ~(bound > _least(problem))
             short = -bound.double()
             lacking[rows] = short / (samples.margin[rows] + short).clamp(min=TINY)
+            slope[rows] = relaxed.slope.squeeze(1)
             wanted[rows] &= ~found[rows, rival].unsqueeze(1)
-        self._rule_out(problem, found, wanted, least)
-        return found, lacking
+        self._rule_out(problem, found, wanted)
+        return lacking, slope
 
-    def _rule_out(self, problem: Problem, found: Tensor, wanted: Tensor, least: float) -> None:
+    def _rule_out(self, problem: Problem, found: Tensor, wanted: Tensor) -> None:
         """Drop the wanted ones of the classes that a relaxation of the network rules out."""
         counts = wanted.sum(1)
         order = counts.argsort(stable=True)
@@ -308,11 +331,17 @@ class Prover:
             rows, order = order[-together:].sort().values, order[:-together]
             ranked = torch.sort((~wanted[rows]).to(torch.uint8), dim=1, stable=True).indices
             targets = ranked[:, :longest]
-            found[rows.unsqueeze(1), targets] &= ~(problem.margins(rows, targets) > least)
+            bound = problem.margins(rows, targets).bound
+            found[rows.unsqueeze(1), targets] &= ~(bound > _least(problem))
 
     def _together(self, tensors: int) -> int:
         """Return how many rows to treat together, if as many tensors are held for each."""
         return max(1, ELEMENTS // (tensors * self.widest))
+
+
+def _least(problem: Problem) -> float:
+    """Return what a margin's bound must exceed to prove something."""
+    return 0.0 if problem.reaches[-1].low.dtype is torch.float64 else FLOOR
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from byheart.measures.critical.lass import Box
 
-ROUNDS = 3
-"""How often a corner is taken from the corner before: more find next to nothing."""
+ROUNDS = 2
+"""Corners to try, each from the corner before: a third finds next to nothing."""
 
 
 def corners(
-    model: nn.Module, x: Tensor, predicted: Tensor, radius: float, rounds: int = ROUNDS
+    model: nn.Module, x: Tensor, predicted: Tensor, box: Box, *, start: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""Try the corner of each box that is best against the strongest rival of the predicted class.
 
@@ -24,8 +24,8 @@ def corners(
         model: in eval mode.
         x: [N, *shape] inputs.
         predicted: [N] int64, the class predicted at each.
-        radius: r, in the unit of x.
-        rounds: how many corners to try.
+        box: around each.
+        start: [N, *shape] the first corners, if they are known.
 
     Returns:
         bool [N], another class is predicted at the corner; [N, *shape] that corner, else x.
@@ -35,19 +35,33 @@ def corners(
     """
     found, witness = torch.zeros_like(predicted, dtype=torch.bool), x.clone()
     rows = torch.arange(len(x), device=x.device)
-    box, at = Box.around(x, radius), x
-    for number in range(rounds + 1):
-        with torch.enable_grad():
-            point = at.detach().requires_grad_(number < rounds)
-            logits = model(point)
-            own = predicted[rows].unsqueeze(1)
-            rival = logits.detach().scatter(1, own, float("-inf")).argmax(1, keepdim=True)
-            margin = (logits.gather(1, own) - logits.gather(1, rival)).sum()
-        flipped = logits.detach().argmax(1) != own.squeeze(1)
+
+    def left(at: Tensor) -> Tensor:
+        """Keep the points of another class, and return where the others are among them."""
+        with torch.no_grad():
+            flipped: Tensor = model(at.clone()).argmax(1) != predicted[rows]
         found[rows[flipped]], witness[rows[flipped]] = True, at[flipped]
-        if number == rounds or bool(flipped.all()):
+        return (~flipped).nonzero().squeeze(1)
+
+    at = x if start is None else start
+    for number in range(ROUNDS):
+        if number or start is None:
+            slope = _slope(model, at, predicted[rows])
+            at = torch.where(slope > 0, box.low[rows], box.high[rows])
+        stay = left(at)
+        rows, at = rows[stay], at[stay]
+        if not len(rows):
             break
-        (slope,) = torch.autograd.grad(margin, point)
-        rows, slope = rows[~flipped], slope[~flipped]
-        at = torch.where(slope > 0, box.low[rows], box.high[rows])
     return found, witness
+
+
+def _slope(model: nn.Module, at: Tensor, predicted: Tensor) -> Tensor:
+    """Return the gradient of the margin to the strongest rival."""
+    own = predicted.unsqueeze(1)
+    with torch.enable_grad():
+        point = at.detach().requires_grad_()
+        logits = model(point)
+        rival = logits.detach().scatter(1, own, float("-inf")).argmax(1, keepdim=True)
+        margin = logits.gather(1, own) - logits.gather(1, rival)
+        slope: Tensor = torch.autograd.grad(margin.sum(), point)[0]
+    return slope

@@ -169,8 +169,8 @@ class Problem:
             found[rows] = bounds.bound
         return found
 
-    def margins(self, rows: Tensor, targets: Tensor) -> Tensor:
-        """Return proven lower bounds of the margins of some samples, [n, targets].
+    def margins(self, rows: Tensor, targets: Tensor) -> Relaxed:
+        """Return the relaxation of the margins of some samples, with bounds [n, targets].
 
         Args:
             rows: [n] samples, ascending.
@@ -182,7 +182,7 @@ class Problem:
         own = self.predicted[rows].reshape(-1, 1, 1).expand(-1, targets.shape[1], 1)
         coefficients.scatter_(2, own, 1.0)
         coefficients.scatter_(2, targets.unsqueeze(2), -1.0)
-        return lower_bounds(self.nodes, reaches, coefficients).bound
+        return lower_bounds(self.nodes, reaches, coefficients)
 
     def improved(self, domains: Domains, reaches: Sequence[Reach], rounds: int) -> Domains:
         """Return the domains with better slopes and multipliers, by gradient ascent on the bound.

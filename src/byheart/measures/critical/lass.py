@@ -61,7 +61,11 @@ class Box:
         """Return the nearest point of the box, coordinate by coordinate."""
         return torch.minimum(torch.maximum(x, self.low), self.high)
 
-    def take(self, rows: _Rows) -> Box:
+    def take(self, rows: Tensor) -> Box:
+        """Return some of the boxes, by index into the first dimension."""
+        return Box(self.low[rows], self.high[rows])
+
+    def gather(self, rows: _Rows) -> Box:
         """Return the boxes of the examples that a batch holds."""
         return Box(rows.gather(self.low), rows.gather(self.high))
 
@@ -229,7 +233,7 @@ class _Walk:
         if len(rows.replicas) < len(witness):
             classifier = classifier.select(rows.replicas)
         return _Batch(
-            classifier, self.box.take(rows), rows.gather(self.predicted), rows.gather(witness)
+            classifier, self.box.gather(rows), rows.gather(self.predicted), rows.gather(witness)
         )
 
 
@@ -250,16 +254,19 @@ class _Batch:
 
     def move(self, walk: _Walk, walking: Tensor, rows: _Rows, iteration: int) -> None:
         """Take one step with the examples that still walk."""
-        moved = self.x
+        moved = self.x.clone()
         if walk.step:
             point, logits = self._score()
             with torch.enable_grad():
                 score = margin(logits, self.predicted).sum()
             (gradient,) = torch.autograd.grad(score, point)
-            moved = moved - walk.step * gradient.sign()
+            moved.add_(gradient.sign_(), alpha=-walk.step)
         if walk.noise:
-            moved = moved + walk.noise * walk.noise_at(iteration, rows, self.x)
-        self.x = torch.where(_like(walking, moved), self.box.project(moved), self.x)
+            moved.add_(walk.noise_at(iteration, rows, self.x), alpha=walk.noise)
+        torch.minimum(torch.maximum(moved, self.box.low, out=moved), self.box.high, out=moved)
+        # Most batches hold none that has settled: the padding of a pack, and the flipped.
+        everyone = bool(walking.all())
+        self.x = moved if everyone else torch.where(_like(walking, moved), moved, self.x)
         self._scored = None
 
     def _score(self) -> tuple[Tensor, Tensor]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from byheart.seeds import seed as seed_of
 
 BLOCK = 8
-"""Iterations drawn at a time."""
+"""Iterations drawn at a time, as far as :data:`HELD` allows."""
+HELD = 2**18
+"""Numbers to draw at a time for one example."""
 
 
 class OwnNoise:
@@ -24,20 +24,32 @@ class OwnNoise:
         """Prepare for inputs ``x``, [N, *shape], with a number [N] of its own for each."""
         self.seed, self.numbers = seed, numbers.tolist()
         self.shape, self.dtype = x.shape[1:], x.dtype
-        self.streams: dict[int, Iterator[Tensor]] = {}
+        self.block = max(1, min(BLOCK, HELD // self.shape.numel()))
+        self.streams: dict[int, torch.Generator] = {}
+        self.rows = torch.zeros(len(self.numbers), dtype=torch.int64)
+        self.drawn = torch.empty(0)
+        self.iteration = 0
 
     def __call__(self, examples: Tensor) -> Tensor:
-        """Return the noise of some examples, [*examples, *shape]."""
-        drawn = [next(self._stream(int(example))) for example in examples.flatten().tolist()]
-        return torch.stack(drawn).reshape(*examples.shape, *self.shape)
+        """Return the noise of the next iteration, [*examples, *shape].
 
-    def _stream(self, example: int) -> Iterator[Tensor]:
+        Args:
+            examples: indices; once left out, an example does not come back.
+        """
+        wanted, at = examples.flatten().cpu(), self.iteration % self.block
+        if at == 0:
+            self._draw(wanted)
+        self.iteration += 1
+        return self.drawn[self.rows[wanted], at].reshape(*examples.shape, *self.shape)
+
+    def _draw(self, wanted: Tensor) -> None:
+        self.drawn = torch.empty(len(wanted), self.block, *self.shape, dtype=self.dtype)
+        self.rows[wanted] = torch.arange(len(wanted))
+        for row, example in zip(self.drawn, wanted.tolist(), strict=True):
+            torch.randn(row.shape, generator=self._stream(example), dtype=self.dtype, out=row)
+
+    def _stream(self, example: int) -> torch.Generator:
         if example not in self.streams:
-            self.streams[example] = self._draws(example)
+            number = seed_of("lass", self.seed, self.numbers[example]) % 2**63
+            self.streams[example] = torch.Generator().manual_seed(number)
         return self.streams[example]
-
-    def _draws(self, example: int) -> Iterator[Tensor]:
-        number = seed_of("lass", self.seed, self.numbers[example]) % 2**63
-        generator = torch.Generator().manual_seed(number)
-        while True:
-            yield from torch.randn((BLOCK, *self.shape), generator=generator, dtype=self.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from byheart.errors import InputError
 from byheart.measures.critical.certificate import HOPELESS, SPLITS, Glance, Prover, Samples
 from byheart.measures.critical.corners import corners
-from byheart.measures.critical.lass import Search, lass, verified
+from byheart.measures.critical.lass import Box, Search, lass
 from byheart.measures.critical.noise import OwnNoise
 from byheart.measures.critical.tracing import UnknownLayerError
 
@@ -128,10 +129,9 @@ class Settling:
     def run(self) -> CriticalSamples:
         """Settle what can be settled, the cheapest way first."""
         prover, unknown = self._prover()
-        if prover is not None:
-            seen = self._cheaply(prover.glance, self.open)
-        self._corners()
-        if prover is not None:
+        seen = None if prover is None else self._cheaply(prover.glance, self.open)
+        self._corners(seen)
+        if prover is not None and seen is not None:
             self._prove(prover, seen)
         self._lass()
         self._verify()
@@ -159,10 +159,15 @@ class Settling:
         except UnknownLayerError as unknown:
             return None, str(unknown)
 
-    def _corners(self) -> None:
+    def _corners(self, seen: Glance | None) -> None:
         for rows in torch.split(self.open, self.settings.batch_size):
+            x, box, start = self.x[rows], self.box.take(rows), None
+            if seen is not None:
+                # Where the network is linear in the box, the relaxation is the network.
+                away = 2.0 * self.settings.radius * seen.slope[rows].sign().to(x.dtype)
+                start = box.project(x - away.reshape(x.shape))
             found, witness = corners(
-                self.classifier.model, self.x[rows], self.predicted[rows], self.settings.radius
+                self.classifier.model, x, self.predicted[rows], box, start=start
             )
             self._keep(rows[found], witness[found], 0)
 
@@ -186,14 +191,15 @@ class Settling:
             search = 2 * self.settings.max_steps
             purse = int(PROOF * search * len(self.x))
             rows = rows[seen.lacking[rows] < HOPELESS]
-            near = rows[seen.lacking[rows] < LOOKED]
-            if float(seen.passes[near].sum()) > purse:
+            near = rows[(seen.lacking[rows] < LOOKED) & (seen.passes[rows] > search)]
+            if len(near):
                 closer = self._cheaply(prover.look, near)
                 seen.lacking[near], seen.passes[near] = closer.lacking, closer.passes
                 rows = rows[~self.certified[rows]]
             rows = rows[seen.passes[rows] <= search]
             rows, splits = rows[seen.lacking[rows].argsort(stable=True)], SPLITS
         found = prover.settle(self.samples.take(rows), splits, purse)
+        rows = rows[: len(found.proved)]
         self.certified[rows] = found.proved
         self.broken[rows[found.broken]] = True
         self.witness[rows[found.broken]] = found.witness[found.broken]
@@ -238,10 +244,16 @@ class Settling:
 
     @torch.no_grad()
     def _holds(self, rows: Tensor, witness: Tensor) -> Tensor:
+        """Return which witnesses are of another class than their inputs, in batches alike."""
         if not len(rows):
             return rows > 0
-        found = Search(witness.unsqueeze(0), rows, rows)
-        return verified(self.classifier, self.x[rows].unsqueeze(0), self.settings.radius, found)[0]
+        inside = self.box.take(rows).project(witness)
+        return self._scored(inside).argmax(-1) != self._scored(self.x[rows]).argmax(-1)
+
+    @cached_property
+    def box(self) -> Box:
+        """The boxes around all samples."""
+        return Box.around(self.x, self.settings.radius)
 
     @torch.no_grad()
     def _scored(self, x: Tensor) -> Tensor:
