@@ -14,7 +14,8 @@ SOURCE = Path(byheart.__file__).parent
 
 LAYERS = (
     {"cli"},
-    {"report", "auditing", "advising"},
+    {"auditing", "advising"},
+    {"report"},
     {"studies"},
     {"runners"},
     {"training"},

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from byheart.report import axes, palette, style
-from byheart.studies.figure import Axis, Figure, Point
+from byheart.studies.figure import Axis, Figure, Point, Span
 
 HOVER_POINTS = 120
 """At most so many points of a series answer the pointer: a thousand would only slow the page."""
@@ -69,7 +69,8 @@ def layers(figure: Figure, *, interactive: bool) -> list[alt.Chart]:
         x=alt.X("x:Q", **axes.horizontal(figure.x, _values(table, "x"))), color=colour
     )
     y = alt.Y("y:Q", **axes.vertical(figure.y, _values(table, "y", "low", "high", "upper")))
-    result = list(_brackets(figure, base)) if _bracketed(figure) else []
+    result = list(_span(figure.span)) if figure.span else []
+    result += _brackets(figure, base) if _bracketed(figure) else []
     result += _intervals(figure, base, table)
     dash = alt.StrokeDash("series:N", **_series(figure, _dashes(figure)))
     result.append(base.mark_line(strokeWidth=2, strokeCap="butt").encode(y=y, strokeDash=dash))
@@ -81,6 +82,15 @@ def layers(figure: Figure, *, interactive: bool) -> list[alt.Chart]:
     if interactive:
         result.append(_hover(figure, base.encode(y=y)))
     return result
+
+
+def _span(span: Span) -> Iterator[alt.Chart]:
+    """Yield the shade of an interval on the horizontal axis, and the line of its estimate."""
+    values = alt.InlineData([{"at": span.at, "low": span.low, "high": span.high}])
+    shade = alt.Chart(values).mark_rect(color=palette.REFERENCE, opacity=0.18)
+    yield shade.encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
+    line = alt.Chart(values).mark_rule(color=palette.REFERENCE, strokeWidth=1.5)
+    yield line.encode(x=alt.X("at:Q"))
 
 
 def _intervals(figure: Figure, base: alt.Chart, table: list[Row]) -> Iterator[alt.Chart]:
@@ -118,8 +128,8 @@ def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
         alt.Tooltip("y:Q", title=figure.y.title, format=y_format),
     ]
     if any(point.low is not None for point in figure.points):
-        tips.append(alt.Tooltip("low:Q", title="95% from", format=y_format))
-        tips.append(alt.Tooltip("high:Q", title="95% to", format=y_format))
+        tips.append(alt.Tooltip("low:Q", title=f"{figure.level:.0%} from", format=y_format))
+        tips.append(alt.Tooltip("high:Q", title=f"{figure.level:.0%} to", format=y_format))
     if _bracketed(figure):
         tips.append(alt.Tooltip("upper:Q", title="at most", format=y_format))
     seen = alt.condition(near, alt.value(0.45), alt.value(0), empty=False)

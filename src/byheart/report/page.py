@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
-from byheart.report import charts, heatmaps, interval, marks, numbers, palette, pictures, table
+from byheart.report import interval, numbers
+from byheart.report.drawn import DrawnFigure, draw_all
 from byheart.report.facts import RunFacts
 from byheart.report.files import write_findings, write_text
+from byheart.report.frame import environment, shell
 from byheart.report.sections import Section
 from byheart.studies.finding import Finding, FindingPart
-from byheart.studies.matrix import MatrixFigure
-from byheart.studies.picture import Drawing, PictureFigure
+from byheart.studies.picture import Drawing
 
 __all__ = ["RunFacts", "Section", "render", "write_report"]
 
@@ -31,30 +27,6 @@ OUTCOME_WORDS = {
     "diverged": "diverged",
     "failed": "failed",
 }
-_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
-
-
-@dataclass(frozen=True)
-class DrawnFigure:
-    """A figure with everything the page holds of it.
-
-    Attributes:
-        figure: what is shown.
-        svg: the figure as it stands in ``figures/``.
-        svg_narrow: the same with one panel a row, for a phone without JavaScript.
-        empty: there is nothing to draw.
-        declaration: the interactive chart, without its data; None for pictures, which stand still.
-        data: the data of the chart: names of the fields and one list of values per row.
-        hidden: points that a logarithmic axis cannot show.
-    """
-
-    figure: Drawing
-    svg: str
-    svg_narrow: str
-    empty: bool
-    declaration: dict[str, Any] | None = None
-    data: dict[str, Any] | None = None
-    hidden: int = 0
 
 
 def write_report(
@@ -76,7 +48,7 @@ def write_report(
     Raises:
         StoreError: the folder cannot be written, or the disk is full.
     """
-    drawn = _draw_all(sections)
+    drawn = draw_all(_figures(sections))
     page = _fill(run, findings, sections, drawn)
     for name, one in drawn.items():
         write_text(folder / "figures" / f"{name}.svg", one.svg)
@@ -86,43 +58,11 @@ def write_report(
 
 def render(run: RunFacts, findings: Sequence[Finding], sections: Sequence[Section]) -> str:
     """Return the page as HTML; see :func:`write_report`."""
-    return _fill(run, findings, sections, _draw_all(sections))
+    return _fill(run, findings, sections, draw_all(_figures(sections)))
 
 
-def _draw_all(sections: Sequence[Section]) -> dict[str, DrawnFigure]:
-    drawn: dict[str, DrawnFigure] = {}
-    for section in sections:
-        for figure in section.figures:
-            if not _ID.fullmatch(figure.id):
-                raise ValueError(f"a figure's id names a file: '{figure.id}' is none")
-            if figure.id in drawn:
-                raise ValueError(f"two figures have the id '{figure.id}'")
-            drawn[figure.id] = _draw(figure)
-    return drawn
-
-
-def _draw(figure: Drawing) -> DrawnFigure:
-    if isinstance(figure, PictureFigure):
-        wide, narrow = (
-            pictures.draw_svg(figure, sheet) for sheet in (pictures.WIDE, pictures.NARROW)
-        )
-        return DrawnFigure(figure, wide, narrow, empty=not figure.pictures)
-    if isinstance(figure, MatrixFigure):
-        wide, narrow = (
-            heatmaps.draw_svg(figure, sheet) for sheet in (heatmaps.WIDE, heatmaps.NARROW)
-        )
-        return DrawnFigure(figure, wide, narrow, empty=not figure.matrices)
-    rows = marks.rows(figure)
-    fields = list(rows[0]) if rows else []
-    return DrawnFigure(
-        figure=figure,
-        svg=charts.draw_svg(figure, charts.wide(figure)),
-        svg_narrow=charts.draw_svg(figure, charts.narrow(figure)),
-        empty=not rows,
-        declaration=charts.declare(figure, charts.wide(figure), interactive=True),
-        data={"fields": fields, "rows": [list(row.values()) for row in rows]},
-        hidden=len(figure.points) - len(rows),
-    )
+def _figures(sections: Sequence[Section]) -> Iterator[Drawing]:
+    return (figure for section in sections for figure in section.figures)
 
 
 def _fill(
@@ -136,10 +76,6 @@ def _fill(
     not_run = [c for c in dict.fromkeys((*planned, *run.left_out)) if c not in by_claim]
     tally = Counter[str](finding.verdict for finding in findings)
     tally["not-run"] = len(not_run)
-    scripts = {
-        "libraries": charts.libraries() if drawn else "",
-        "own": _asset("page.js"),
-    }
     return (
         _environment()
         .get_template("page.html")
@@ -152,11 +88,9 @@ def _fill(
             not_run=not_run,
             counts={one: tally[one] for one in OUTCOMES},
             homes=_homes(sections),
-            style=Markup(_asset("page.css") + _dark_charts()),
-            scripts={name: Markup(text) for name, text in scripts.items()},
-            script_hashes=[_hash(text) for text in scripts.values() if text],
             settings=_settings(run.settings),
             outcome_words=OUTCOME_WORDS,
+            **shell(["page.css"], ["charts.js", "page.js"], with_charts=bool(drawn)),
         )
     )
 
@@ -213,52 +147,12 @@ def _combination(finding: Finding) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("byheart.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.filters |= {
+    made = environment()
+    made.filters |= {
         "decimals": numbers.decimals,
-        "number": numbers.number,
-        "exact": numbers.exact,
-        "interval": numbers.interval,
         "p_value": numbers.p_value,
-        "count": numbers.count,
-        "counted": numbers.counted,
-        "duration": numbers.duration,
-        "capitalize_first": lambda text: text[:1].upper() + text[1:],
-        "moment": numbers.moment,
-        "sentence": numbers.sentence,
-        "signs": numbers.signs,
         "drawing": interval.draw,
         "combination": _combination,
         "decisive": _decisive,
-        "svg": lambda text: Markup(text),
-        "csv": table.to_csv,
-        "data_uri": lambda text, kind: table.data_uri(kind, text),
     }
-    environment.globals["interval_width"] = interval.WIDTH
-    return environment
-
-
-def _asset(name: str) -> str:
-    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
-
-
-def _dark_charts() -> str:
-    """Return the rules that give every colour of a chart its twin in dark mode."""
-    rules = "\n".join(
-        f'  .chart [fill="{light}"] {{ fill: {dark}; }}\n'
-        f'  .chart [stroke="{light}"] {{ stroke: {dark}; }}'
-        for light, dark in palette.dark_twins().items()
-    )
-    return f"\n@media screen and (prefers-color-scheme: dark) {{\n{rules}\n}}\n"
-
-
-def _hash(script: str) -> str:
-    """Return what the page's content policy calls a script: nothing else may run."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return made

@@ -44,6 +44,15 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A place on the horizontal axis that is marked, with its interval, behind the lines."""
+
+    at: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Figure:
     """One chart: lines with interval bands, one colour per series, side by side in panels.
 
@@ -60,6 +69,8 @@ class Figure:
         ordered: the series are levels of one quantity (sequential colours), else kinds.
         dashed: series that are references, drawn dashed.
         marks: draw a dot at every point.
+        level: coverage of the intervals.
+        span: what is marked on the horizontal axis, if anything is.
     """
 
     id: str
@@ -74,3 +85,5 @@ class Figure:
     ordered: bool = False
     dashed: tuple[str, ...] = ()
     marks: bool = True
+    level: float = 0.95
+    span: Span | None = None
