@@ -1,4 +1,4 @@
-"""The code of the tutorials, and of the how-to on tracking, runs as printed, from top to bottom."""
+"""The code of the tutorials, and of two how-tos, runs as printed, from top to bottom."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [*sorted((DOCS / "tutorials").glob("*.md")), DOCS / "how-to" / "track.md"]
+HOW_TO = [DOCS / "how-to" / name for name in ("track.md", "audit.md")]
+PAGES = [*sorted((DOCS / "tutorials").glob("*.md")), *HOW_TO]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

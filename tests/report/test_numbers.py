@@ -110,3 +110,10 @@ def test_a_note_becomes_a_sentence() -> None:
 
 def test_one_seed_is_no_seeds() -> None:
     assert [numbers.counted(n, "seed") for n in (1, 2)] == ["1 seed", "2 seeds"]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0, "< 1%"), (0.004, "< 1%"), (0.5, "50%"), (0.99, "99%"), (1.0, "> 99%")]
+)
+def test_no_chance_is_certain(p: float, text: str) -> None:
+    assert numbers.chance(p) == text

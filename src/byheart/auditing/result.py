@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,7 @@ class Audit:
         seeds: number of trainings.
         gaps: for each seed and epoch, how many examples were not seen with the user's label.
         notes: what a reader should know of these data, in a sentence each.
+        dataset: the examples, if they are at hand; the page shows them.
     """
 
     name: str
@@ -61,11 +64,38 @@ class Audit:
     seeds: int
     gaps: NDArray[np.int64]
     notes: tuple[str, ...]
+    dataset: Dataset | None = None
 
     @property
     def flagged(self) -> pd.DataFrame:
         """The rows of the table that are flagged, the likeliest to be wrong first."""
         return self.table.loc[[] if self.calibration is None else self.calibration.listed]
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        texts: Sequence[str] | None = None,
+        about: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Write what was found as a page: one file, which needs no network.
+
+        Args:
+            path: of the file; folders that do not exist are made.
+            texts: what to show of each example, by id; without, its input as a picture, if it is
+                one, else in numbers.
+            about: further facts to state, by name: the network, where the data come from.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: more or fewer texts than examples.
+            StoreError: the file cannot be written.
+        """
+        from byheart.auditing.page import write_page
+
+        return write_page(self, Path(path), texts=texts, about=about)
 
     @classmethod
     def from_tracker(
@@ -177,7 +207,17 @@ def assemble(
     gaps = np.stack([one.gaps[:epochs] for one in histories])
     notes = tuple(_notes(labels, classes, gaps, onset, calibration))
     return Audit(
-        name, classes, table, onset, calibration, window, epochs, len(histories), gaps, notes
+        name=name,
+        classes=classes,
+        table=table,
+        onset=onset,
+        calibration=calibration,
+        window=window,
+        epochs=epochs,
+        seeds=len(histories),
+        gaps=gaps,
+        notes=notes,
+        dataset=dataset,
     )
 
 

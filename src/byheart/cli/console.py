@@ -8,6 +8,10 @@ import sys
 from rich.console import Console
 
 
+class CutShortError(Exception):
+    """Ctrl-C, where a command has something of its own to say about it."""
+
+
 def results() -> Console:
     """Return the console of what was asked for; made anew, so that a redirected stdout counts."""
     return Console(file=sys.stdout, highlight=False)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 import byheart
-from byheart.cli import advise, claims, measure, plan, report, store, study
-from byheart.cli.console import error, say
+from byheart.cli import advise, audit, claims, measure, plan, report, store, study
+from byheart.cli.console import CutShortError, error, say
 from byheart.errors import InputError
 
 BAD_INPUT = 2
@@ -30,7 +30,8 @@ _DISK = {
 
 app = typer.Typer(
     help="Does your network know its training data by heart?",
-    epilog="Exit codes: 0 done, 1 a trial failed, 2 bad usage or input, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 a trial failed or --fail-if holds, 2 bad usage or input, "
+    "130 interrupted.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -40,6 +41,7 @@ app.command("study")(study.study)
 app.command("plan")(plan.plan)
 app.command("claims")(claims.claims)
 app.command("report")(report.report)
+app.command("audit")(audit.audit)
 app.command("advise")(advise.advise)
 app.add_typer(measure.app, name="measure")
 app.add_typer(store.app, name="store")
@@ -69,15 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its words; those of the process if None.
 
     Returns:
-        The exit code: 0 done, 1 a trial failed, 2 bad usage or input (one line on stderr says what
-        is wrong and what would be right), 130 interrupted. Any other exception is a bug and
-        keeps its traceback.
+        The exit code: 0 done, 1 a trial failed or a --fail-if condition holds, 2 bad usage or input
+        (one line on stderr says what is wrong and what would be right), 130 interrupted. Any other
+        exception is a bug and keeps its traceback.
     """
     arguments = None if argv is None else list(argv)
     try:
         code = app(args=arguments, prog_name="byheart", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except CutShortError as stop:
+        say(str(stop))
+        return INTERRUPTED
     except InputError as problem:
         error(str(problem))
         return BAD_INPUT

@@ -178,8 +178,12 @@ def _prepared(
     return network, dataset.x.reshape(len(dataset), *takes), dataset.y
 
 
-def parse_ratio(text: str) -> float:
+def parse_ratio(text: str, option: str = "--radius") -> float:
     """Return the number that "0.01" or "3/255" stands for.
+
+    Args:
+        text: as it was written.
+        option: by which it came.
 
     Raises:
         InputError: it stands for none.
@@ -188,4 +192,4 @@ def parse_ratio(text: str) -> float:
     try:
         return float(numerator) / (float(denominator) if slash else 1.0)
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"--radius is '{text}': write a number like 0.01 or 3/255") from error
+        raise InputError(f"{option} is '{text}': write a number like 0.01 or 3/255") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,20 @@ Out = Annotated[
     typer.Option("--out", metavar="DIR", help="Output folder; out/<preset> if not given."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def command_of(context: typer.Context) -> str:
+    """Return a command as a reader types it again: with options that differ from the default."""
+    words = context.command_path.split()
+    for one in context.command.params:
+        value = context.params.get(one.name or "")
+        if value is None or value == one.default or value is False:
+            continue
+        if one.param_type_name == "option":
+            words.append(one.opts[0])
+        if value is not True:
+            words.append(str(value))
+    return shlex.join(words)
 
 
 def say_own_network(own: OwnNetwork | None) -> None:

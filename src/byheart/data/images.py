@@ -37,13 +37,21 @@ def load_image_folder(folder: Path, split: str) -> Dataset:
         DataError: a class without images, images that differ in size or cannot be read, or no
             such split.
     """
-    root = _root(folder, split)
-    paths = _paths(root)
+    root, paths = _root(folder, split), image_paths(folder, split)
     images = (open_image(path) for path in paths)
     pixels = stack_images(images, [str(path) for path in paths])
     classes = sorted({path.parent.name for path in paths})
     y = [classes.index(path.parent.name) for path in paths]
     return assemble(root, folder.resolve().name, from_bytes(pixels), y, classes)
+
+
+def image_paths(folder: Path, split: str) -> list[Path]:
+    """Return the images of a folder by class, in the order in which they are loaded.
+
+    Raises:
+        DataError: a class without images, or no such split.
+    """
+    return _paths(_root(folder, split))
 
 
 def open_image(path: Path) -> Image:

@@ -9,7 +9,7 @@ from pathlib import Path
 from byheart.data.cifar import is_cifar_folder, load_cifar10, load_cifar_folder
 from byheart.data.dataset import Dataset
 from byheart.data.hub import PREFIX, load_hub
-from byheart.data.images import is_image_folder, load_image_folder
+from byheart.data.images import image_paths, is_image_folder, load_image_folder
 from byheart.data.mnist import is_idx_folder, load_family, load_idx_folder
 from byheart.data.npz import load_npz
 from byheart.errors import DataError, InputError, choose
@@ -43,6 +43,23 @@ def load_dataset(
     choose("split", split, SPLITS)
     dataset = _load(os.fspath(source), split)
     return dataset if size is None else dataset.balanced(size, seed)
+
+
+def example_files(source: str | os.PathLike[str], *, split: str = "train") -> list[str] | None:
+    """Return the file that each example of a data set comes from, in the order of its examples.
+
+    Args:
+        source: as for :func:`load_dataset`.
+        split: "train" or "test".
+
+    Returns:
+        Paths below the folder; None if the source is no folder of images.
+    """
+    folder = Path(source).expanduser()
+    named = os.fspath(source).lower() in NAMED
+    if named or not folder.is_dir() or is_idx_folder(folder) or is_cifar_folder(folder):
+        return None
+    return [str(path.relative_to(folder)) for path in image_paths(folder, split)]
 
 
 def _load(source: str, split: str) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -73,16 +74,21 @@ def declare(figure: Figure, layout: Layout, *, interactive: bool) -> dict[str, A
     declaration: dict[str, Any] = chart.properties(background="transparent", padding=4).to_dict(
         validate=False
     )
-    return declaration | {"config": _config(figure, layout)}
+    return declaration | {"config": config(figure.series, layout)}
 
 
 def draw_svg(figure: Figure, layout: Layout) -> str:
     """Return the figure as SVG, with its title and reading for those who cannot see it."""
     declaration = declare(figure, layout, interactive=False)
     declaration["datasets"] = {"points": rows(figure)}
+    return to_svg(declaration, figure.title, figure.reading)
+
+
+def to_svg(declaration: dict[str, Any], title: str, reading: str) -> str:
+    """Return what a declaration with its data draws, with words for those who cannot see it."""
     svg: str = vl_convert.vegalite_to_svg(declaration, vl_version=library_version())
     head, body = svg.split(">", 1)
-    words = f"<title>{escape(figure.title)}</title><desc>{escape(figure.reading)}</desc>"
+    words = f"<title>{escape(title)}</title><desc>{escape(reading)}</desc>"
     return f"{head}>{words}{body}"
 
 
@@ -91,10 +97,11 @@ def library_version() -> str:
     return alt.SCHEMA_VERSION.lstrip("v").rsplit(".", 1)[0]
 
 
-def _config(figure: Figure, layout: Layout) -> dict[str, Any]:
+def config(series: Sequence[str], layout: Layout) -> dict[str, Any]:
+    """Return Vega-Lite's configuration, with a legend for names of that length."""
     if not layout.compact:
         return CONFIG
-    longest = max(map(len, figure.series), default=1)
+    longest = max(map(len, series), default=1)
     columns = max(1, layout.width // (LETTER * longest + SYMBOL))
     return CONFIG | {"legend": CONFIG["legend"] | {"titleOrient": "top", "columns": columns}}
 

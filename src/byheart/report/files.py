@@ -24,9 +24,14 @@ def write_text(path: Path, text: str) -> Path:
     Raises:
         StoreError: the folder cannot be written, or the disk is full.
     """
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file in one step; see :func:`write_text`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text)
+        _replace(path, data)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(
@@ -46,12 +51,12 @@ def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:
     return write_text(folder / "findings.json", text)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, data: bytes) -> None:
     # In the same folder, since a rename across file systems is a copy and not one step.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -28,6 +28,7 @@ def environment() -> jinja2.Environment:
         "number": numbers.number,
         "exact": numbers.exact,
         "interval": numbers.interval,
+        "chance": numbers.chance,
         "count": numbers.count,
         "counted": numbers.counted,
         "duration": numbers.duration,
@@ -36,7 +37,6 @@ def environment() -> jinja2.Environment:
         "sentence": numbers.sentence,
         "signs": numbers.signs,
         "svg": lambda text: Markup(text),
-        "csv": table.to_csv,
         "data_uri": lambda text, kind: table.data_uri(kind, text),
     }
     made.globals["interval_width"] = interval.WIDTH

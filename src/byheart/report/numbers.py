@@ -60,6 +60,13 @@ def p_value(p: float) -> str:
     return f"{p:.2g}" if p < 0.995 else "1"
 
 
+def chance(p: float) -> str:
+    """Return a probability in percent, never as certain."""
+    if p > 0.99:
+        return "> 99%"
+    return f"{p:.0%}" if p >= 0.01 else "< 1%"
+
+
 def count(value: int) -> str:
     """Return a count with thousands set apart."""
     return f"{value:,}"

@@ -1,0 +1,1 @@
+"""The page of an audit: what was found, drawn; it computes nothing."""

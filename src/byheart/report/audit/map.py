@@ -1,0 +1,183 @@
+"""The map of a data set: confidence against variability, all examples as a shade, some as dots."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from byheart.report import charts, palette
+from byheart.report.audit.columns import class_name
+from byheart.report.audit.facts import VERDICTS
+from byheart.report.audit.selection import Selection
+from byheart.report.charts import Layout
+from byheart.report.drawn import DrawnFigure
+
+WIDE, NARROW = Layout(600, 380, 1), Layout(236, 260, 1, compact=True)
+CELLS = 36
+"""Steps of the shade on either axis."""
+COLOURS = {
+    "mislabelled": palette.KINDS["randX"],
+    "ambiguous": palette.OTHERS[0],
+    "rare": palette.KINDS["real"],
+    "typical": palette.REFERENCE,
+}
+SHAPES = {
+    "mislabelled": "diamond",
+    "ambiguous": "triangle-up",
+    "rare": "square",
+    "typical": "circle",
+}
+_AXIS = alt.Axis(format=".1f", tickCount=5)
+FIELDS = ("panel", "series", "x", "y", "id", "label")
+
+
+@dataclass(frozen=True)
+class MapCaption:
+    """What stands above the map."""
+
+    id: str
+    title: str
+    source: str
+    reading: str
+
+
+def draw_map(
+    table: pd.DataFrame, classes: Sequence[str], selection: Selection
+) -> DrawnFigure | None:
+    """Return the map, or None if the table has no such columns or nothing to show.
+
+    Args:
+        table: of all examples.
+        classes: name of each class.
+        selection: which of them are dots.
+    """
+    if not {"confidence", "variability"} <= set(table):
+        return None
+    known = table[table["confidence"].notna() & table["variability"].notna()]
+    shown = np.concatenate([selection.gallery, selection.others])
+    dots = table.loc[shown[np.isin(shown, known.index)]]
+    if not len(dots):
+        return None
+    cells = _cells(known) if len(known) > len(dots) else []
+    rows: list[list[Any]] = [
+        [
+            "",
+            one["verdict"],
+            round(float(one["variability"]), 4),
+            round(float(one["confidence"]), 4),
+            int(one["id"]),
+            class_name(classes, int(one["label"])),
+        ]
+        for one in dots.reset_index().to_dict("records")
+    ]
+    # Doubtful examples lie above the typical ones.
+    rows.sort(key=lambda row: -VERDICTS.index(row[1]))
+    caption = _caption(len(known), len(dots))
+    points = [dict(zip(FIELDS, row, strict=True)) for row in rows]
+    drawn = [_declare(layout, cells, points=points) for layout in (WIDE, NARROW)]
+    wide, narrow = (charts.to_svg(one, caption.title, caption.reading) for one in drawn)
+    return DrawnFigure(
+        figure=caption,
+        svg=wide,
+        svg_narrow=narrow,
+        csv=_csv(rows),
+        empty=False,
+        declaration=_declare(WIDE, cells),
+        data={"fields": list(FIELDS), "rows": rows},
+    )
+
+
+def _caption(examples: int, dots: int) -> MapCaption:
+    reading = (
+        "At the top are examples that the network gets right throughout, at the bottom those whose "
+        "label it never believes, to the right those on which it changes its mind."
+    )
+    if dots < examples:
+        reading += f" The shade counts all {examples:,} examples; {dots:,} have a dot."
+    return MapCaption("map", "The map of the data set", "", reading)
+
+
+def _declare(
+    layout: Layout,
+    cells: list[dict[str, float]],
+    *,
+    points: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return the declaration: still with points, which it then holds, else with a tooltip."""
+    base = alt.Chart(alt.NamedData("points"))
+    order = list(VERDICTS)
+    dots = base.mark_point(filled=True, size=46, opacity=0.9).encode(
+        x=alt.X("x:Q", title="variability", scale=alt.Scale(domain=[0, 0.5]), axis=_AXIS),
+        y=alt.Y("y:Q", title="confidence", scale=alt.Scale(domain=[0, 1]), axis=_AXIS),
+        color=alt.Color("series:N", title=None, scale=_scale(order, COLOURS)),
+        shape=alt.Shape("series:N", title=None, scale=_scale(order, SHAPES)),
+    )
+    if points is None:
+        dots = dots.encode(
+            tooltip=[
+                alt.Tooltip("id:Q", title="example"),
+                alt.Tooltip("label:N", title="labelled"),
+                alt.Tooltip("series:N", title="verdict"),
+            ]
+        )
+    layers = [_shade(), dots] if cells else [dots]
+    view = alt.layer(*layers).properties(width=layout.width, height=layout.height)
+    whole = view.properties(background="transparent", padding=4)
+    declaration: dict[str, Any] = whole.to_dict(validate=False)
+    declaration["config"] = charts.config(VERDICTS, layout)
+    declaration["datasets"] = {"cells": cells} if cells else {}
+    if points is not None:
+        declaration["datasets"]["points"] = points
+    return declaration
+
+
+def _shade() -> alt.Chart:
+    shade: alt.Chart = (
+        alt.Chart(alt.NamedData("cells"))
+        .mark_rect(color=palette.REFERENCE)
+        .encode(
+            x=alt.X("x:Q"),
+            x2="x2:Q",
+            y=alt.Y("y:Q"),
+            y2="y2:Q",
+            opacity=alt.Opacity("shade:Q", scale=None, legend=None),
+        )
+    )
+    return shade
+
+
+def _scale(order: list[str], values: dict[str, str]) -> alt.Scale:
+    return alt.Scale(domain=order, range=[values[name] for name in order])
+
+
+def _cells(known: pd.DataFrame) -> list[dict[str, float]]:
+    """Return the cells that hold examples; the shade grows with the logarithm of their number."""
+    counts, x, y = np.histogram2d(
+        known["variability"], known["confidence"], bins=CELLS, range=((0, 0.5), (0, 1))
+    )
+    shade = 0.06 + 0.44 * np.log1p(counts) / np.log1p(counts.max())
+    return [
+        {
+            "x": round(x[i], 4),
+            "x2": round(x[i + 1], 4),
+            "y": round(y[j], 4),
+            "y2": round(y[j + 1], 4),
+            "shade": round(shade[i, j], 3),
+        }
+        for i, j in np.argwhere(counts > 0).tolist()
+    ]
+
+
+def _csv(rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "label", "verdict", "variability", "confidence"))
+    writer.writerows([i, label, verdict, x, y] for _, verdict, x, y, i, label in rows)
+    return text.getvalue()

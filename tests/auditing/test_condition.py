@@ -1,0 +1,107 @@
+"""Conditions of ``--fail-if``: read by a grammar, and never run."""
+
+import pytest
+
+from byheart.auditing.condition import read_condition
+from byheart.errors import InputError
+
+VALUES = {"flagged": 0.08, "onset": 7.0, "recall": None}
+
+
+def holds(text: str) -> bool:
+    return read_condition(text, VALUES).holds(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("flagged > 0.05", True),
+        ("flagged>5%", True),
+        ("flagged < .05", False),
+        ("flagged >= 0.08 and flagged <= 8e-2", True),
+        ("onset == 7", True),
+        ("onset != 7", False),
+        ("0.05 < flagged", True),
+        ("flagged > 0.5 or onset < 10", True),
+        ("flagged > 0.5 or onset < 10 and flagged > 0.5", False),
+        ("(flagged > 0.5 or onset < 10) and flagged > 0.05", True),
+        ("not flagged > 0.5", True),
+        ("not (flagged > 0.05 or onset > 3)", False),
+        ("not not onset > 3", True),
+        ("onset > -1", True),
+        ("1 < 2", True),
+        ("  onset\n>\t3 ", True),
+    ],
+)
+def test_a_condition_means_what_it_says(text: str, wanted: bool) -> None:
+    assert holds(text) is wanted
+
+
+def test_and_binds_closer_than_or() -> None:
+    assert holds("onset > 3 or onset > 3 and onset > 9")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "it ends where a name or a number should be"),
+        ("flagged", "it ends where a comparison"),
+        ("flagged >", "it ends where a name or a number should be"),
+        ("flagged > 0.05 and", "it ends where a name or a number should be"),
+        ("flagged = 0.05", "cannot be read at '= 0.05'"),
+        ("flagged => 0.05", "cannot be read at '=> 0.05'"),
+        ("flaged > 0.05", "did you mean 'flagged'?"),
+        ("0.01 < flagged < 0.1", "'<' (letter 16) stands where 'and', 'or' or the end should be"),
+        ("(flagged > 0.05", "it ends where ')' should be"),
+        ("flagged > 0.05)", "')' (letter 15) stands where 'and', 'or' or the end should be"),
+        ("flagged > 5 %", "cannot be read at '%'"),
+        ("flagged > 1.2.3", "cannot be read at '1.2.3'"),
+        ("flagged > -onset", "'onset' (letter 12) stands where a number should be"),
+        ("flagged > 0.05 or or onset > 3", "'or' (letter 19) stands where a name"),
+        ("flagged > and", "'and' (letter 11) stands where a name or a number should be"),
+        ("flagged AND onset > 3", "'AND' (letter 9) stands where a comparison"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_place(text: str, hint: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_condition(text, VALUES)
+    assert hint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "().__class__",
+        "flagged.__class__ > 1",
+        "open('/etc/passwd')",
+        "exit",
+        "lambda: 1",
+        "flagged > 9**9**9",
+        "flagged > 0; import os",
+        "flagged > 0 # and more",
+        "[x for x in (1,)] > 1",
+        "f'{flagged}' > 1",
+        "flagged > \uff10.\uff15",
+        "fl\u0430gged > 1",
+        "flagged > 0\x00",
+        "not " * 50 + "flagged > 0",
+        "(" * 50 + "flagged > 0" + ")" * 50,
+        "1" * 2000,
+        "{{ 7 * 7 }} > 1",
+        "$(touch /tmp/x) > 1",
+    ],
+)
+def test_nothing_but_a_condition_is_taken(text: str) -> None:
+    with pytest.raises(InputError):
+        read_condition(text, VALUES)
+
+
+def test_what_is_not_known_is_neither_true_nor_false() -> None:
+    condition = read_condition("onset > 3 or recall < 1", VALUES)
+    with pytest.raises(InputError, match="recall is not known"):
+        condition.holds(VALUES)
+
+
+def test_a_condition_knows_what_it_asks_about() -> None:
+    assert read_condition("onset > 3 or 1 < flagged", VALUES).names == {"onset", "flagged"}

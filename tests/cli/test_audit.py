@@ -1,0 +1,235 @@
+"""``byheart audit``, from the shell's side."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from byheart.auditing import following, output
+from byheart.cli.main import main
+
+Run = Callable[..., Any]
+NETWORK = "tests.auditing.networks:small"
+FILES = {"table.csv", "table.parquet", "audit.json", "report.html"}
+QUICK = ("--epochs", "12", "--seeds", "2", "--learning-rate", "0.2", "--planted", "0.2")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data set of 400 digits, of which a sixth is mislabelled and two are the same."""
+    x, y = load_digits(return_X_y=True)
+    x, y = (x[:400] / 16).reshape(-1, 8, 8).astype(np.float32), y[:400].copy()
+    wrong = np.random.default_rng(0).choice(400, 68, replace=False)
+    y[wrong] = (y[wrong] + np.random.default_rng(1).integers(1, 10, 68)) % 10
+    x[20], y[20] = x[21], (y[21] + 1) % 10
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    np.savez(path, x=x, y=y)
+    return path
+
+
+@pytest.fixture(scope="module")
+def audited(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of an audit that was run."""
+    out = tmp_path_factory.mktemp("audit") / "out"
+    words = ["audit", source, "--model", NETWORK, *QUICK, "--out", out, "--fail-if", "onset < 0"]
+    assert main([str(word) for word in words]) == 0
+    return out
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no audit train."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(following, "_Run", refuse)
+
+
+def test_the_folder_holds_table_numbers_and_page(audited: Path) -> None:
+    assert {path.name for path in audited.iterdir()} == FILES
+    numbers = json.loads((audited / "audit.json").read_text(encoding="utf-8"))
+    assert numbers["examples"] == 400
+    assert numbers["flagged"] == len(numbers["list"]) > 0
+    assert numbers["fail_if"] == {"condition": "onset < 0", "holds": False}
+    assert [20, 21] in numbers["conflicts"]
+    page = (audited / "report.html").read_text(encoding="utf-8")
+    assert f"{numbers['flagged']} of 400 labels look wrong" in page
+    assert NETWORK in page
+
+
+def test_csv_and_parquet_hold_the_same_table(audited: Path) -> None:
+    csv = pd.read_csv(audited / "table.csv", index_col="id", keep_default_na=False, na_values=[""])
+    parquet = pd.read_parquet(audited / "table.parquet")
+    assert list(csv) == list(parquet)
+    assert len(parquet) == 400
+    np.testing.assert_allclose(csv["suspicion"], parquet["suspicion"], rtol=1e-4)
+    assert parquet["label_name"].tolist() == parquet["label"].astype(str).tolist()
+
+
+def test_the_command_on_the_page_is_the_one_that_was_given(audited: Path, source: Path) -> None:
+    numbers = json.loads((audited / "audit.json").read_text(encoding="utf-8"))
+    words = shlex.split(numbers["run"]["Command"])
+    assert words[:3] == ["byheart", "audit", str(source)]
+    assert set(words[3:]) == {"--model", NETWORK, *QUICK, "--out", str(audited), "--fail-if"} | {
+        "onset < 0"
+    }
+
+
+def test_the_terminal_gets_alerts_the_worst_and_the_path(
+    byheart: Run, source: Path, tmp_path: Path
+) -> None:
+    done = byheart("audit", source, *QUICK, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "labels look wrong" in " ".join(done.out.split())
+    assert "looks like" in done.out
+    assert done.out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
+    assert "no --model given: a multilayer perceptron" in done.err
+
+
+def test_json_is_all_of_stdout_and_equals_the_file(
+    byheart: Run, source: Path, tmp_path: Path
+) -> None:
+    words = ("--model", NETWORK, *QUICK, "--out", tmp_path, "--json")
+    done = byheart("audit", source, *words, "--fail-if", "flagged > 1%")
+    assert done.code == 1
+    numbers = json.loads(done.out)
+    assert numbers == json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+    assert numbers["fail_if"]["holds"] is True
+    assert "failed: flagged > 1% (flagged = " in done.err
+
+
+def test_what_cannot_be_decided_is_code_2_and_the_files_are_kept(
+    byheart: Run, source: Path, tmp_path: Path
+) -> None:
+    words = ("--epochs", "1", "--seeds", "2", "--planted", "0.01", "--out", tmp_path)
+    done = byheart("audit", source, "--model", NETWORK, *words, "--fail-if", "flagged > 0.5")
+    assert done.code == 2
+    assert "flagged is not known here" in done.err
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    numbers = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+    assert numbers["fail_if"]["holds"] is None
+    assert numbers["flagged"] is None
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--fail-if", "flaged > 0.05"), "did you mean 'flagged'?"),
+        (("--fail-if", "flagged >"), "it ends where a name or a number should be"),
+        (("--fail-if", "__import__('os')"), "cannot be read"),
+        (("--fail-if", "flagged > 0", "--planted", "0"), "leave out --planted 0"),
+        (("--model", "no.such:thing"), "no module 'no'"),
+        (("--model", "tests.auditing.networks:smal"), "did you mean 'small'?"),
+        (("--device", "cdua"), "did you mean 'cuda'?"),
+        (("--epochs", "0"), "epochs must be a whole number of 1 or more"),
+        (("--seeds", "1"), "seeds must be a whole number of 2 or more"),
+        (("--learning-rate", "-1"), "learning_rate must be a number above 0"),
+        (("--precision", "2"), "precision must be above 0 and below 1"),
+        (("--planted", "0.9"), "planted must be from 0 to 0.3"),
+        (("--subsets", "3"), "subsets must be 0, or 10 and more"),
+        (("--critical-radius", "x"), "--critical-radius is 'x'"),
+        (("--examples", "1000000"), "ask for fewer examples"),
+    ],
+)
+def test_a_wrong_name_or_number_gets_one_line_and_leaves_no_folder(
+    byheart: Run, tmp_path: Path, words: tuple[str, ...], hint: str
+) -> None:
+    named = () if "--model" in words else ("--model", NETWORK)
+    refused = byheart("audit", "digits", *named, "--out", tmp_path / "out", *words)
+    assert refused.code == 2
+    assert hint in refused.error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_source_that_is_not_there_gets_one_line(byheart: Run) -> None:
+    assert "did you mean 'digits'?" in byheart("audit", "digit").error
+    assert "SOURCE" in byheart("audit").error
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_folder_that_cannot_be_written_is_told_before_training(
+    byheart: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    refused = byheart("audit", "digits", "--model", NETWORK, "--out", tmp_path / "file" / "out")
+    assert refused.code == 2
+    assert str(tmp_path / "file") in refused.error
+
+
+def test_without_pyarrow_the_csv_is_there_and_no_old_parquet(
+    byheart: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "table.parquet").write_text("of an earlier audit")
+    monkeypatch.setattr(output, "has_pyarrow", lambda: False)
+    words = ("--epochs", "1", "--seeds", "2", "--planted", "0", "--out", tmp_path)
+    done = byheart("audit", source, "--model", NETWORK, *words)
+    assert done.code == 0
+    assert "pip install 'byheart[parquet]'" in done.err
+    assert {path.name for path in tmp_path.iterdir()} == FILES - {"table.parquet"}
+
+
+def test_a_part_of_the_data_says_which_rows_it_is(
+    byheart: Run, source: Path, tmp_path: Path
+) -> None:
+    words = ("--epochs", "1", "--seeds", "2", "--examples", "60", "--out", tmp_path)
+    assert byheart("audit", source, "--model", NETWORK, *words).code == 0
+    table = pd.read_csv(tmp_path / "table.csv", index_col="id")
+    with np.load(source) as data:
+        np.testing.assert_array_equal(table["label"], data["y"][table["row"]])
+
+
+def test_images_are_named_by_their_files(byheart: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "<b>"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(15):
+            pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{i:02}.png")
+    words = ("--epochs", "1", "--seeds", "2", "--planted", "0", "--out", tmp_path / "out")
+    done = byheart("audit", tmp_path / "data", *words)
+    assert done.code == 0, done.err
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert set(table["file"]) == {f"{c}/{i:02}.png" for c in ("a", "<b>") for i in range(15)}
+    assert all(
+        f.startswith(f"{c}/") for f, c in zip(table["file"], table["label_name"], strict=True)
+    )
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;/00.png" in page
+    assert "<b>/" not in page
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("of an earlier audit")
+    command = [sys.executable, "-m", "byheart", "audit", "digits", "--epochs", "100000"]
+    program = subprocess.Popen(
+        [*command, "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stderr is not None
+    assert "no --model given" in program.stderr.readline()
+    os.kill(program.pid, signal.SIGINT)
+    out, err = program.communicate(timeout=60)
+    assert program.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-1].startswith("interrupted: nothing was written")
+    assert "Traceback" not in err
+    assert (tmp_path / "table.csv").read_text() == "of an earlier audit"

@@ -1,0 +1,64 @@
+"""Inputs as small pictures, read back by an image library."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from byheart.report.audit.thumbnails import in_numbers, is_picture, png, thumbnail
+
+
+def pixels(uri: str) -> np.ndarray:
+    head, data = uri.split(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 1), (5, 7, 3), (64, 3, 3)])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_an_image_library_reads_the_same_pixels(shape: tuple[int, ...], smooth: bool) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    wanted = np.sort(drawn, axis=1) if smooth else drawn
+    found = np.asarray(Image.open(io.BytesIO(png(wanted))))
+    np.testing.assert_array_equal(found.reshape(shape), wanted)
+
+
+def test_grey_and_colour_are_kept() -> None:
+    rng = np.random.default_rng(0)
+    grey, colour = rng.random((6, 9)), rng.random((3, 6, 9))
+    np.testing.assert_array_equal(pixels(thumbnail(grey, 50).uri), np.rint(255 * grey))
+    wanted = np.rint(255 * colour.transpose(1, 2, 0))
+    np.testing.assert_array_equal(pixels(thumbnail(colour, 50).uri), wanted)
+
+
+def test_other_numbers_of_channels_are_averaged() -> None:
+    x = np.random.default_rng(0).random((5, 6, 9))
+    np.testing.assert_array_equal(pixels(thumbnail(x, 50).uri), np.rint(255 * x.mean(0)))
+
+
+def test_a_large_picture_is_averaged_down_to_its_last_rows() -> None:
+    x = np.zeros((10, 7))
+    x[9, 6] = 1.0
+    small = thumbnail(x, 4)
+    assert (small.width, small.height) == (3, 4)
+    assert pixels(small.uri)[-1, -1] == 255
+    assert pixels(small.uri).sum() == 255
+
+
+def test_values_out_of_range_are_cut() -> None:
+    assert pixels(thumbnail(np.array([[-2.0, 3.0]] * 4), 9).uri)[0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("shape", "picture"),
+    [((8, 8), True), ((3, 32, 32), True), ((1, 28, 28), True), ((64,), False), ((2, 100), False)],
+)
+def test_what_is_a_picture(shape: tuple[int, ...], picture: bool) -> None:
+    assert is_picture(shape) is picture
+
+
+def test_numbers_are_cut_short_and_counted() -> None:
+    assert in_numbers(np.array([0.5, 0.25])) == "0.5, 0.25"
+    assert in_numbers(np.zeros(5000)).endswith(", … (5,000 values)")
