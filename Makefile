@@ -10,8 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 JOBS ?= auto
+FAULTS ?= 100
 
-.PHONY: help study test lint format types docs bench growth clean
+.PHONY: help study test faults lint format types docs bench growth clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +22,9 @@ study: $(VENV)/.byheart ## Set up this machine and judge every claim on digits: 
 
 test: $(VENV)/.test ## Set up and run the tests, browser tests included where a Chromium is found
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+
+faults: $(VENV)/.test ## Test what kills, fills disks and hangs: long; FAULTS=n kills of each kind
+	BYHEART_FAULTS=$(FAULTS) $(BIN)/python -m pytest -m faults --numprocesses 1
 
 lint: $(VENV)/.lint ## Check style and formatting
 	$(BIN)/ruff check .

@@ -91,6 +91,8 @@ def test_a_failed_trial_is_told_and_ends_with_code_1(
         (("--preset", "quik"), "did you mean 'quick'?"),
         (("--data", "digit"), "did you mean 'digits'?"),
         (("--device", "cdua"), "did you mean 'cuda'?"),
+        (("--address", "auto"), "--address goes with --runner ray, not with --runner processes"),
+        (("--runner", "ray", "--device", "mps"), "known are cpu, cuda"),
         (("--runner", "proceses"), "did you mean 'processes'?"),
         (("--seeds", "0"), "at least 1"),
         (("--workers", "0"), "at least 1"),

@@ -10,10 +10,11 @@ import typer
 
 from byheart.cli.console import say
 from byheart.errors import InputError, choose
-from byheart.runners import InlineRunner, ProcessesRunner, Runner
+from byheart.runners import InlineRunner, ProcessesRunner, RayRunner, Runner
+from byheart.runners.ray_cluster import require_ray
 from byheart.studies.own_network import OwnNetwork
 
-RUNNERS = ("inline", "processes")
+RUNNERS = ("inline", "processes", "ray")
 
 Claims = Annotated[
     list[str] | None,
@@ -44,9 +45,19 @@ LearningRate = Annotated[
 Seeds = Annotated[
     int | None, typer.Option("--seeds", help="Independent repetitions; the preset's if not given.")
 ]
-RunnerName = Annotated[str, typer.Option("--runner", help="inline or processes.")]
+RunnerName = Annotated[str, typer.Option("--runner", help="inline, processes or ray.")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", help="Worker processes; one per core if not given.")
+    int | None,
+    typer.Option("--workers", help="Packs trained at a time; one per core if not given."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Of a Ray cluster, with --runner ray: auto, or HOST:PORT of its head; this machine "
+        "alone if not given.",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
 Out = Annotated[
@@ -82,16 +93,35 @@ def say_own_network(own: OwnNetwork | None) -> None:
         say(f"left out, since they need {need}: {', '.join(claims)}")
 
 
-def make_runner(name: str, workers: int | None) -> Runner:
+def make_runner(name: str, workers: int | None, address: str | None = None) -> Runner:
     """Return the runner of that name.
 
     Raises:
-        InputError: there is none, or fewer than one worker is asked for.
+        InputError: there is none, it cannot be used here, fewer than one worker is asked for, or
+            an address that goes with another runner.
     """
     choose("runner", name, RUNNERS)
     if workers is not None and workers < 1:
         raise InputError(f"--workers is {workers}: ask for at least 1")
-    # One thread each, so that both give the same bits.
+    if address is not None and name != "ray":
+        raise InputError(f"--address goes with --runner ray, not with --runner {name}")
+    # One thread each, so that all give the same bits.
     if name == "inline":
         return InlineRunner(threads=1)
+    if name == "ray":
+        require_ray()
+        return RayRunner(address, workers=workers, threads=1)
     return ProcessesRunner(workers=workers, threads=1)
+
+
+def find_device(name: str, runner: Runner) -> str:
+    """Return the name of a device that is there, or that the nodes of a cluster may have.
+
+    Raises:
+        InputError: byheart does not know it, or this machine, which would train, does not have it.
+    """
+    from byheart.training import device
+
+    if runner.name == "ray":
+        return choose("device", name, ("cpu", "cuda"))
+    return device.find_device(name)

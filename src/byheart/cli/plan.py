@@ -41,6 +41,7 @@ def plan(
     seeds: options.Seeds = None,
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
+    address: options.Address = None,
     device: options.Device = "cpu",
     gpu: Gpu = None,
     out: options.Out = None,
@@ -50,10 +51,9 @@ def plan(
     from byheart.report.pace import drawing_pace
     from byheart.studies.estimate import Place, estimate
     from byheart.studies.request import make_request
-    from byheart.training.device import find_device
 
-    how, accelerator = options.make_runner(runner, workers), gpu and find_accelerator(gpu)
-    where = "cuda" if accelerator else find_device(device)
+    how, accelerator = options.make_runner(runner, workers, address), gpu and find_accelerator(gpu)
+    where = "cuda" if accelerator else options.find_device(device, how)
     request = make_request(
         claims or (),
         preset=preset,

@@ -20,6 +20,7 @@ def study(
     seeds: options.Seeds = None,
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
+    address: options.Address = None,
     device: options.Device = "cpu",
     out: options.Out = None,
     as_json: options.AsJson = False,
@@ -30,9 +31,9 @@ def study(
     from byheart.store import Store
     from byheart.studies.request import make_request
     from byheart.studies.session import load_session, run_session
-    from byheart.training.device import find_device
 
-    where, how = find_device(device), options.make_runner(runner, workers)
+    how = options.make_runner(runner, workers, address)
+    where = options.find_device(device, how)
     request = make_request(
         claims or (),
         preset=preset,

@@ -1,15 +1,17 @@
-"""Where packs are trained: in this process, or in one process per core."""
+"""Where packs are trained: in this process, in one process per core, or on a cluster."""
 
 from byheart.runners.base import PackResult, Runner
 from byheart.runners.inline import InlineRunner
 from byheart.runners.processes import ProcessesRunner
 from byheart.runners.progress import Progress, SilentProgress, make_progress
+from byheart.runners.ray import RayRunner
 
 __all__ = [
     "InlineRunner",
     "PackResult",
     "ProcessesRunner",
     "Progress",
+    "RayRunner",
     "Runner",
     "SilentProgress",
     "make_progress",

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from byheart.errors import InputError
@@ -16,6 +13,7 @@ from byheart.runners.base import ENGINE, PackResult, TrainFunction, failed, pack
 from byheart.runners.costs import costs_of
 from byheart.runners.crew import Crew, Worker
 from byheart.runners.handover import handed_over
+from byheart.runners.signals import exit_on_sigterm
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ class ProcessesRunner:
         costs = costs_of(packs, dataset)
         progress.planned(costs)
         queue = deque(sorted(packs, key=lambda pack: -costs[pack_id(pack)]))
-        with _exit_on_sigterm(), handed_over(dataset) as handover:
+        with exit_on_sigterm(), handed_over(dataset) as handover:
             crew = Crew((handover, self._train, device, self.threads), self.threads)
             with contextlib.closing(crew):
                 yield from _Shift(crew, queue, self.workers, device, progress).results()
@@ -152,21 +150,3 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Leave by SystemExit, past every `finally`, where SIGTERM would end the process at once."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
