@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import byheart
+from byheart.advising.page import costs
 from byheart.advising.result import COLUMNS
 from byheart.errors import InputError
 
@@ -92,6 +93,24 @@ def test_curves_run_over_the_checkpoints(found) -> None:
 def test_it_goes_into_json(found) -> None:
     text = json.dumps(found.as_json(), allow_nan=False)
     assert json.loads(text)["recommended"]["regularizer"] == found.recommended.regularizer
+
+
+def test_the_page_has_the_recommendation_its_code_and_the_charts(found, tmp_path) -> None:
+    page = found.to_html(tmp_path / "deep" / "advice.html").read_text("utf-8")
+    assert found.recommended.name in page
+    assert "optimizer.step()" in page
+    for figure in ("advice-cost", "advice-strengths", "advice-curves"):
+        assert f'<figure id="{figure}"' in page
+    assert "No trial gave a value" not in page
+
+
+def test_the_chart_of_costs_has_intervals_on_both_axes_and_the_front(found) -> None:
+    figure = costs(found)
+    compared = [point for point in figure.points if point.series != "undominated"]
+    assert all(p.left <= p.x <= p.right and p.low <= p.y <= p.high for p in compared)
+    front = [(point.x, point.y) for point in figure.points if point.series == "undominated"]
+    assert front == sorted(front)
+    assert set(front) <= {(point.x, point.y) for point in compared}
 
 
 def test_the_same_seed_gives_the_same_advice() -> None:

@@ -22,7 +22,8 @@ def test_json_is_all_there_is_on_stdout_and_the_folder_has_the_table(
     assert found["data"] == "digits"
     assert {"recommended", "why", "code", "front", "table"} <= set(found)
     assert json.loads((out / "advice.json").read_text()) == found
-    assert (out / "advice.csv").read_text().startswith("regularizer,strength,")
+    assert (out / "advice.csv").read_text().startswith("name,regularizer,strength,")
+    assert "What stops memorization on digits" in (out / "report.html").read_text()
 
 
 def test_what_is_found_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:

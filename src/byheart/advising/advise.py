@@ -10,7 +10,7 @@ import numpy as np
 from byheart.advising.arms import PLAIN, Arm, facts_of, menu
 from byheart.advising.budget import Budget, Sizes, sizes_within
 from byheart.advising.judging import effect_of, front
-from byheart.advising.outcomes import Outcomes
+from byheart.advising.outcomes import Effect, Outcomes
 from byheart.advising.pace import rehearse
 from byheart.advising.regularizers.registry import chosen
 from byheart.advising.result import Advice, Recommendation
@@ -123,9 +123,7 @@ def _advice(
     return Advice(
         name=dataset.name,
         table=table,
-        recommended=Recommendation(one.arm.regularizer, one.arm.strength, *reversed(effect_of(one)))
-        if one is not None
-        else None,
+        recommended=_recommendation(one) if one is not None else None,
         why=reason(found, plain, dataset.n_classes, margin),
         code=_code(one.arm, recipe) if one is not None else "",
         front=on_front(table, undominated),
@@ -135,6 +133,11 @@ def _advice(
         seconds=seconds,
         notes=tuple(_notes(dataset, found, obstacles)),
     )
+
+
+def _recommendation(one: Effect) -> Recommendation:
+    gain, drop = effect_of(one)
+    return Recommendation(one.arm.name, one.arm.regularizer, one.arm.strength, drop, gain)
 
 
 def _code(arm: Arm, recipe: Recipe) -> str:

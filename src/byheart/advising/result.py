@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from byheart.advising.judging import Estimate
 
 COLUMNS = (
-    "regularizer", "strength", "stage", "n", "verdict",
+    "name", "regularizer", "strength", "stage", "n", "verdict",
     "memorization", "memorization_low", "memorization_high", "area",
     "drop", "drop_low", "drop_high",
     "accuracy", "accuracy_low", "accuracy_high",
@@ -27,12 +28,14 @@ class Recommendation:
     """A regularizer at a strength, and its effect on seeds that had no part in choosing it.
 
     Attributes:
-        regularizer: its name.
+        name: of the regularizer with its strength.
+        regularizer: its name alone.
         strength: how much of it.
         drop: by how much it lowers the training accuracy on random labels.
         gain: by how much it raises accuracy on held-out examples.
     """
 
+    name: str
     regularizer: str
     strength: float
     drop: Estimate
@@ -45,16 +48,17 @@ class Advice:
 
     Attributes:
         name: of the data set.
-        table: one row per regularizer and strength: ``regularizer``, ``strength``, ``stage``
-            ("explored": on seeds that chose the strength; "compared": on fresh ones; "confirmed":
-            on seeds that are fresh again), ``n`` (seeds), ``verdict`` (of rows that were compared
-            or confirmed: "helps", "no effect", "costs", "unclear", "diverged"; else "", or "not
-            applicable"), ``memorization`` (training accuracy on random labels at the end) with its
-            90% interval, ``area`` (the same, mean over the checkpoints, which are even in the
-            logarithm of the epoch), ``drop`` (memorization without minus with, paired by seed),
-            ``accuracy`` (on held-out examples, by the user's labels), ``cost`` (accuracy without
-            minus with, paired by seed), ``trusted`` (accuracy on held-out examples that an audit
-            did not flag) and ``reason`` (why it cannot be applied).
+        table: one row per regularizer and strength: ``name`` (of both), ``regularizer``,
+            ``strength``, ``stage`` ("explored": on seeds that chose the strength; "compared": on
+            fresh ones; "confirmed": on seeds that are fresh again), ``n`` (seeds), ``verdict`` (of
+            rows that were compared or confirmed: "helps", "no effect", "costs", "unclear",
+            "diverged"; else "", or "not applicable"), ``memorization`` (training accuracy on
+            random labels at the end) with its 90% interval, ``area`` (the same, mean over the
+            checkpoints, which are even in the logarithm of the epoch), ``drop`` (memorization
+            without minus with, paired by seed), ``accuracy`` (on held-out examples, by the user's
+            labels), ``cost`` (accuracy without minus with, paired by seed), ``trusted`` (accuracy
+            on held-out examples that an audit did not flag) and ``reason`` (why it cannot be
+            applied).
         recommended: the regularizer to take; None if there is none.
         why: that choice in a sentence.
         code: what to paste; empty if nothing is recommended.
@@ -78,6 +82,23 @@ class Advice:
     margin: float
     seconds: float
     notes: tuple[str, ...]
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the page: the recommendation, Figures 10 and 11 for these data, and the table.
+
+        Args:
+            path: of the file; folders that do not exist are made.
+
+        Returns:
+            The path.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        # The report takes longer to load than most callers should wait.
+        from byheart.advising.page import write_page
+
+        return write_page(self, Path(path))
 
     def as_json(self) -> dict[str, object]:
         """Return what there is to say, as plain values; missing numbers are None."""

@@ -39,7 +39,7 @@ def rows(
     table += [_row(one, "explored", "") for one in explored]
     for name, reason in obstacles.items():
         table.append(
-            {"regularizer": name, "strength": math.nan, "stage": "", "n": 0}
+            {"name": name, "regularizer": name, "strength": math.nan, "stage": "", "n": 0}
             | {"verdict": "not applicable", "reason": reason}
         )
     return pd.DataFrame(table, columns=list(COLUMNS))
@@ -51,6 +51,7 @@ def _row(effect: Effect, stage: str, judged: str) -> dict[str, object]:
     drop = Estimate.of(effect.drop, effect.trained)
     cost = Estimate.of(-effect.gain, effect.held_out)
     row: dict[str, object] = {
+        "name": effect.arm.name,
         "regularizer": effect.arm.regularizer,
         "strength": effect.arm.strength if effect.arm != PLAIN else math.nan,
         "stage": stage,
@@ -70,13 +71,7 @@ def _row(effect: Effect, stage: str, judged: str) -> dict[str, object]:
 def on_front(table: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
     """Return the compared rows of some arms, in their order."""
     compared = table[table["stage"] == "compared"]
-    picked = [
-        compared[
-            (compared["regularizer"] == arm.regularizer)
-            & ((compared["strength"] == arm.strength) | (arm == PLAIN))
-        ]
-        for arm in arms
-    ]
+    picked = [compared[compared["name"] == arm.name] for arm in arms]
     return pd.concat(picked, ignore_index=True) if picked else compared.iloc[:0]
 
 

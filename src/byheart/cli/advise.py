@@ -27,7 +27,8 @@ Regularizers = Annotated[
     typer.Option("--regularizer", help="To try; repeat for several, all if not given."),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder for the table and advice.json.")
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder for page, table and JSON."),
 ]
 
 
@@ -75,6 +76,7 @@ def advise(
         text = json.dumps(found.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
         write_text(out / "advice.json", text + "\n")
         write_text(out / "advice.csv", found.table.to_csv(index=False))
+        found.to_html(out / "report.html")
         say(f"written to {out}")
     if as_json:
         write_json(found.as_json())

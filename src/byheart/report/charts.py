@@ -15,6 +15,8 @@ from byheart.report.marks import layers, rows
 from byheart.report.style import CONFIG
 from byheart.studies.figure import Figure
 
+SPILL = 1.6
+"""How many times as wide as the panels a legend on one line may be."""
 LETTER, SYMBOL = 7, 34
 """Room in pixels that a letter of the legend takes, and a symbol with the space around it."""
 
@@ -99,10 +101,11 @@ def library_version() -> str:
 
 def config(series: Sequence[str], layout: Layout) -> dict[str, Any]:
     """Return Vega-Lite's configuration, with a legend for names of that length."""
-    if not layout.compact:
+    room = layout.columns * layout.width
+    if not layout.compact and sum(LETTER * len(one) + SYMBOL for one in series) <= SPILL * room:
         return CONFIG
     longest = max(map(len, series), default=1)
-    columns = max(1, layout.width // (LETTER * longest + SYMBOL))
+    columns = max(1, room // (LETTER * longest + SYMBOL))
     return CONFIG | {"legend": CONFIG["legend"] | {"titleOrient": "top", "columns": columns}}
 
 

@@ -30,7 +30,7 @@ def drawable(figure: Figure) -> list[Point]:
 def rows(figure: Figure) -> list[Row]:
     """Return the data of the chart, one row a point, rounded to what a screen can show."""
     points = drawable(figure)
-    bracketed = _bracketed(figure)
+    bracketed, crossed = _bracketed(figure), _crossed(figure)
     sizes = Counter((point.panel, point.series) for point in points)
     seen: Counter[tuple[str, str]] = Counter()
     floor = min((point.y for point in points), default=1.0) if figure.y.log else -math.inf
@@ -52,6 +52,9 @@ def rows(figure: Figure) -> list[Row]:
         )
         if bracketed:
             result[-1]["upper"] = None if point.upper is None else _short(point.upper)
+        if crossed:
+            result[-1]["left"] = None if point.left is None else _short(point.left)
+            result[-1]["right"] = None if point.right is None else _short(point.right)
         seen[line] += 1
     return result
 
@@ -66,12 +69,15 @@ def layers(figure: Figure, *, interactive: bool) -> list[alt.Chart]:
     table = rows(figure)
     colour = alt.Color("series:N", **_series(figure, palette.series_colours(figure)))
     base = alt.Chart().encode(
-        x=alt.X("x:Q", **axes.horizontal(figure.x, _values(table, "x"))), color=colour
+        x=alt.X("x:Q", **axes.horizontal(figure.x, _values(table, "x", "left", "right"))),
+        color=colour,
     )
     y = alt.Y("y:Q", **axes.vertical(figure.y, _values(table, "y", "low", "high", "upper")))
     result = list(_span(figure.span)) if figure.span else []
     result += _brackets(figure, base) if _bracketed(figure) else []
     result += _intervals(figure, base, table)
+    if _crossed(figure):
+        result.append(_across(figure, base))
     dash = alt.StrokeDash("series:N", **_series(figure, _dashes(figure)))
     result.append(base.mark_line(strokeWidth=2, strokeCap="butt").encode(y=y, strokeDash=dash))
     if figure.marks:
@@ -104,6 +110,19 @@ def _intervals(figure: Figure, base: alt.Chart, table: list[Row]) -> Iterator[al
     if any(row["lone"] for row in known):
         # A single point has no band: its interval is a line.
         yield band.transform_filter("datum.lone").mark_rule(strokeWidth=1.5)
+
+
+def _crossed(figure: Figure) -> bool:
+    return any(point.left is not None for point in figure.points)
+
+
+def _across(figure: Figure, base: alt.Chart) -> alt.Chart:
+    """Return the intervals on the horizontal axis, as lines."""
+    known = base.transform_filter("isValid(datum.left)")
+    rule: alt.Chart = known.mark_rule(strokeWidth=1.5).encode(
+        x=alt.X("left:Q", title=figure.x.title), x2=alt.X2("right:Q"), y=alt.Y("y:Q")
+    )
+    return rule
 
 
 def _bracketed(figure: Figure) -> bool:
@@ -175,10 +194,16 @@ def _dashes(figure: Figure) -> list[list[int]]:
 
 def _shapes(figure: Figure) -> list[str]:
     own = {
-        name: style.SHAPES[0] if figure.ordered else style.SHAPES[index % len(style.SHAPES)]
+        name: style.SHAPES[0] if figure.ordered else _shape(index)
         for index, name in enumerate(_plain(figure))
     }
     return [own.get(name, style.REFERENCE_SHAPE) for name in figure.series]
+
+
+def _shape(index: int) -> str:
+    # Colours come round after as many series as shapes: then with another shape each.
+    count = len(style.SHAPES)
+    return style.SHAPES[(index + index // count) % count]
 
 
 def _band(point: Point, floor: float) -> tuple[float | None, float | None]:

@@ -11,6 +11,8 @@ from byheart.studies.matrix import MatrixFigure
 from byheart.studies.picture import Drawing, PictureFigure
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "upper")
+CROSS_COLUMNS = ("left", "right")
+"""Where x is estimated too."""
 PIXEL_COLUMNS = ("picture", "tile", "row", "column", "channel", "value")
 CELL_COLUMNS = ("panel", "row", "column", "value")
 
@@ -31,9 +33,11 @@ def to_csv(figure: Drawing) -> str:
         writer.writerow(CELL_COLUMNS)
         writer.writerows(_cells(figure))
         return text.getvalue()
-    writer.writerow(COLUMNS)
+    crossed = any(point.left is not None for point in figure.points)
+    columns = (*COLUMNS, *CROSS_COLUMNS) if crossed else COLUMNS
+    writer.writerow(columns)
     for point in figure.points:
-        writer.writerow([getattr(point, column) for column in COLUMNS])
+        writer.writerow([getattr(point, column) for column in columns])
     return text.getvalue()
 
 

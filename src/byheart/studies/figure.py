@@ -26,6 +26,8 @@ class Point:
         low: lower end of the interval of y.
         high: upper end of the interval of y.
         upper: mean of the upper bound of a bracketed quantity.
+        left: lower end of the interval of x, where x is estimated too.
+        right: upper end of the interval of x.
     """
 
     panel: str
@@ -35,6 +37,8 @@ class Point:
     low: float | None = None
     high: float | None = None
     upper: float | None = None
+    left: float | None = None
+    right: float | None = None
 
     def clipped(self) -> Point:
         """Return the point with its interval cut to [0, 1], for proportions."""
