@@ -76,3 +76,10 @@ def test_the_pairs_of_classes_that_are_doubted_most_are_confused_and_no_others()
         False,
     ]
     assert not doubts(None).are_confused(np.array([3]), np.array([1])).any()
+
+
+def test_doubts_that_are_spread_over_the_pairs_of_classes_confuse_none() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, CLASSES, EXAMPLES)
+    spread = Doubts(y, rng.random(EXAMPLES), (y + rng.integers(1, CLASSES, EXAMPLES)) % CLASSES)
+    assert not spread.are_confused(spread.suggested, y).any()

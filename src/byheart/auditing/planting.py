@@ -13,6 +13,8 @@ from byheart.seeds import generator
 
 SMOOTHING = 0.1
 """Share of flips that are drawn from all pairs of classes alike."""
+CONCENTRATED = 0.25
+"""Share of all pairs of classes that may hold more than their part of doubts, for a confusion."""
 AT_MOST = 0.5
 """Share of a class that is changed at most, so that the class can still be learned."""
 
@@ -47,7 +49,9 @@ class Doubts:
         """Return whether each source is confused with each label more than classes are on average.
 
         A pair of a suggested class and a label weighs as much as the squared suspicion of the
-        examples that are doubted so; confused are those above the mean of all pairs.
+        examples that are doubted so; confused are those above the mean of all pairs, if these are a
+        quarter of them at most. If they are more, labels are wrong in no particular way, and no
+        pair is called confused.
 
         Args:
             sources: classes, of any shape.
@@ -61,7 +65,11 @@ class Doubts:
         asked = sources * base + labels
         place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
         known = pairs[place] == asked
-        found: NDArray[np.bool_] = known & (mass[place] * classes * (classes - 1) > mass.sum())
+        every = classes * (classes - 1)
+        above = mass * every > mass.sum()
+        if above.sum() > CONCENTRATED * every:
+            return np.zeros(asked.shape, bool)
+        found: NDArray[np.bool_] = known & above[place]
         return found
 
 
