@@ -49,12 +49,14 @@ def main(seeds: int) -> None:
         found.append(columns.corr(method="spearman").to_numpy())
         print(f"seed {seed}: {audit.table['critical'].mean():.0%} critical", flush=True)
     each = np.stack(found)
-    print("\n| |", " | ".join(COLUMNS), "|\n|---" * (len(COLUMNS) + 1) + "|", sep=" ")
-    for i, name in enumerate(COLUMNS):
+    print("\n| |", " | ".join(COLUMNS[:-1]), "|")
+    print("|---" * len(COLUMNS) + "|")
+    for i, name in enumerate(COLUMNS[1:], 1):
         cells = [
             f"{each[:, i, j].mean():.2f} [{each[:, i, j].min():.2f}, {each[:, i, j].max():.2f}]"
             for j in range(i)
         ]
+        cells += [""] * (len(COLUMNS) - 1 - i)
         print(f"| {name} |", " | ".join(cells), "|")
 
 
