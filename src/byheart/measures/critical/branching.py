@@ -17,10 +17,11 @@ FIRST_ROUNDS = 20
 """Steps of the optimiser on whole boxes."""
 ROUNDS = 5
 """The same on parts of boxes, which start from the choices of what they are a part of."""
-PASSES_PER_CALL = 2000
-"""What it costs to begin: some hundred operators are called for every step, however few parts."""
+PASSES_TO_BEGIN = 300
+"""What a step of the optimiser costs, however few parts there are: it calls some hundred operators.
+In passes of one input through the network: about 100 with 1024 units in a layer, 700 with 256."""
 PASSES_PER_ROUND = 18
-"""What a step of the optimiser costs, in passes of one input through the network: three, each six
+"""What a step costs for each part: three passes, each six
 times as dear as one of a search, with its bounds, its small tensors and its proof in float64."""
 
 Point = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -115,11 +116,12 @@ class _Tree:
         if self.purse is not None:
             count = torch.bincount(domains.sample, minlength=len(self.left))
             order = count.argsort(stable=True)
-            left = self.purse - self.passes - PASSES_PER_CALL
+            left = self.purse - self.passes - rounds * PASSES_TO_BEGIN
             beyond = (count[order] > 0) & (count[order].cumsum(0) * each > left)
             self.given_up[order[beyond]] = True
             domains = domains.take(~self.given_up[domains.sample])
-        self.passes += len(domains) * each + PASSES_PER_CALL * bool(len(domains))
+        if len(domains):
+            self.passes += rounds * PASSES_TO_BEGIN + len(domains) * each
         return domains
 
     def bound(self, domains: Domains, rounds: int) -> Domains:

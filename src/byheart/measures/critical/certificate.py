@@ -36,6 +36,8 @@ DIRECTIONS = 8
 """In which the second layer is bounded exactly where a cheaper bound has failed."""
 GROUP = 32
 """Samples to settle together where it may end early."""
+PAYS = 0.25
+"""Of a group, what must be settled for the next to be tried."""
 HOPELESS = 0.6
 """What no bound wins back of what a relaxation loses, as far as we have seen."""
 TINY = 1e-300
@@ -210,7 +212,7 @@ class Prover:
             splits: cuts to spend on a sample.
             purse: passes of one input through the network to spend on slopes and cuts of all of
                 them; no limit if None. With a purse, samples that lack least must come first, and
-                it ends with the first group of which nothing could be settled.
+                it ends with the first group of which too few could be settled.
 
         Returns:
             The outcome of the first samples, as far as it went.
@@ -233,7 +235,7 @@ class Prover:
             parts.append(found)
             if purse is not None:
                 purse -= found.passes
-                if not bool((found.proved | found.broken).any()):
+                if int((found.proved | found.broken).sum()) < PAYS * len(own):
                     break
         nothing = torch.zeros_like(samples.predicted, dtype=torch.bool)
         return Outcome.together(parts) if parts else Outcome(nothing, nothing, samples.x, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -160,8 +160,8 @@ class Settling:
             return None, str(unknown)
 
     def _corners(self, seen: Glance | None) -> None:
-        for rows in torch.split(self.open, self.settings.batch_size):
-            x, box, start = self.x[rows], self.box.take(rows), None
+        for rows in self._batches(self.open):
+            x, box, start = self.x[rows], self._box(rows), None
             if seen is not None:
                 # Where the network is linear in the box, the relaxation is the network.
                 away = 2.0 * self.settings.radius * seen.slope[rows].sign().to(x.dtype)
@@ -207,7 +207,7 @@ class Settling:
     def _lass(self) -> None:
         # Also where a proof has found a witness: what the search finds shall not depend on proofs.
         searched = (~self.certified & (self.found_at < 0)).nonzero().squeeze(1)
-        for rows in torch.split(searched, self.settings.batch_size):
+        for rows in self._batches(searched):
             found = self._search(rows, self.settings.step)
             kept = found.found_at[0] >= 0
             self._keep(rows[kept], found.witness[0, kept], found.found_at[0, kept])
@@ -227,10 +227,13 @@ class Settling:
     def _control(self) -> float:
         """Return for which fraction of all samples noise alone finds a witness."""
         found = torch.zeros_like(self.broken)
-        for rows in torch.split((~self.certified).nonzero().squeeze(1), self.settings.batch_size):
+        for rows in self._batches((~self.certified).nonzero().squeeze(1)):
             search = self._search(rows, 0.0)
             found[rows] = (search.found_at[0] >= 0) & self._holds(rows, search.witness[0])
         return float(found.double().mean())
+
+    def _batches(self, rows: Tensor) -> Sequence[Tensor]:
+        return torch.split(rows, self.settings.batch_size) if len(rows) else ()
 
     def _keep(self, rows: Tensor, witness: Tensor, found_at: Tensor | int) -> None:
         self.broken[rows] = True
@@ -238,22 +241,28 @@ class Settling:
 
     def _verify(self) -> None:
         """Forget the witnesses that do not hold when they are projected and scored again."""
-        for rows in torch.split(self.broken.nonzero().squeeze(1), self.settings.batch_size):
+        for rows in self._batches(self.broken.nonzero().squeeze(1)):
             lost = rows[~self._holds(rows, self.witness[rows])]
             self.broken[lost], self.found_at[lost], self.witness[lost] = False, -1, self.x[lost]
 
     @torch.no_grad()
     def _holds(self, rows: Tensor, witness: Tensor) -> Tensor:
         """Return which witnesses are of another class than their inputs, in batches alike."""
-        if not len(rows):
-            return rows > 0
-        inside = self.box.take(rows).project(witness)
+        inside = self._box(rows).project(witness)
         return self._scored(inside).argmax(-1) != self._scored(self.x[rows]).argmax(-1)
 
+    def _box(self, rows: Tensor) -> Box:
+        """Return the boxes around some samples, none of which was settled at a glance."""
+        box, at = self._boxes
+        return box.take(at[rows])
+
     @cached_property
-    def box(self) -> Box:
-        """The boxes around all samples."""
-        return Box.around(self.x, self.settings.radius)
+    def _boxes(self) -> tuple[Box, Tensor]:
+        # Not around all samples: most are settled at a glance, and float64 takes its time.
+        rows = self.open
+        at = torch.zeros_like(self.predicted)
+        at[rows] = torch.arange(len(rows), device=at.device)
+        return Box.around(self.x[rows], self.settings.radius), at
 
     @torch.no_grad()
     def _scored(self, x: Tensor) -> Tensor:
