@@ -23,7 +23,8 @@ def test_json_is_all_there_is_on_stdout_and_the_folder_has_the_table(
     assert {"recommended", "why", "code", "front", "table"} <= set(found)
     assert json.loads((out / "advice.json").read_text()) == found
     assert (out / "advice.csv").read_text().startswith("name,regularizer,strength,")
-    assert "What stops memorization on digits" in (out / "report.html").read_text()
+    assert "What stops memorization on digits" in (page := (out / "report.html").read_text())
+    assert "byheart advise digits" in page
 
 
 def test_what_is_found_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +33,17 @@ def test_what_is_found_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> N
     assert "label smoothing" in said.out
     assert "none of these" in said.out
     assert "fresh ones to confirm" in said.err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main(["advise", "digits", *MODEL, *FEW, "--out", str(file / "advice")]) == 2
+    error = capsys.readouterr().err
+    assert "choose another folder" in error
+    assert "packs" not in error
 
 
 @pytest.mark.parametrize(

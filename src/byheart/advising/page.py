@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ SHOWN = 5
 """Regularizers whose curves are drawn: more cannot be told apart."""
 
 
-def write_page(advice: Advice, path: Path) -> Path:
+def write_page(advice: Advice, path: Path, about: Mapping[str, str]) -> Path:
     """Write the page, and return its path; see :meth:`Advice.to_html`."""
     table = advice.table
     one = advice.recommended
@@ -37,6 +38,7 @@ def write_page(advice: Advice, path: Path) -> Path:
             figures=[costs(advice), strengths(advice), curves(advice)],
             notes=advice.notes,
             margin=advice.margin,
+            about=about,
             version=__version__,
         ),
     )

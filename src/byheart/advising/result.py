@@ -83,11 +83,12 @@ class Advice:
     seconds: float
     notes: tuple[str, ...]
 
-    def to_html(self, path: str | Path) -> Path:
+    def to_html(self, path: str | Path, *, about: Mapping[str, str] | None = None) -> Path:
         """Write the page: the recommendation, Figures 10 and 11 for these data, and the table.
 
         Args:
             path: of the file; folders that do not exist are made.
+            about: further facts to give, by name.
 
         Returns:
             The path.
@@ -98,7 +99,7 @@ class Advice:
         # The report takes longer to load than most callers should wait.
         from byheart.advising.page import write_page
 
-        return write_page(self, Path(path))
+        return write_page(self, Path(path), about or {})
 
     def as_json(self) -> dict[str, object]:
         """Return what there is to say, as plain values; missing numbers are None."""

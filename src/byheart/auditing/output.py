@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from byheart.errors import StoreError
 from byheart.report.audit.columns import with_names
 from byheart.report.files import write_bytes, write_text
 
@@ -47,19 +45,6 @@ def write_audit(
         write_text(folder / JSON, f"{text}\n"),
         audit.to_html(folder / PAGE, about=about),
     ]
-
-
-def require_writable(folder: Path) -> None:
-    """See that a folder can be written or made, before any work is done for it.
-
-    Raises:
-        StoreError: it cannot.
-    """
-    nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not nearest.is_dir():
-        raise StoreError(f"'{folder}' cannot be made: '{nearest}' is a file; choose another folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StoreError(f"'{nearest}' cannot be written: choose another folder")
 
 
 def has_pyarrow() -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from byheart.cli.console import say, write_json
-from byheart.cli.options import AsJson, Device
-from byheart.report.files import write_text
+from byheart.cli.console import CutShortError, say, write_json
+from byheart.cli.options import AsJson, Device, command_of
+from byheart.cli.progress import packs_trained
 
 if TYPE_CHECKING:
     from byheart.advising.result import Advice
@@ -20,7 +19,8 @@ Model = Annotated[
     str, typer.Option("--model", metavar="MODULE:FACTORY", help="Callable that makes the network.")
 ]
 Examples = Annotated[
-    int | None, typer.Option("--examples", help="Class-balanced subset; all if not given.")
+    int | None,
+    typer.Option("--examples", "--size", help="Class-balanced subset; all if not given."),
 ]
 Regularizers = Annotated[
     list[str] | None,
@@ -33,6 +33,7 @@ Out = Annotated[
 
 
 def advise(
+    context: typer.Context,
     source: Source,
     model: Model,
     minutes: Annotated[float, typer.Option("--minutes", help="That it may take.")] = 10.0,
@@ -53,39 +54,39 @@ def advise(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the regularizer that stops memorization on your data at no cost."""
+    """Find the regularizer that stops memorization on your data at no cost in accuracy."""
     from byheart.advising.advise import advise as find
+    from byheart.advising.output import write_advice
     from byheart.data import load_dataset
+    from byheart.report.files import require_writable
 
-    found = find(
-        model,
-        load_dataset(source, size=examples, seed=seed),
-        minutes=minutes,
-        margin=margin,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        batch_size=batch_size,
-        regularizers=regularizer,
-        seed=seed,
-        device=device,
-        on_pack=_progress,
-    )
     if out is not None:
-        text = json.dumps(found.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(out / "advice.json", text + "\n")
-        write_text(out / "advice.csv", found.table.to_csv(index=False))
-        found.to_html(out / "report.html")
-        say(f"written to {out}")
+        require_writable(out)
+    try:
+        found = find(
+            model,
+            load_dataset(source, size=examples, seed=seed),
+            minutes=minutes,
+            margin=margin,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            regularizers=regularizer,
+            seed=seed,
+            device=device,
+            on_pack=packs_trained(),
+        )
+    except KeyboardInterrupt:
+        raise CutShortError("interrupted: nothing was written") from None
+    written = [] if out is None else write_advice(out, found, {"Command": command_of(context)})
     if as_json:
         write_json(found.as_json())
     else:
         _print(found)
-
-
-def _progress(name: str, done: int, total: int) -> None:
-    say(f"{name}: {done} of {total} packs")
+        for path in written[-1:]:
+            print(path)
 
 
 def _print(found: Advice) -> None:

@@ -82,8 +82,9 @@ def audit(
 ) -> None:
     """Find what a network knows by heart, and whose labels look wrong; write table and page."""
     from byheart.auditing.examples import STAND_IN, load_examples, stand_in
-    from byheart.auditing.output import PARQUET, require_writable, write_audit
+    from byheart.auditing.output import PARQUET, write_audit
     from byheart.auditing.summary import quantities, summary
+    from byheart.report.files import require_writable
 
     condition = _condition(fail_if, planted)
     radius = None if critical_radius is None else parse_ratio(critical_radius, "--critical-radius")

@@ -27,6 +27,20 @@ def epochs_trained() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
+def packs_trained() -> Callable[[str, int, int], None]:
+    """Return a function to be told (round, packs done, packs in all): a line now and then."""
+    before, last = "", time.monotonic()
+
+    def tell(name: str, done: int, total: int) -> None:
+        nonlocal before, last
+        now = time.monotonic()
+        if name != before or now - last >= EVERY:
+            before, last = name, now
+            say(f"{name}: {done} of {total} packs")
+
+    return tell
+
+
 def _lines() -> Callable[[int, int], None]:
     begun = last = time.monotonic()
 

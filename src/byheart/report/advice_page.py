@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class AdviceFacts:
         figures: the charts, in order.
         notes: what a reader should know, in a sentence each.
         margin: accuracy that may be lost.
+        about: further facts of the run, by name.
         version: of byheart.
     """
 
@@ -40,6 +41,7 @@ class AdviceFacts:
     figures: Sequence[Figure]
     notes: Sequence[str]
     margin: float
+    about: Mapping[str, str]
     version: str
 
 

@@ -51,6 +51,19 @@ def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:
     return write_text(folder / "findings.json", text)
 
 
+def require_writable(folder: Path) -> None:
+    """See that a folder can be written or made, before any work is done for it.
+
+    Raises:
+        StoreError: it cannot.
+    """
+    nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not nearest.is_dir():
+        raise StoreError(f"'{folder}' cannot be made: '{nearest}' is a file; choose another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise StoreError(f"'{nearest}' cannot be written: choose another folder")
+
+
 def _replace(path: Path, data: bytes) -> None:
     # In the same folder, since a rename across file systems is a copy and not one step.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
