@@ -41,9 +41,9 @@ def _labels(audit: Audit) -> Iterator[Alert]:
 
 
 def _flagged(calibration: Calibration, examples: int) -> str:
-    look = "label looks" if calibration.flagged == 1 else "labels look"
+    look = "looks" if calibration.flagged == 1 else "look"
     return (
-        f"{calibration.flagged:,} of {examples:,} {look} wrong: of this list "
+        f"{calibration.flagged:,} of {examples:,} labels {look} wrong: of this list "
         f"{_share(calibration.precision)} probably are, and it holds "
         f"{_share(calibration.recall)} of all wrong labels"
     )

@@ -22,7 +22,7 @@ def onset_figure(onset: Onset) -> Figure:
         title="Accuracy on held-out examples",
         source="",
         reading="Share of the examples held out of a training which it classifies as labelled, "
-        f"mean over trainings. It is highest at {where}, where the line stands; {after}.",
+        f"mean over trainings. Smoothed, it is highest at {where}, where the line stands; {after}.",
         x=Axis("epochs trained"),
         y=Axis("accuracy by the labels at hand", percent=True),
         series=(series,),

@@ -1,0 +1,76 @@
+"""An audit as numbers, for JSON and for conditions."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.auditing.audits import made_up, onset
+from tests.auditing.trainings import tracked
+
+import byheart
+from byheart.auditing.summary import QUANTITIES, quantities, summary
+
+
+def test_every_name_has_a_number() -> None:
+    found = quantities(made_up())
+    assert list(found) == [one.name for one in QUANTITIES]
+    assert None not in found.values()
+    assert found["flagged"] == 60 / 300
+    assert found["mislabelled"] == pytest.approx(68.4 / 300)
+    assert found["mislabelled_low"] == pytest.approx(55 / 300)
+    assert found["precision"] == 0.91
+    assert found["rare"] == 20 / 300
+    assert found["conflicts"] == 3
+    assert found["onset"] == 4
+
+
+def test_memorization_that_did_not_set_in_does_so_later_than_any_epoch() -> None:
+    assert quantities(made_up(onset=onset(reached=False)))["onset"] == math.inf
+
+
+def test_an_empty_list_has_no_precision() -> None:
+    found = quantities(made_up(share=0.0))
+    assert found["flagged"] == 0
+    assert found["precision"] is None
+    assert found["recall"] == 0
+
+
+def test_without_flips_and_held_out_examples_what_they_tell_is_not_known() -> None:
+    found = quantities(byheart.Audit.from_tracker(tracked()[0]))
+    unknown = {name for name, value in found.items() if value is None}
+    assert unknown == {one.name for one in QUANTITIES if one.by_flips} | {"onset", "gain"}
+
+
+@pytest.mark.parametrize("share", [0.2, 0.0])
+def test_json_holds_it(share: float) -> None:
+    found = summary(made_up(share=share))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["flagged"] == len(found["list"]) == int(300 * share)
+    assert found["onset"]["interval"] == [3, 5]
+
+
+def test_the_list_says_where_examples_come_from() -> None:
+    audit = made_up()
+    table = audit.table.assign(file=[f"{i}.png" for i in range(300)])
+    first = summary(replace(audit, table=table))["list"][0]
+    assert first["file"] == "0.png"
+    assert first["id"] == 0
+    assert isinstance(first["suspicion"], float)
+
+
+def test_what_was_not_looked_for_is_none() -> None:
+    found = summary(byheart.Audit.from_tracker(tracked()[0]))
+    assert found["flagged"] is None and found["onset"] is None and found["calibration"] is None
+    assert found["list"] == []
+    assert json.dumps(found, allow_nan=False)
+
+
+def test_an_example_without_a_score_is_in_the_json_as_null() -> None:
+    audit = made_up()
+    table = audit.table.copy()
+    table.loc[0, "p_wrong"] = np.float32(np.nan)
+    assert summary(replace(audit, table=table))["list"][0]["p_wrong"] is None
+    assert isinstance(table, pd.DataFrame)
