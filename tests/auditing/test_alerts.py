@@ -7,6 +7,7 @@ from tests.auditing.trainings import tracked
 
 import byheart
 from byheart.auditing.alerts import alerts
+from byheart.auditing.calibration import Estimate
 
 
 def said(audit: byheart.Audit) -> list[tuple[str, str]]:
@@ -23,9 +24,19 @@ def test_wrong_labels_are_counted_with_what_to_expect_of_the_list() -> None:
     )
 
 
-def test_no_list_is_well_and_still_says_how_many_labels_are_wrong() -> None:
-    good = [text for kind, text in said(made_up(share=0.0)) if kind == "good"]
-    assert any("none is flagged. In all, an estimated 68 [55, 80] of 300" in text for text in good)
+def test_no_list_is_well_if_few_labels_can_be_wrong() -> None:
+    sure = calibration(0, 300, mislabelled=Estimate(3.2, 0.0, 9.0))
+    found = said(made_up(share=0.0, calibration=sure))
+    none = "No list could be made of which 90% are wrong: none is flagged. In all, an estimated "
+    assert ("good", f"{none}3 [0, 9] of 300 labels are wrong") in found
+
+
+def test_no_list_tells_little_if_many_labels_may_be_wrong() -> None:
+    (text,) = (text for kind, text in said(made_up(share=0.0)) if "No list" in text)
+    assert text.endswith(
+        "68 [55, 80] of 300 labels are wrong: that tells little; train longer, or with more seeds"
+    )
+    assert not [kind for kind, text in said(made_up(share=0.0)) if kind == "good"]
 
 
 def test_one_label_is_singular() -> None:

@@ -22,12 +22,13 @@ def test_the_version_is_that_of_the_package(byheart: Run) -> None:
 def test_without_a_command_help_is_shown(byheart: Run) -> None:
     shown = byheart()
     assert shown.code == 0
-    for command in ("study", "plan", "claims", "report", "store"):
+    for command in ("study", "plan", "claims", "audit", "report", "store"):
         assert command in shown.out
 
 
 @pytest.mark.parametrize(
-    "command", ["study", "plan", "claims", "report", "store verify", "store list", "store export"]
+    "command",
+    ["study", "plan", "claims", "audit", "report", "store verify", "store list", "store export"],
 )
 def test_every_command_explains_itself(byheart: Run, command: str) -> None:
     shown = byheart(*command.split(), "--help")

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from byheart.auditing.result import Audit
 
 
+SURE = 0.05
+"""Share of wrong labels that must be out of the question before a data set is called well."""
+
+
 def alerts(audit: Audit) -> tuple[Alert, ...]:
     """Return what to know first, what to act on before remarks."""
     found = [*_labels(audit), *_conflicts(audit), *_onset(audit.onset, audit.epochs)]
@@ -32,12 +36,12 @@ def _labels(audit: Audit) -> Iterator[Alert]:
     )
     if calibration.flagged:
         yield Alert("warning", f"{_flagged(calibration, examples)}. {total}")
+        return
+    none = f"No list could be made of which {calibration.wanted:.0%} are wrong: none is flagged"
+    if calibration.mislabelled.high <= SURE * examples:
+        yield Alert("good", f"{none}. {total}")
     else:
-        yield Alert(
-            "good",
-            f"No list of examples could be made of which {calibration.wanted:.0%} are wrong, so "
-            f"none is flagged. {total}",
-        )
+        yield Alert("note", f"{none}. {total}: that tells little; train longer, or with more seeds")
 
 
 def _flagged(calibration: Calibration, examples: int) -> str:
