@@ -71,13 +71,14 @@ def shares(request: Request, folder: Path, packs: list[Pack], runner: ProcessesR
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("preset")
+    parser.add_argument("claims", nargs="*", help="run these alone, and keep what others gave")
     parser.add_argument("--seeds", type=int, help="the preset's own if not given")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; a new one")
     parser.add_argument("--spent", type=Path, help="take epochs from this finished study instead")
     options = parser.parse_args()
     runner = ProcessesRunner(options.workers)
-    request = make_request(preset=options.preset, seeds=options.seeds)
+    request = make_request(options.claims, preset=options.preset, seeds=options.seeds)
     records = timed_run(request, options.out, runner)
     trials = [record.trial for record in records.values()]
     packs = missing_packs(trials, set(records), request.setting)
@@ -87,8 +88,11 @@ def main() -> None:
         with Store.open(options.spent, create=False) as store:
             records = stored_records(whole.studies, whole.setting, store)
     found["spent"] = {name: astuple(own) for name, own in spent_by(records.values()).items()}
-    known = json.loads(OUT.read_text("utf-8")) | {options.preset: found}
-    OUT.write_text(_lines(known), encoding="utf-8")
+    known = json.loads(OUT.read_text("utf-8"))
+    if options.claims:
+        old = known[options.preset]
+        found = {part: dict(sorted((old[part] | own).items())) for part, own in found.items()}
+    OUT.write_text(_lines(known | {options.preset: found}), encoding="utf-8")
 
 
 def _lines(known: Mapping[str, Any]) -> str:

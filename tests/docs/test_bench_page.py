@@ -1,9 +1,10 @@
 """The page of the bench says what its JSON says."""
 
+import json
 from typing import Any
 
 import pytest
-from benchmarks.page import page, reached
+from benchmarks.page import FOLDER, NAMES, page, reached
 
 DUEL: dict[str, Any] = {
     "row": "small pack", "work": "w", "peer": "a loop", "ours_seconds": 1.0, "peer_seconds": 4.0,
@@ -18,6 +19,12 @@ LINE = {
     "measure": "training", "factor": "width", "sizes": [1, 2], "seconds": [0.1, 0.2],
     "operations": [1.0, 4.0], "exponent": 1.0, "low": 0.9, "high": 1.1, "predicted": 2.0,
 }  # fmt: skip
+
+
+def test_the_page_is_what_its_json_files_make_it() -> None:
+    bench, growth = (json.loads((FOLDER / name).read_text(encoding="utf-8")) for name in NAMES)
+    written = (FOLDER / "bench.md").read_text(encoding="utf-8")
+    assert written == page(bench, growth), "run `python -m benchmarks.page`"
 
 
 def test_a_row_that_is_reached_is_not_held_back() -> None:
