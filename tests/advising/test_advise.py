@@ -175,7 +175,6 @@ def five_of_each(counts: dict[int, int]) -> byheart.Dataset:
             "one round with 3 regularizers takes about .* minutes here",
         ),
     ],
-    ids=str,
 )
 def test_bad_input_gets_one_line(options, message) -> None:
     with pytest.raises(InputError, match=message) as problem:
