@@ -114,7 +114,7 @@ SCORES = (
         "trained without it",
         _FELDMAN,
     ),
-    Column("memorization_error", "standard error of memorization", "", _FELDMAN),
+    Column("memorization_error", "its standard error", "", _FELDMAN),
     Column(
         "influenced_by",
         "influenced by",
@@ -122,7 +122,7 @@ SCORES = (
         _FELDMAN,
     ),
     Column("influence", "influence", "by how much", _FELDMAN),
-    Column("influence_error", "standard error of influence", "", _FELDMAN),
+    Column("influence_error", "its standard error", "", _FELDMAN),
     Column("epochs_seen", "epochs seen", "over all trainings"),
 )
 
