@@ -97,8 +97,19 @@ class KillsANode(SilentProgress):
             self._cluster.remove_node(self._node, allow_graceful=False)
 
 
-def test_a_node_killed_in_the_middle_costs_nothing_but_time(cluster, log, tmp_path, findings):
-    doomed = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+@pytest.fixture
+def doomed(cluster):
+    """A third node, for a test to kill; the next one begins once nobody counts it any more."""
+    ray = ray_cluster.require_ray()
+    before = len(ray_cluster.nodes(ray))
+    yield cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    # A cluster notices a node that fell silent only after some time.
+    until(lambda: len(ray_cluster.nodes(ray)) == before)
+
+
+def test_a_node_killed_in_the_middle_costs_nothing_but_time(
+    cluster, doomed, log, tmp_path, findings
+):
     killer = KillsANode(cluster, doomed, packs=3)
     result = run_study(tmp_path, RayRunner(train="tests.studies.tiny:train"), progress=killer)
     assert killer._left <= 0
@@ -293,4 +304,4 @@ def test_the_number_of_packs_side_by_side_is_that_of_the_cluster(cluster, datase
 def test_without_ray_the_command_to_install_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'byheart\[ray\]'"):
-        RayRunner().workers  # noqa: B018
+        _ = RayRunner().workers

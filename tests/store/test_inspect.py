@@ -1,17 +1,6 @@
 """A summary tells one trial in a line."""
 
-import pytest
-from tests.store.examples import a_record, a_trial
-
-from byheart.store import Store
-
-
-@pytest.fixture
-def store(tmp_path):
-    with Store.open(tmp_path) as store:
-        store.add([a_record(a_trial(seed)) for seed in range(3)])
-        store.add([a_record(a_trial(3), "failed", reason="killed")])
-        yield store
+from tests.store.examples import a_trial
 
 
 def test_a_summary_says_what_was_trained_and_how_it_ended(store):

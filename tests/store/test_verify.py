@@ -14,14 +14,6 @@ from byheart.store import Store
 from byheart.store.codec import ending, facts_key, seal, stamp
 
 
-@pytest.fixture
-def store(tmp_path):
-    with Store.open(tmp_path) as store:
-        store.add([a_record(a_trial(seed)) for seed in range(3)])
-        store.add([a_record(a_trial(3), "failed", reason="killed")])
-        yield store
-
-
 def test_a_sound_store_has_no_problems(store):
     assert store.verify() == []
 

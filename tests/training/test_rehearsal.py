@@ -1,5 +1,7 @@
 """A rehearsal times a moment of each kind of work, and leaves everything as it was."""
 
+from typing import Any
+
 import pytest
 import torch
 from tests.studies.tiny import tiny_dataset
@@ -28,17 +30,17 @@ def dataset() -> Dataset:
     return tiny_dataset()
 
 
-def trial(dataset: Dataset, *probes: Probe, seed: int = 0, **numbers: object) -> Trial:
-    algorithm = {"learning_rate": 0.1, "batch_size": 10, "epochs": 8} | numbers
+def trial(dataset: Dataset, *probes: Probe, seed: int = 0, **numbers: Any) -> Trial:
+    algorithm: dict[str, Any] = {"learning_rate": 0.1, "batch_size": 10, "epochs": 8} | numbers
     return Trial(
         data=DataFacts(fingerprint=dataset.fingerprint, train=40, validation=20),
-        algorithm=Algorithm(network=MLP(hidden=(8, 8)), **algorithm),  # type: ignore[arg-type]
+        algorithm=Algorithm(network=MLP(hidden=(8, 8)), **algorithm),
         seed=seed,
         probes=probes,
     )
 
 
-def paces(dataset: Dataset, *probes: Probe, replicas: int = 5, **numbers: object) -> Paces:
+def paces(dataset: Dataset, *probes: Probe, replicas: int = 5, **numbers: Any) -> Paces:
     pack = Pack(tuple(trial(dataset, *probes, seed=i, **numbers) for i in range(replicas)))
     records = rehearse(pack, dataset)
     assert [record.trial for record in records] == list(pack.trials)

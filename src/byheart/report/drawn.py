@@ -18,13 +18,24 @@ class Caption(Protocol):
     """What stands above a figure; see :class:`byheart.studies.figure.Figure`."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """What the page and its files call it."""
+        ...
+
     @property
-    def title(self) -> str: ...  # noqa: D102
+    def title(self) -> str:
+        """In a line."""
+        ...
+
     @property
-    def source(self) -> str: ...  # noqa: D102
+    def source(self) -> str:
+        """Of the claim: paper and figure."""
+        ...
+
     @property
-    def reading(self) -> str: ...  # noqa: D102
+    def reading(self) -> str:
+        """How to read it."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -126,3 +127,22 @@ def threads_pinned(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def throttled(tell: Callable[[int, int], None], every: float) -> Callable[[int, int], None]:
+    """Return what passes (epochs done, budget) on, and not too often: whoever listens is busy.
+
+    Args:
+        tell: is told of the first epoch, and of those that come long enough after.
+        every: seconds between two reports, at least.
+    """
+    last = -every
+
+    def on_epoch(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= every:
+            last = now
+            tell(done, total)
+
+    return on_epoch

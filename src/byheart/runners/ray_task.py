@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from byheart.errors import InputError
-from byheart.runners.base import PackResult, TrainFunction, attempt, resolve, threads_pinned
+from byheart.runners.base import (
+    PackResult,
+    TrainFunction,
+    attempt,
+    resolve,
+    threads_pinned,
+    throttled,
+)
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
@@ -91,8 +98,9 @@ def train_pack(
     require_same(versions)
     key = pack.trials[0].key
     board.tell.remote(key, 0, 1)
+    on_epoch = throttled(partial(board.tell.remote, key), EPOCHS_EVERY)
     with threads_pinned(threads):
-        result = attempt(resolve(train), pack, opened(parcel), device, _reporter(board, key))
+        result = attempt(resolve(train), pack, opened(parcel), device, on_epoch)
     if device == "cuda":
         import torch
 
@@ -130,16 +138,3 @@ def require_same(theirs: Mapping[str, str]) -> None:
                 f"a node of the cluster has {name} {version}, and this machine {theirs[name]}: "
                 "install the same version on all of them"
             )
-
-
-def _reporter(board: Any, key: str) -> Callable[[int, int], None]:
-    last = -EPOCHS_EVERY
-
-    def on_epoch(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= EPOCHS_EVERY:
-            last = now
-            board.tell.remote(key, done, total)
-
-    return on_epoch

@@ -8,13 +8,11 @@ import os
 import shutil
 import signal
 import threading
-import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from byheart.runners.base import TrainFunction, attempt, describe, resolve
+from byheart.runners.base import TrainFunction, attempt, describe, resolve, throttled
 
 if TYPE_CHECKING:
     from byheart.runners.handover import Handover
@@ -60,20 +58,8 @@ def work(
             pack: Pack = pipe.recv()
         except EOFError:
             return
-        pipe.send(("done", attempt(function, pack, dataset, device, _reporter(pipe))))
-
-
-def _reporter(pipe: Connection[Any, Any]) -> Callable[[int, int], None]:
-    last = -EPOCHS_EVERY
-
-    def on_epoch(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= EPOCHS_EVERY:
-            last = now
-            pipe.send(("epoch", (done, total)))
-
-    return on_epoch
+        on_epoch = throttled(lambda done, total: pipe.send(("epoch", (done, total))), EPOCHS_EVERY)
+        pipe.send(("done", attempt(function, pack, dataset, device, on_epoch)))
 
 
 def _die_with_driver(folder: Path) -> None:

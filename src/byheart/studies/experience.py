@@ -10,7 +10,7 @@ from importlib import resources
 from statistics import mean
 from typing import Any
 
-from byheart.record import Record
+from byheart.record import Outcome, Record
 from byheart.trial import Trial
 
 
@@ -77,8 +77,8 @@ class Experience:
         own = self.of(trial)
         if own is None:
             return None
-        outcome = "converged" if own.converged >= 0.5 else "budget"
-        return Record(trial, outcome, epochs=round(own.epochs))  # type: ignore[arg-type]
+        outcome: Outcome = "converged" if own.converged >= 0.5 else "budget"
+        return Record(trial, outcome, epochs=round(own.epochs))
 
     def with_records(self, records: Iterable[Record]) -> Experience:
         """Return the experience that these records add to: theirs counts where both have some."""

@@ -32,7 +32,7 @@ class Accepting:
         every = {one.name: one, **named.parameters, name: more}.values()
         # By the order that Python wants: what takes all other keywords comes last.
         in_order = sorted(every, key=lambda parameter: parameter.kind)
-        forward.__signature__ = named.replace(parameters=in_order)  # type: ignore[attr-defined]
+        vars(forward)["__signature__"] = named.replace(parameters=in_order)
         self._forward = MethodType(forward, model)
         model.forward = self._forward
 

@@ -21,8 +21,8 @@ PASSES_TO_BEGIN = 300
 """What a step of the optimiser costs, however few parts there are: it calls some hundred operators.
 In passes of one input through the network: about 100 with 1024 units in a layer, 700 with 256."""
 PASSES_PER_ROUND = 18
-"""What a step costs for each part: three passes, each six
-times as dear as one of a search, with its bounds, its small tensors and its proof in float64."""
+"""What a step costs for each part: three passes, each six times as dear as one of a search, with
+its bounds, its small tensors and its proof in float64."""
 
 Point = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(samples [D], points [D, *shape]) -> (points of their boxes, bool [D]: of another class)."""

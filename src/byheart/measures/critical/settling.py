@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from byheart.errors import InputError
-from byheart.measures.critical.certificate import HOPELESS, SPLITS, Glance, Prover, Samples
 from byheart.measures.critical.corners import corners
 from byheart.measures.critical.lass import Box, Search, lass
 from byheart.measures.critical.noise import OwnNoise
+from byheart.measures.critical.prover import HOPELESS, SPLITS, Glance, Prover, Samples
 from byheart.measures.critical.tracing import UnknownLayerError
 
 PROOF = 0.05
