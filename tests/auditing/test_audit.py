@@ -1,5 +1,6 @@
 """The audit of a user's network and data, from one call to the table."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -167,6 +168,17 @@ def test_without_planted_flips_nothing_is_flagged_and_that_is_said(noisy: byhear
     assert found.flagged.empty
     assert found.table["p_wrong"].isna().all()
     assert any("nothing is flagged" in note for note in found.notes)
+    assert any("no flips were planted" in note for note in found.notes)
+
+
+def test_too_few_planted_flips_are_counted_and_the_remedy_is_said(noisy: byheart.Dataset) -> None:
+    found = byheart.audit(small, noisy, epochs=2, seeds=2, planted=0.02)
+    (note,) = [note for note in found.notes if "planted" in note]
+    assert re.search(r"^\d+ flips were planted, over all seeds, which is too few", note)
+    assert "plant 20 or more, with a larger share of labels, more seeds or more examples" in note
+    assert not any("gaps" in other for other in found.notes)
+    own = byheart.Audit.from_tracker(tracked()[0], planted=[3])
+    assert any(note.startswith("1 flip was planted") for note in own.notes)
 
 
 def test_a_handful_of_examples_is_too_few(noisy: byheart.Dataset) -> None:

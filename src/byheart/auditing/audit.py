@@ -126,6 +126,7 @@ def audit(
         dataset,
         dataset.name,
         dataset.classes,
+        flips=found.planted.size,
         further=further,
         seed=seed,
     )

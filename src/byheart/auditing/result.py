@@ -17,6 +17,7 @@ from byheart.auditing.history import History
 from byheart.auditing.kinds import Kinds
 from byheart.auditing.layout import Ids
 from byheart.auditing.neighbours import Neighbours, find_neighbours
+from byheart.auditing.notes import remarks
 from byheart.auditing.onset import Onset
 from byheart.auditing.planting import Doubts
 from byheart.auditing.scores import checked
@@ -149,7 +150,18 @@ class Audit:
         )
         names = class_names(histories[0].n_classes, classes, dataset)
         title = name or (dataset.name if dataset is not None else "training")
-        return assemble(histories, total, stop, None, calibration, dataset, title, names, seed=seed)
+        return assemble(
+            histories,
+            total,
+            stop,
+            None,
+            calibration,
+            dataset,
+            title,
+            names,
+            flips=scores_of_flips.size,
+            seed=seed,
+        )
 
 
 def assemble(
@@ -162,6 +174,7 @@ def assemble(
     name: str,
     classes: tuple[str, ...],
     *,
+    flips: int,
     further: Mapping[str, NDArray[Any]] | None = None,
     seed: int,
 ) -> Audit:
@@ -172,10 +185,11 @@ def assemble(
         total: [N] suspicion over all seeds; NaN for examples that are not judged.
         window: the epochs that it is averaged over.
         onset: if it was found.
-        calibration: if flips were planted.
+        calibration: if enough flips were planted.
         dataset: if the inputs are at hand.
         name: of the data set.
         classes: name of each class.
+        flips: how many were planted, over all seeds.
         further: columns that did not come from the histories.
         seed: of the sample of examples that says which distances are typical.
     """
@@ -205,7 +219,9 @@ def assemble(
         table[column] = values
     epochs = min(one.epochs for one in histories)
     gaps = np.stack([one.gaps[:epochs] for one in histories])
-    notes = tuple(_notes(labels, classes, gaps, onset, calibration))
+    notes = tuple(
+        remarks(labels, classes, gaps, onset, flips=flips, calibrated=calibration is not None)
+    )
     return Audit(
         name=name,
         classes=classes,
@@ -238,38 +254,6 @@ def _around(
     doubtful = np.flatnonzero(flagged | (total > 0))
     order = doubtful[np.argsort(-total[doubtful], kind="stable")]
     return find_neighbours(dataset.x.cpu(), labels, order, seed=seed)
-
-
-def _notes(
-    labels: Ids,
-    classes: Sequence[str],
-    gaps: NDArray[np.int64],
-    onset: Onset | None,
-    calibration: Calibration | None,
-) -> list[str]:
-    notes = []
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        notes.append(f"classes without examples: {', '.join(empty)}")
-    unseen = int((labels < 0).sum())
-    if unseen:
-        notes.append(f"{unseen} examples were never seen, and have no score")
-    if calibration is None:
-        missed = int((gaps > unseen).sum())
-        if missed:
-            notes.append(
-                f"{missed} epochs, over all seeds, did not see every example: gaps are left out"
-            )
-        notes.append(
-            "no flips were planted: precision and recall are not known, nothing is flagged"
-        )
-    if onset is not None and not onset.reached:
-        notes.append(
-            "accuracy on held-out examples did not fall within the epochs: memorization, if any, "
-            "has cost nothing yet"
-        )
-    return notes
 
 
 def wanted(precision: float) -> float:
