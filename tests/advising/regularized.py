@@ -16,6 +16,7 @@ from byheart.training.recipe import Recipe
 from byheart.trial import MLP, Algorithm
 
 N, SHAPE, CLASSES, BATCH, STEPS, LR = 24, (6, 6), 4, 8, 6, 0.1
+LAYERS = ("ReLU", "Tanh")
 RECIPE = Recipe(8, LR, 0.9, 0.0, BATCH, "cpu")
 
 
@@ -26,7 +27,7 @@ def small() -> nn.Module:
 
 
 def facts(hidden: int = 12, shape: tuple[int, ...] = SHAPE) -> Facts:
-    return Facts(shape, N, CLASSES, hidden, "", RECIPE)
+    return Facts(shape, N, CLASSES, hidden, "", RECIPE, LAYERS)
 
 
 def data() -> tuple[Tensor, Tensor, Tensor]:

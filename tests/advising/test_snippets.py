@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.advising import regularized
+from tests.advising.dealt import deal
 from tests.advising.regularized import assert_equal, facts, small, trained
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -16,15 +17,11 @@ from byheart.networks.foreign import initialised
 from byheart.training.recipe import Recipe
 
 RECIPE = Recipe(1, regularized.LR, 0.9, 0.0, regularized.BATCH, "cpu")
-DRAWS = {
-    "dropout", "hidden noise", "input dropout", "input noise", "mixup", "shift", "flip", "cutout",
-    "dropout with adversarial training",
-}  # fmt: skip
 
 
 def paste(name: str, strength: float, model: nn.Module, loader: object) -> None:
     kind = BY_NAME[name]
-    code = kind.snippet(strength).fill(Arm(kind, strength).name, RECIPE)
+    code = kind.snippet(strength).fill(Arm(kind, strength).name, RECIPE, facts().layers)
     exec(compile(code, name, "exec"), {"model": model, "loader": loader})
 
 
@@ -44,22 +41,23 @@ def test_pasted_code_trains_a_network(kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [kind for kind in REGULARIZERS if kind.name not in DRAWS | {"early stopping"}],
-    ids=lambda kind: kind.name,
+    "kind", [kind for kind in REGULARIZERS if kind.name != "early stopping"], ids=lambda k: k.name
 )
-def test_pasted_code_takes_the_steps_that_were_judged(kind) -> None:
+def test_pasted_code_takes_the_steps_that_were_judged(kind, monkeypatch) -> None:
     strength, seed = kind.grid(facts())[1], 5
+    judged = trained(kind, (strength,), (seed,))
     ids, x, y = regularized.data()
+    x = x.view(-1, *regularized.SHAPE)
     loader = [(x[own], y[own], own) if kind.snippet(1.0).ids else (x[own], y[own]) for own in ids]
     model = initialised(small, seed, dtype=torch.float64)
+    deal(monkeypatch, kind, seed)
     paste(kind.name, strength, model, loader)
-    assert_equal(trained(kind, (strength,), (seed,)), [model])
+    assert_equal(judged, [model])
 
 
 def test_early_stopping_trains_for_so_many_epochs() -> None:
     kind = BY_NAME["early stopping"]
-    assert "for epoch in range(7):" in kind.snippet(7.0).fill("early stopping", RECIPE)
+    assert "for epoch in range(7):" in kind.snippet(7.0).fill("early stopping", RECIPE, ())
 
 
 @pytest.mark.parametrize("name", ["dropout", "hidden noise"])

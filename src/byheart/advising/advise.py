@@ -12,6 +12,7 @@ from byheart.advising.budget import Budget, Sizes, sizes_within
 from byheart.advising.judging import effect_of, front
 from byheart.advising.outcomes import Effect, Outcomes
 from byheart.advising.pace import rehearse
+from byheart.advising.regularizers.base import Facts
 from byheart.advising.regularizers.registry import chosen
 from byheart.advising.result import Advice, Recommendation
 from byheart.advising.rounds import Found, OnPack, Rounds
@@ -102,7 +103,7 @@ def advise(
     runner = Rounds(trainer, choices, margin=margin, seed=seed, budget=budget, on_pack=on_pack)
     left = runner.run(sizes)
     seconds = time.monotonic() - start
-    return _advice(dataset, left, runner, choices.obstacles, recipe, margin, seconds)
+    return _advice(dataset, left, runner, choices.obstacles, facts, margin, seconds)
 
 
 def _advice(
@@ -110,7 +111,7 @@ def _advice(
     found: Found,
     runner: Rounds,
     obstacles: dict[str, str],
-    recipe: Recipe,
+    facts: Facts,
     margin: float,
     seconds: float,
 ) -> Advice:
@@ -125,7 +126,7 @@ def _advice(
         table=table,
         recommended=_recommendation(one) if one is not None else None,
         why=reason(found, plain, dataset.n_classes, margin),
-        code=_code(one.arm, recipe) if one is not None else "",
+        code=_code(one.arm, facts) if one is not None else "",
         front=on_front(table, undominated),
         checkpoints=runner.outcomes.checkpoints,
         curves={arm.name: _curves(runner.outcomes, arm, seeds) for arm in shown},
@@ -140,8 +141,8 @@ def _recommendation(one: Effect) -> Recommendation:
     return Recommendation(one.arm.name, one.arm.regularizer, one.arm.strength, drop, gain)
 
 
-def _code(arm: Arm, recipe: Recipe) -> str:
-    return arm.kind.snippet(arm.strength).fill(arm.name, recipe)
+def _code(arm: Arm, facts: Facts) -> str:
+    return arm.kind.snippet(arm.strength).fill(arm.name, facts.recipe, facts.layers)
 
 
 def _curves(outcomes: Outcomes, arm: Arm, seeds: Sequence[int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from byheart.advising.regularizers.early_stopping import EarlyStopping
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import EXAMPLES, Examined
 from byheart.networks.foreign import Source, initialised
-from byheart.networks.hidden import hidden_units
+from byheart.networks.hidden import hidden_units, kinds_of_places
 from byheart.training.recipe import Recipe
 
 
@@ -78,8 +78,12 @@ def facts_of(source: Source, found: Examined, dataset: Dataset, recipe: Recipe) 
     """
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(EXAMPLES, *found.takes, generator=draw)
-    units, reason = hidden_units(initialised(source, 0), x)
-    return Facts(dataset.shape, len(dataset), dataset.n_classes, units, reason, recipe)
+    model = initialised(source, 0)
+    units, reason = hidden_units(model, x)
+    return Facts(
+        dataset.shape, len(dataset), dataset.n_classes, units, reason, recipe,
+        kinds_of_places(model),
+    )  # fmt: skip
 
 
 def menu(kinds: Sequence[type[Regularizer]], facts: Facts) -> Menu:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from byheart.training.recipe import Recipe
@@ -16,6 +17,7 @@ class Snippet:
 
     Attributes:
         setup: before training; may use ``model``.
+        hidden: a formula of ``h``, put in the place of every activation layer's output.
         batch: before the loss; may change ``x`` and ``y``.
         loss: of a batch.
         after: between the gradients and the step.
@@ -25,6 +27,7 @@ class Snippet:
     """
 
     setup: str = ""
+    hidden: str = ""
     batch: str = ""
     loss: str = CROSS_ENTROPY
     after: str = ""
@@ -32,12 +35,13 @@ class Snippet:
     epochs: int | None = None
     ids: bool = False
 
-    def fill(self, name: str, recipe: Recipe) -> str:
+    def fill(self, name: str, recipe: Recipe, layers: Sequence[str]) -> str:
         """Return the whole loop, for a ``model`` and a ``loader`` that are there.
 
         Args:
             name: of the regularizer with its strength.
             recipe: how the network trains.
+            layers: types of the activation layers of the user's network, as ``torch.nn`` has them.
         """
         decay = recipe.weight_decay + self.weight_decay
         options = f"lr={recipe.learning_rate:g}, momentum={recipe.momentum:g}"
@@ -47,6 +51,7 @@ class Snippet:
             "from torch.nn import functional",
             "",
             *_lines(self.setup, 0),
+            *_lines(_disturbing(self.hidden, layers) if self.hidden else "", 0),
             "optimizer = torch.optim.SGD(",
             f"    model.parameters(), {options}, weight_decay={decay:g}",
             ")",
@@ -65,6 +70,19 @@ class Snippet:
             "        optimizer.step()",
         ]
         return "\n".join([*head, *body]) + "\n"
+
+
+def _disturbing(formula: str, layers: Sequence[str]) -> str:
+    """Return code that puts a formula of h in the place of every activation layer's output."""
+    kinds = ", ".join(f"torch.nn.{name}" for name in layers)
+    return f"""
+    def disturb(layer, inputs, h):
+        return {formula}
+
+    for layer in model.modules():
+        if isinstance(layer, ({kinds},)):
+            layer.register_forward_hook(disturb)
+    """
 
 
 def _lines(text: str, indent: int) -> list[str]:

@@ -79,6 +79,13 @@ def places(model: nn.Module) -> Sequence[nn.Module]:
     return list(of(ACTIVATIONS)) or list(of(DROPOUTS))
 
 
+def kinds_of_places(model: nn.Module) -> tuple[str, ...]:
+    """Return the types of these layers, by their names in ``torch.nn``."""
+    own = places(model)
+    kinds = (*ACTIVATIONS, *DROPOUTS)
+    return tuple(k.__name__ for k in kinds if any(isinstance(layer, k) for layer in own))
+
+
 @torch.no_grad()
 def hidden_units(model: nn.Module, x: Tensor) -> tuple[int, str]:
     """Return how many hidden units of a network can be disturbed, and why none if none.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
@@ -40,6 +40,7 @@ class Facts:
         hidden: hidden units that can be disturbed.
         no_hidden: why there are none; empty if there are.
         recipe: how the network trains without a regularizer.
+        layers: types of the layers after which they are disturbed, as ``torch.nn`` has them.
     """
 
     shape: tuple[int, ...]
@@ -48,6 +49,7 @@ class Facts:
     hidden: int
     no_hidden: str
     recipe: Recipe
+    layers: tuple[str, ...] = ()
 
     @property
     def image(self) -> tuple[int, int, int] | None:
@@ -144,8 +146,3 @@ def lengths(gradients: Sequence[Tensor]) -> Tensor:
 def times(gradients: Sequence[Tensor], factors: Tensor) -> list[Tensor]:
     """Return gradients, each [R, ...], times a factor [R] per replica."""
     return [one * factors.view(-1, *[1] * (one.dim() - 1)) for one in gradients]
-
-
-def plain(module: nn.Module) -> nn.Module:
-    """Return a network as it is."""
-    return module

@@ -52,7 +52,7 @@ class Dropout(_Hidden):
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
         """Return how to train with it."""
-        return Snippet(setup=disturbing(f"functional.dropout(h, {strength:g}, model.training)"))
+        return Snippet(hidden=f"functional.dropout(h, {strength:g}, model.training)")
 
     def change(self, batch: Batch, network: ForeignPack) -> Batch:
         """Disturb the network for this step."""
@@ -83,8 +83,7 @@ class HiddenNoise(_Hidden):
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
         """Return how to train with it."""
-        noise = f"h + {strength:g} * torch.randn_like(h) if model.training else h"
-        return Snippet(setup=disturbing(noise))
+        return Snippet(hidden=f"h + {strength:g} * torch.randn_like(h) if model.training else h")
 
     def change(self, batch: Batch, network: ForeignPack) -> Batch:
         """Disturb the network for this step."""
@@ -92,15 +91,3 @@ class HiddenNoise(_Hidden):
         network.put(SHIFT, z * self.rows(3))
         network.put(SCALE, torch.ones_like(z))
         return batch
-
-
-def disturbing(formula: str) -> str:
-    """Return code that puts a formula of h in the place of every activation layer's output."""
-    return f"""
-    def disturb(layer, inputs, h):
-        return {formula}
-
-    for layer in model.modules():
-        if isinstance(layer, torch.nn.ReLU):  # or whatever activations the model has
-            layer.register_forward_hook(disturb)
-    """
