@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 JOBS ?= auto
 FAULTS ?= 100
+EXAMPLES ?= 10000
 
-.PHONY: help study test faults lint format types docs bench growth clean
+.PHONY: help study test faults fuzz lint format types docs bench growth clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ test: $(VENV)/.test ## Set up and run the tests, browser tests included where a 
 
 faults: $(VENV)/.test ## Test what kills, fills disks and hangs: long; FAULTS=n kills of each kind
 	BYHEART_FAULTS=$(FAULTS) $(BIN)/python -m pytest -m faults --numprocesses 1
+
+fuzz: $(VENV)/.test ## Feed damaged files to every reader: long; EXAMPLES=n inputs for each
+	BYHEART_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/hostile --numprocesses $(JOBS)
 
 lint: $(VENV)/.lint ## Check style and formatting
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ LAYERS = (
     {"measures"},
     {"networks", "data", "statistics"},
     {"store"},
-    {"trial", "record", "errors", "seeds"},
+    {"trial", "record", "errors", "seeds", "texts"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FACADE = {"__init__", "__main__"}

@@ -5,9 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from byheart.texts import visible
+
 
 class ByheartError(Exception):
-    """Base of every error byheart raises on purpose."""
+    """Base of every error byheart raises on purpose.
+
+    Args:
+        message: one line; names in it may be a stranger's, and are made harmless.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(" ".join(line.strip() for line in message.splitlines())))
 
 
 class InputError(ByheartError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from byheart.errors import InputError
+from byheart.texts import visible
 
 
 def as_inputs(name: str, x: Tensor | npt.ArrayLike, *, noise: Tensor | None = None) -> Tensor:
@@ -78,6 +80,8 @@ def as_labels(name: str, y: Tensor | npt.ArrayLike) -> Tensor:
 def class_names(name: str, labels: Tensor, classes: Sequence[str] | None) -> tuple[str, ...]:
     """Return the class names, given or made up, after checking that every label has one.
 
+    Characters that nobody would see, or that steer a terminal, are written out.
+
     Raises:
         InputError: a label below zero or without a class, or two classes of one name.
     """
@@ -87,14 +91,14 @@ def class_names(name: str, labels: Tensor, classes: Sequence[str] | None) -> tup
             f"data set '{name}': labels go up to {high} with only {len(labels)} examples; "
             "number the classes from 0"
         )
-    names = tuple(str(c) for c in (range(high + 1) if classes is None else classes))
+    names = tuple(visible(str(c)) for c in (range(high + 1) if classes is None else classes))
     if low < 0 or high >= len(names):
         raise InputError(
             f"data set '{name}': label {low if low < 0 else high} is out of range; "
             f"labels must be in 0..{max(len(names) - 1, 0)}"
         )
     if len(set(names)) < len(names):
-        twice = next(c for c in names if names.count(c) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise InputError(f"data set '{name}': two classes are called '{twice}'; rename one")
     return names
 

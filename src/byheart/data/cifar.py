@@ -14,6 +14,7 @@ import numpy.typing as npt
 from byheart.data.assemble import assemble, from_bytes
 from byheart.data.dataset import Dataset
 from byheart.data.files import Remote, fetch, find, require_hash
+from byheart.data.limits import require_file, require_room
 from byheart.errors import DataError
 
 CLASSES = (
@@ -83,7 +84,9 @@ def load_cifar_folder(folder: Path, split: str) -> Dataset:
 
 
 def _file_bytes(path: Path) -> bytes:
+    require_file(path)
     try:
+        require_room(path, (path.stat().st_size,))
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(

@@ -17,6 +17,7 @@ from torch.nn import functional
 from byheart.data.balance import split_indices
 from byheart.data.checks import as_inputs, as_labels, class_names, require_equal_lengths
 from byheart.errors import InputError
+from byheart.texts import visible
 
 __all__ = ["Dataset", "split_indices"]
 
@@ -69,7 +70,7 @@ class Dataset:
         require_equal_lengths(name, {"inputs": len(inputs), "labels": len(labels)})
         names = class_names(name, labels, classes)
         clean = torch.zeros(len(labels), dtype=torch.bool)
-        return cls(name, inputs, labels, names, labels, clean, clean).validate()
+        return cls(visible(name), inputs, labels, names, labels, clean, clean).validate()
 
     def validate(self) -> Dataset:
         """Return the data set itself if a study can use it.

@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from byheart.data.files import require_hash
+from byheart.data.limits import read_up_to, require_file, require_room
 from byheart.errors import DataError
 
 _UNSIGNED_BYTE = 8
-_CHUNK = 2**20
 
 
 def read_idx(path: Path, ndim: int, *, content_hash: str | None = None) -> npt.NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
-    Never reads more than the header announces.
+    Never reads more than the header announces, nor that if it is more than a data set may take.
 
     Args:
         path: the file.
@@ -36,11 +36,13 @@ def read_idx(path: Path, ndim: int, *, content_hash: str | None = None) -> npt.N
         The array, of the shape the header gives.
 
     Raises:
-        DataError: the file is missing, damaged, truncated, too long, of another hash, or not IDX.
+        DataError: the file is missing, damaged, truncated, too long, too large for a data set, of
+            another hash, or not IDX.
     """
     with _open(path) as file:
         header = file.read(4 + 4 * ndim)
         shape = _shape(path, header, ndim)
+        require_room(path, shape)
         content = _read(file, path, math.prod(shape))
         if file.read(1):
             raise DataError(
@@ -70,6 +72,7 @@ def _shape(path: Path, header: bytes, ndim: int) -> tuple[int, ...]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
+    require_file(path)
     try:
         with path.open("rb") as raw:
             # By content, not by name: browsers unzip downloads and leave the name.
@@ -87,13 +90,9 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 def _read(file: BinaryIO, path: Path, size: int) -> bytearray:
-    # In pieces: a header may claim terabytes, and nothing is to be set aside for a claim.
-    content = bytearray()
-    while len(content) < size:
-        piece = file.read(min(_CHUNK, size - len(content)))
-        if not piece:
-            raise DataError(
-                f"{path} is truncated: its header announces {size} bytes, it holds {len(content)}"
-            )
-        content += piece
+    content = read_up_to(file, size)
+    if len(content) < size:
+        raise DataError(
+            f"{path} is truncated: its header announces {size} bytes, it holds {len(content)}"
+        )
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,16 @@ import numpy.typing as npt
 
 from byheart.data.assemble import assemble, from_bytes
 from byheart.data.dataset import Dataset
+from byheart.data.limits import require_file, require_room
 from byheart.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is tried, whatever a file is called: pillow would hand an EPS to Ghostscript, a language."""
+MOST_PIXELS = 2**24
+"""Pixels of an image: no network takes more than 4096 x 4096, and a few bytes can claim more."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
 GREY = frozenset({"1", "L", "LA"})
 DEEP = frozenset({"F", "I"})
@@ -55,24 +61,40 @@ def image_paths(folder: Path, split: str) -> list[Path]:
 
 
 def open_image(path: Path) -> Image:
-    """Read an image from a file.
+    """Read an image from a file, the first one if it holds several.
 
     Raises:
         InputError: pillow is not installed.
-        DataError: the file is damaged, or no image.
+        DataError: the file is damaged, no image, or one of too many pixels.
     """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise InputError(f"reading {path} needs pillow: pip install 'byheart[images]'") from None
+    require_file(path)
     try:
-        with Image.open(path) as image:
+        # What pillow would only warn of either loads or is an error below.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+            _require_few_pixels(path, image)
             image.load()
             return image.copy()
+    except DataError:
+        raise
     except UnidentifiedImageError:
-        raise DataError(f"{path} is no image that pillow can read: remove or repair it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is a damaged image: {error}") from None
+        raise DataError(
+            f"{path} is no image that pillow can read as {', '.join(FORMATS)}: remove or repair it"
+        ) from None
+    except Exception as error:
+        # What pillow raises of a damaged file is documented nowhere, and of a dozen kinds.
+        raise DataError(f"{path} is a damaged image: {error or type(error).__name__}") from None
+
+
+def _require_few_pixels(path: Path, image: Image) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(
+            f"{path} has {image.width}x{image.height} pixels, where {MOST_PIXELS:,} are the most: "
+            "make it smaller"
+        )
 
 
 def stack_images(images: Iterable[Image | None], names: Iterable[str]) -> npt.NDArray[np.uint8]:
@@ -83,16 +105,15 @@ def stack_images(images: Iterable[Image | None], names: Iterable[str]) -> npt.ND
         names: what errors call each image.
 
     Raises:
-        DataError: images that are missing, differ in size, or have more than 8 bits a channel.
+        DataError: images that are missing, differ in size, have more than 8 bits a channel, or are
+            more than a data set may take.
     """
     arrays: list[npt.NDArray[np.uint8]] = []
     first = ""
     for image, name in zip(images, names, strict=True):
         if image is None:
             raise DataError(f"{name} holds no image: leave it out")
-        if image.mode[0] in DEEP:
-            raise DataError(f"{name} has more than 8 bits a channel: convert it to 8 bits")
-        array = np.asarray(image.convert("L" if image.mode in GREY else "RGB"))
+        array = _pixels(image, name)
         first = first or name
         if arrays and array.shape[:2] != arrays[0].shape[:2]:
             raise DataError(
@@ -100,10 +121,21 @@ def stack_images(images: Iterable[Image | None], names: Iterable[str]) -> npt.ND
                 f"{arrays[0].shape[1]}x{arrays[0].shape[0]}: give all images the same size"
             )
         arrays.append(array)
+        require_room(name, (len(arrays), array.size))
     if all(array.ndim == 2 for array in arrays):
         return np.stack(arrays)
     coloured = [a if a.ndim == 3 else np.repeat(a[..., None], 3, axis=2) for a in arrays]
     return np.stack(coloured).transpose(0, 3, 1, 2)
+
+
+def _pixels(image: Image, name: str) -> npt.NDArray[np.uint8]:
+    if image.mode[0] in DEEP:
+        raise DataError(f"{name} has more than 8 bits a channel: convert it to 8 bits")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return np.asarray(image.convert("L" if image.mode in GREY else "RGB"))
+    except ValueError as error:
+        raise DataError(f"{name} cannot be made grey or RGB: {error}: convert it") from None
 
 
 def _root(folder: Path, split: str) -> Path:

@@ -1,23 +1,33 @@
-"""A .npz file with x and y."""
+"""A .npz file with x and y: read by its headers, so that nothing in it is run or believed."""
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 
 from byheart.data.assemble import assemble, from_bytes
 from byheart.data.dataset import Dataset
+from byheart.data.limits import read_up_to, require_room
 from byheart.errors import DataError
 
 KEYS = {
     "train": (("x", "y"), ("x_train", "y_train")),
     "test": (("x_test", "y_test"),),
 }
+ENDING = ".npy"
+_NUMPYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How numpy packs. Other ways may ask for gigabytes to unpack a byte."""
+_NAMED = 8
+"""Arrays of a file that an error names."""
+
+Array = npt.NDArray[Any]
 
 
 def load_npz(path: Path, split: str) -> Dataset:
@@ -28,32 +38,58 @@ def load_npz(path: Path, split: str) -> Dataset:
     reading them would run code from the file.
 
     Raises:
-        DataError: the file is damaged, lacks an array, holds objects, or is no data set.
+        DataError: the file is damaged, lacks an array, holds objects, claims more than a data set
+            may take, or is no data set.
     """
     try:
         x, y, classes = _read(path, split)
     except DataError:
         raise
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read: {_reason(error)}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} is damaged: {error}") from None
-    except (OSError, MemoryError, RuntimeError) as error:
-        # zipfile raises RuntimeError where a file is encrypted or compressed in a way it lacks.
+    except (OSError, MemoryError, RuntimeError, ValueError, SyntaxError, TypeError) as error:
+        # zipfile raises RuntimeError where a file is encrypted, numpy the last three of a header.
         raise DataError(f"{path} cannot be read: {error}") from None
     inputs = from_bytes(x) if x.dtype == np.uint8 else x
     return assemble(path, path.stem, inputs, _flat(y), classes)
 
 
-def _read(path: Path, split: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any], list[str] | None]:
-    # Opened here, since numpy leaves a damaged file open.
+def _read(path: Path, split: str) -> tuple[Array, Array, list[str] | None]:
     with path.open("rb") as raw:
         if raw.peek(2)[:2] != b"PK":
             raise DataError(f"{path} is no .npz file: save arrays x and y with numpy.savez")
-        with np.load(raw, allow_pickle=False) as file:
-            x, y = _keys(path, file.files, split)
-            classes = [str(c) for c in file["classes"]] if "classes" in file.files else None
-            return file[x], file[y], classes
+        with zipfile.ZipFile(raw) as archive:
+            has = [name.removesuffix(ENDING) for name in archive.namelist()]
+            x, y = _keys(path, has, split)
+            classes = None
+            if "classes" in has:
+                classes = [str(name) for name in _array(archive, path, "classes").reshape(-1)]
+            return _array(archive, path, x), _array(archive, path, y), classes
+
+
+def _array(archive: zipfile.ZipFile, path: Path, name: str) -> Array:
+    """Return an array of an archive; see ``numpy.lib.format`` for what its bytes mean."""
+    entry = archive.getinfo(f"{name}{ENDING}")
+    if entry.compress_type not in _NUMPYS:
+        raise ValueError(f"array {name} has a compression that is not numpy's")
+    with archive.open(entry) as opened:
+        file = cast(BinaryIO, opened)
+        # Versions 2 and 3 are for arrays with field names, and their headers may have any length.
+        if npy.read_magic(file) != (1, 0):
+            raise ValueError(f"array {name} is not of version 1.0 of numpy's format")
+        shape, by_column, dtype = npy.read_array_header_1_0(file)
+        if dtype.hasobject:
+            raise ValueError(
+                f"array {name}: it holds Python objects, which are refused; save arrays of numbers"
+            )
+        require_room(path, shape, dtype.itemsize)
+        size = math.prod(shape) * dtype.itemsize
+        content = read_up_to(file, size)
+        # To the end of the member, where its checksum is compared.
+        if len(content) != size or file.read(1):
+            raise ValueError(f"array {name} does not hold what its header says")
+    flat = np.frombuffer(content, dtype)
+    return flat.reshape(shape[::-1]).T if by_column else flat.reshape(shape)
 
 
 def _keys(path: Path, has: list[str], split: str) -> tuple[str, str]:
@@ -61,15 +97,11 @@ def _keys(path: Path, has: list[str], split: str) -> tuple[str, str]:
         if x in has and y in has:
             return x, y
     wanted = " or ".join(f"'{x}' and '{y}'" for x, y in KEYS[split])
-    raise DataError(f"{path} holds {', '.join(has) or 'nothing'}: it must hold arrays {wanted}")
+    more = f" and {len(has) - _NAMED} more" if len(has) > _NAMED else ""
+    found = ", ".join(has[:_NAMED]) or "nothing"
+    raise DataError(f"{path} holds {found}{more}: it must hold arrays {wanted}")
 
 
-def _reason(error: ValueError) -> str:
-    if "allow_pickle" in str(error) or "pickled" in str(error):
-        return "it holds Python objects, which are refused; save arrays of numbers"
-    return str(error).splitlines()[0]
-
-
-def _flat(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _flat(y: Array) -> Array:
     # Keras and scikit-learn write labels as a column now and then.
     return y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -13,6 +13,7 @@ from byheart.data.images import image_paths, is_image_folder, load_image_folder
 from byheart.data.mnist import is_idx_folder, load_family, load_idx_folder
 from byheart.data.npz import load_npz
 from byheart.errors import DataError, InputError, choose
+from byheart.texts import visible
 
 SPLITS = ("train", "test")
 
@@ -41,7 +42,10 @@ def load_dataset(
         DataError: a file that is missing, truncated, of the wrong hash, or not what it claims.
     """
     choose("split", split, SPLITS)
-    dataset = _load(os.fspath(source), split)
+    try:
+        dataset = _load(os.fspath(source), split)
+    except OSError as error:
+        raise DataError(f"data set '{source}' cannot be read: {error.strerror or error}") from None
     return dataset if size is None else dataset.balanced(size, seed)
 
 
@@ -59,7 +63,7 @@ def example_files(source: str | os.PathLike[str], *, split: str = "train") -> li
     named = os.fspath(source).lower() in NAMED
     if named or not folder.is_dir() or is_idx_folder(folder) or is_cifar_folder(folder):
         return None
-    return [str(path.relative_to(folder)) for path in image_paths(folder, split)]
+    return [visible(str(path.relative_to(folder))) for path in image_paths(folder, split)]
 
 
 def _load(source: str, split: str) -> Dataset:
@@ -67,7 +71,7 @@ def _load(source: str, split: str) -> Dataset:
         return NAMED[source.lower()](split)
     if source.startswith(PREFIX):
         return load_hub(source, split)
-    path = Path(source).expanduser()
+    path = _path(source)
     if path.is_dir():
         return _load_folder(path, split)
     if path.is_file():
@@ -81,6 +85,13 @@ def _load(source: str, split: str) -> Dataset:
     except InputError as error:
         raise InputError(f"{error}, a folder, a .npz file and {PREFIX}owner/name") from None
     raise AssertionError(f"'{source}' is known but was not loaded")
+
+
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:  # ~somebody who has no home here
+        raise DataError(f"data set '{source}': {error}") from None
 
 
 def _load_folder(folder: Path, split: str) -> Dataset:
