@@ -13,10 +13,10 @@ JOBS ?= auto
 FAULTS ?= 100
 EXAMPLES ?= 10000
 
-.PHONY: help study test faults fuzz lint format types docs bench growth clean
+.PHONY: help study test faults fuzz lint format types docs bench bench-audit growth clean
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 study: $(VENV)/.byheart ## Set up this machine and judge every claim on digits: out/quick/report.html
 	$(BIN)/byheart study --preset quick --out out/quick
@@ -47,6 +47,9 @@ docs: $(VENV)/.docs ## Build the documentation into site/, warnings are errors
 
 bench: $(VENV)/.bench ## Time byheart beside its peers, in turn: out/bench.json
 	$(BIN)/python -m benchmarks
+
+bench-audit: $(VENV)/.bench ## Compare the audit with its peers, and with the truth; goes on where it was: out/bench-audit
+	$(BIN)/python -m benchmarks.audit
 
 growth: $(VENV)/.byheart ## Time how cost grows with replicas, examples, width, steps: out/growth.json
 	$(BIN)/python -m benchmarks.growth

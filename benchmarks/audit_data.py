@@ -12,7 +12,7 @@ from byheart.seeds import generator
 
 MIXED_UP = (6, 7, 3, 5, 9, 3, 5, 1, 3, 4)
 """For each digit, one that it is taken for."""
-SIZES = {"digits": (1300, 400), "mnist": (3000, 1000)}
+SIZES = {"digits": (1300, 400), "mnist": (5000, 2000)}
 """Training and validation examples."""
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.tabled import table
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results"
@@ -35,10 +37,10 @@ def page(bench: Sequence[Row], growth: Sequence[Row]) -> str:
     missed = [row for row in bench if not reached(row)]
     held_back = [f"- {_named(row)}: {_distance(row)}; {_why(row)}" for row in missed]
     parts = {
-        "sides": _table(SIDES, (_sides(row) for row in bench if row["peer"])),
-        "alone": _table(ALONE, (_alone(row) for row in bench if not row["peer"])),
+        "sides": table(SIDES, (_sides(row) for row in bench if row["peer"])),
+        "alone": table(ALONE, (_alone(row) for row in bench if not row["peer"])),
         "held_back": "\n".join(held_back) or "All are reached.",
-        "growth": _table(GROWTH, map(_line, growth)),
+        "growth": table(GROWTH, map(_line, growth)),
     }
     for name, part in parts.items():
         text = text.replace("{" + name + "}", part)
@@ -125,12 +127,6 @@ def _why(row: Row) -> str:
         if all(one[part] in (row[part] or "") for part in ("row", "peer", "work")):
             return str(one["why"])
     return "not profiled yet."
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 def main() -> None:

@@ -1,0 +1,94 @@
+"""What the audit was asked to show, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.audit.compared import beyond_cleanlab, lines
+from benchmarks.audit.figure import NAMES, TRAINED
+from benchmarks.audit.held import covered, stopped
+from benchmarks.audit.rows import Row
+
+MOST_OF_CLEANLAB, COVERAGE, POINTS = 0.6, 0.85, 1.0
+NOISIEST = 0.4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One thing that was asked for.
+
+    Attributes:
+        asked: in words.
+        came_to: the figures.
+        holds: whether they reach it; None where nothing was measured.
+    """
+
+    asked: str
+    came_to: str
+    holds: bool | None
+
+
+def answers(rows: Sequence[Row]) -> list[Answer]:
+    """Return what was asked for and what it came to, from the rows."""
+    return [*_ranking(rows), *_noisiest(rows), _precision(rows), *_onset(rows)]
+
+
+def _ranking(rows: Sequence[Row]) -> Iterator[Answer]:
+    for source, momentum, name in _trained(rows):
+        gains = [
+            line.ahead["auroc"]
+            for line in lines(rows)
+            if line.ahead is not None and line.kind[:2] == (source, momentum)
+        ]
+        better, worse = sum(one.low > 0 for one in gains), sum(one.high < 0 for one in gains)
+        yield Answer(
+            f"{name}: no ranking of a peer has a higher AUROC, at any noise",
+            f"byheart is better in {better} of {len(gains)} comparisons and worse in {worse}, by "
+            f"intervals; in {len(gains) - better - worse} they include 0",
+            worse == 0,
+        )
+
+
+def _noisiest(rows: Sequence[Row]) -> Iterator[Answer]:
+    found = beyond_cleanlab(rows)
+    for source, momentum, name in _trained(rows):
+        one = found.get((source, momentum, NOISIEST, False))
+        if one is not None:
+            yield Answer(
+                f"{name}: with {NOISIEST:.0%} of labels drawn anew, 1 - AUROC is at most "
+                f"{MOST_OF_CLEANLAB:g} of that of cleanlab at its best",
+                f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]",
+                one.value <= MOST_OF_CLEANLAB,
+            )
+
+
+def _trained(rows: Sequence[Row]) -> Iterator[tuple[str, float, str]]:
+    """Yield the sources and momenta that were measured, and their name."""
+    for source, momentum in dict.fromkeys(line.kind[:2] for line in lines(rows)):
+        yield source, momentum, f"{NAMES[source]}, {TRAINED[momentum]}"
+
+
+def _precision(rows: Sequence[Row]) -> Answer:
+    asked = f"the true precision is in its 90% interval in {COVERAGE:.0%} of audits or more"
+    one = covered([row for row in rows if row["part"] == "calibration"], "precision")
+    if one is None:
+        return Answer(asked, "", None)
+    share = one.hits / one.audits
+    words = f"{one.hits} of {one.audits}: {share:.0%} [{one.low:.0%}, {one.high:.0%}]"
+    return Answer(asked, words, share >= COVERAGE)
+
+
+def _onset(rows: Sequence[Row]) -> Iterator[Answer]:
+    found = stopped([row for row in rows if row["part"] == "onset"])
+    for source, name in NAMES.items():
+        own = [one for one in found if one.source == source]
+        yield Answer(
+            f"{name}: stopping at the onset loses at most {POINTS:g} point of accuracy by true "
+            "labels, against the best epoch in hindsight",
+            "; ".join(
+                f"{one.rate:.0%}: {one.lost.value:.2f} [{one.lost.low:.2f}, {one.lost.high:.2f}]"
+                for one in own
+            ),
+            all(one.lost.value <= POINTS for one in own) if own else None,
+        )
