@@ -21,8 +21,8 @@ NAMES = ("bench.json", "growth.json")
 
 Row = Mapping[str, Any]
 
-SIDES = ("", "row", "work", "peer", "ours", "peer's", "ratio", "wanted", "of the limit", "answers")
-ALONE = ("", "row", "work", "seconds", "wanted", "memory", "wanted", "")
+SIDES = ("", "row", "peer", "ours", "peer's", "ratio", "wanted", "of the limit")
+ALONE = ("", "row", "seconds", "wanted", "memory", "wanted")
 GROWTH = ("cost of", "with", "sizes", "seconds", "exponent", "by arithmetic")
 
 
@@ -62,28 +62,24 @@ def _sides(row: Row) -> Sequence[str]:
     limit = "" if fraction is None else f"{fraction:.0%}"
     return (
         _sign(row),
-        row["row"],
-        row["work"],
+        _described(row),
         row["peer"],
         f"{row['ours_seconds']:.3g} s",
         f"{row['peer_seconds']:.3g} s",
         f"{ratio['median']:.3g} ({ratio['low']:.3g} to {ratio['high']:.3g})",
         f"{row['wanted']:g}",
         limit + (f" (wanted {wanted:.0%})" if wanted else ""),
-        "; ".join(filter(None, [row["agreement"], row["note"]])),
     )
 
 
 def _alone(row: Row) -> Sequence[str]:
     return (
         _sign(row),
-        row["row"],
-        row["work"],
+        _described(row),
         f"{row['ours_seconds']:.0f}",
         f"{row['wanted_seconds']:g}",
         f"{row['peak_bytes'] / 2**30:.2f} GiB",
         f"{row['wanted_bytes'] / 2**30:g} GiB",
-        row["agreement"],
     )
 
 
@@ -97,6 +93,12 @@ def _line(line: Row) -> Sequence[str]:
         f"{line['exponent']:.2f} ({line['low']:.2f} to {line['high']:.2f})",
         f"{line['predicted']:.2f}",
     )
+
+
+def _described(row: Row) -> str:
+    """Return a row's name, and below it the work and how the answers of both compare."""
+    answers = "; ".join(filter(None, [row["agreement"], row["note"]]))
+    return f"**{row['row']}**<br>{row['work']}<br>*{answers}*"
 
 
 def _sign(row: Row) -> str:

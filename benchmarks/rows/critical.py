@@ -101,9 +101,9 @@ class Case:
         return Agreement(found >= theirs and not refuted, words)
 
 
-def trained(x: Tensor, y: Tensor, width: int) -> nn.Sequential:
+def trained(x: Tensor, y: Tensor, width: int, seed: int) -> nn.Sequential:
     """Return a network of two hidden layers, as the papers', trained until it knows every label."""
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     model = nn.Sequential(
         nn.Flatten(),
         nn.Linear(x[0].numel(), width),
@@ -124,16 +124,17 @@ def trained(x: Tensor, y: Tensor, width: int) -> nn.Sequential:
     raise SystemExit(f"error: {width} units do not fit {len(x)} labels in {EPOCHS} epochs")
 
 
-def duels() -> Iterator[Duel]:
-    digits = byheart.load_dataset("mnist", size=TRAINED + SEARCHED, seed=0)
+def duels(draw: int = 0) -> Iterator[Duel]:
+    """Yield the duels on digits, random labels and networks of one draw."""
+    digits = byheart.load_dataset("mnist", size=TRAINED + SEARCHED, seed=draw)
     x, searched = digits.x[:TRAINED], digits.x[TRAINED:]
-    draw = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(SEED + draw)
     labels = {
         "real": digits.y[:TRAINED],
-        "random": torch.randint(CLASSES, (TRAINED,), generator=draw),
+        "random": torch.randint(CLASSES, (TRAINED,), generator=generator),
     }
     for width, kind in product(WIDTHS, LABELS):
-        model = trained(x, labels[kind], width)
+        model = trained(x, labels[kind], width, SEED + draw)
         with torch.no_grad():
             predicted = model(searched).argmax(1)
         for radius in RADII:
