@@ -29,8 +29,8 @@ def test_the_page_is_what_its_json_files_make_it() -> None:
 
 def test_a_row_that_is_reached_is_not_held_back() -> None:
     text = page([DUEL, ALONE], [LINE])
-    assert "| ✓ | **small pack**<br>w<br>*weights \\| the same* | a loop | 1 s | 4 s | 4 (3.5 to" in text
-    assert "| 3 | 50% |" in text
+    assert "| ✓ | **small pack**<br>w<br>*weights \\| the same* | a loop | 1 s | 4 s |" in text
+    assert "| 4 (3.5 to 4.5) | 3 | 50% |" in text
     assert "*weights \\| the same* | 100 | 120 | 1.00 GiB | 1 GiB |" in text
     assert "All are reached." in text
     assert "| training | width | 1 to 2 | 0.1 to 0.2 | 1.00 (0.90 to 1.10) | 2.00 |" in text
