@@ -1,8 +1,10 @@
 """What every test may rely on: one thread, and honesty about what this machine cannot run."""
 
+import functools
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 # Before anything imports torch: the tests run side by side, one to a core.
@@ -32,11 +34,22 @@ def find_mnist() -> Path | None:
     return folder if folder and (folder / "train-images-idx3-ubyte.gz").is_file() else None
 
 
+@functools.cache
+def find_namespaces() -> str | None:
+    """Return the program that runs another where it may mount without being seen, or None."""
+    program = shutil.which("unshare")
+    words = [str(program), "-rm", "sh", "-c", "mount -t tmpfs none /tmp"]
+    if program is None or subprocess.run(words, capture_output=True).returncode != 0:
+        return None
+    return program
+
+
 def _needs() -> dict[str, tuple[str | None, str]]:
     mnist = find_mnist()
     return {
         "browser": (find_chromium(), "no Chromium found (install chromium, or set CHROMIUM)"),
         "mnist": (str(mnist) if mnist else None, "no mnist folder under BYHEART_DATA"),
+        "mount": (find_namespaces(), "no right to mount in a namespace (unshare -rm)"),
     }
 
 

@@ -96,6 +96,7 @@ def test_a_failed_trial_is_told_and_ends_with_code_1(
         (("--runner", "proceses"), "did you mean 'processes'?"),
         (("--seeds", "0"), "at least 1"),
         (("--workers", "0"), "at least 1"),
+        (("--hang-after", "-1"), "--hang-after is -1: give minutes, or 0 to wait for ever"),
         (("--data", "no/such/file.npz"), "no/such/file.npz"),
     ],
 )

@@ -19,8 +19,8 @@ from byheart.runners import processes as module
 TRAIN = "tests.runners.trainers:train"
 
 
-def run(packs, dataset, *, workers=2, progress=None, train=TRAIN):
-    runner = ProcessesRunner(workers=workers, train=train)
+def run(packs, dataset, *, workers=2, progress=None, train=TRAIN, hang_after=600.0):
+    runner = ProcessesRunner(workers=workers, train=train, hang_after=hang_after)
     return list(runner.run(packs, dataset, device="cpu", progress=progress or SilentProgress()))
 
 
@@ -72,12 +72,54 @@ def test_a_pack_that_kills_two_workers_fails_and_the_others_go_on(dataset, log):
     results = {r.pack: r for r in run([a_pack(0), deadly, a_pack(2)], dataset, progress=listener)}
     assert len(results) == 3
     assert results[deadly].error == (
-        "its worker died 2 times: killed by SIGKILL, perhaps out of memory"
+        "its worker was lost 2 times: killed by SIGKILL, perhaps out of memory"
     )
     assert [record.outcome for record in results[deadly].records] == ["failed", "failed"]
     assert results[a_pack(0)].error is None and results[a_pack(2)].error is None
     assert trainers.noted(trainers.KILLED) == 2
     assert sum(call[0] == "finished" for call in listener.calls) == 3
+
+
+@pytest.mark.slow
+def test_a_pack_that_hangs_is_tried_once_more_and_one_that_computes_is_left_alone(dataset, log):
+    once, always = a_pack(1, trainers.HANGS_ONCE), a_pack(2, trainers.HANGS)
+    busy = a_pack(3, trainers.BUSY, epochs=2)
+    results = run([a_pack(0), once, always, busy], dataset, workers=4, hang_after=2.0)
+    errors = {result.pack: result.error for result in results}
+    assert errors.pop(always) == (
+        "its worker was lost 2 times: it hung, no epoch and no processor time in 2 s"
+    )
+    assert errors == dict.fromkeys([a_pack(0), once, busy])
+    assert trainers.noted(trainers.HANGS) == trainers.noted(trainers.HANGS_ONCE) == 2
+    assert trainers.noted(trainers.BUSY) == 1
+    assert not any(alive(worker) for worker in trainers.noted_pids())
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_stopped_hangs(dataset, log):
+    packs = [a_pack(0, trainers.BUSY, epochs=2), a_pack(1)]
+    results = ProcessesRunner(2, train=TRAIN, hang_after=2.0).run(
+        packs, dataset, device="cpu", progress=Stops(trainers.BUSY)
+    )
+    assert {result.pack: result.error for result in results} == dict.fromkeys(packs)
+    assert trainers.noted(trainers.BUSY) == 2
+
+
+class Stops(SilentProgress):
+    """Stops the process of a pack, as a debugger or a frozen machine would, once it has begun."""
+
+    def __init__(self, hidden):
+        self._hidden, self._done = hidden, False
+
+    def epoch(self, pack, done, total):
+        if not self._done and pack.trials[0].algorithm.network.hidden[0] == self._hidden:
+            self._done = True
+            (line,) = [
+                line
+                for line in Path(os.environ["TRAINED"]).read_text(encoding="utf-8").splitlines()
+                if line.split()[0] == str(self._hidden)
+            ]
+            os.kill(int(line.split()[2]), signal.SIGSTOP)
 
 
 def test_workers_that_cannot_start_are_one_clear_line(dataset):

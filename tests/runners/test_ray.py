@@ -14,9 +14,17 @@ from tests.studies.tiny import run as run_study
 from tests.studies.tiny import without_timings
 
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, ProcessesRunner, RayRunner, ray_cluster, ray_task
-from byheart.runners import ray as module
+from byheart.runners import (
+    InlineRunner,
+    ProcessesRunner,
+    RayRunner,
+    ray_cluster,
+    ray_flight,
+    ray_task,
+)
+from byheart.runners.needs import Needs
 from byheart.runners.progress import SilentProgress
+from byheart.runners.ray_flight import Tasks
 from byheart.store import Store
 
 TRAIN = "tests.runners.trainers:train"
@@ -60,8 +68,8 @@ def log(log_file, cluster, monkeypatch):
     return log_file
 
 
-def run(packs, dataset, *, workers=None, progress=None, train=TRAIN):
-    runner = RayRunner(workers=workers, train=train)
+def run(packs, dataset, *, workers=None, progress=None, train=TRAIN, hang_after=600.0):
+    runner = RayRunner(workers=workers, train=train, hang_after=hang_after)
     return list(runner.run(packs, dataset, device="cpu", progress=progress or SilentProgress()))
 
 
@@ -155,6 +163,17 @@ def test_a_worker_that_dies_once_costs_nothing_and_one_that_always_dies_only_its
     assert trainers.noted(trainers.KILLED) == 4, "twice whole, and each half once"
 
 
+def test_a_task_that_hangs_is_tried_once_more_and_one_that_computes_is_left_alone(dataset, log):
+    once, always = a_pack(1, trainers.HANGS_ONCE), a_pack(2, trainers.HANGS)
+    busy = a_pack(3, trainers.BUSY)
+    results = run([a_pack(0), once, always, busy], dataset, hang_after=2.0)
+    errors = {result.pack: result.error for result in results}
+    assert errors.pop(always) == "it hung 2 times: no epoch and no processor time in 2 s"
+    assert errors == dict.fromkeys([a_pack(0), once, busy])
+    assert trainers.noted(trainers.HANGS) == trainers.noted(trainers.HANGS_ONCE) == 2
+    assert trainers.noted(trainers.BUSY) == 1
+
+
 def test_a_pack_without_memory_is_split_and_tried_again_once(dataset, log):
     listener = Listener()
     large = a_pack(1, trainers.LARGE, size=5)
@@ -170,13 +189,13 @@ def test_a_pack_without_memory_is_split_and_tried_again_once(dataset, log):
 
 
 def test_never_more_than_a_bounded_number_of_tasks_is_in_flight(dataset, log, monkeypatch):
-    most, start = [], module._Tasks.start
+    most, start = [], Tasks.start
 
     def counting(tasks, part):
         start(tasks, part)
         most.append(len(tasks))
 
-    monkeypatch.setattr(module._Tasks, "start", counting)
+    monkeypatch.setattr(Tasks, "start", counting)
     packs = [a_pack(seed) for seed in range(40)]
     assert len(run(packs, dataset)) == 40
     assert max(most) == 4, "two cores, and as many again"
@@ -284,7 +303,7 @@ def test_an_address_where_nobody_answers_is_named():
 
 
 def test_other_versions_on_a_node_are_named(dataset, log, monkeypatch):
-    monkeypatch.setattr(module, "versions", lambda: {**ray_task.versions(), "torch": "1.0"})
+    monkeypatch.setattr(ray_flight, "versions", lambda: {**ray_task.versions(), "torch": "1.0"})
     with pytest.raises(InputError, match=r"of the cluster has torch .*, and this machine 1.0"):
         run([a_pack(0)], dataset)
 
@@ -295,13 +314,27 @@ def test_a_training_function_that_no_node_can_import_fails_by_name(dataset, log)
 
 
 def test_the_number_of_packs_side_by_side_is_that_of_the_cluster(cluster, dataset):
-    assert RayRunner().workers == 2
-    assert RayRunner(workers=1).workers == 1
+    packs = [a_pack(0), a_pack(1)]
+    assert RayRunner().at_a_time(packs, dataset, "cpu") == 2
+    assert RayRunner(workers=1).at_a_time(packs, dataset, "cpu") == 1
     with pytest.raises(InputError, match="no node of the Ray cluster has a GPU"):
         list(RayRunner().run([a_pack(0)], dataset, device="cuda", progress=SilentProgress()))
 
 
-def test_without_ray_the_command_to_install_it_is_named(monkeypatch):
+def test_on_gpus_packs_are_counted_by_what_the_gpus_hold(dataset, monkeypatch):
+    nodes = [Needs(64.0, 4.0, 2.0**40), Needs(3.0, 4.0, 2.0**40)]
+    monkeypatch.setattr(ray_cluster, "connect", lambda *address: None)
+    monkeypatch.setattr(ray_cluster, "nodes", lambda ray: nodes)
+    monkeypatch.setattr(ray_cluster, "gpu_bytes", lambda ray: 2 * 2**30)
+    packs = [a_pack(0), a_pack(1, hidden=512)]
+    assert RayRunner().at_a_time(packs[:1], dataset, "cpu") == 67
+    # Three packs share a GPU; a core is needed for each, and one node has only three.
+    assert RayRunner().at_a_time(packs, dataset, "cuda") == 4 * 3 + 3
+    assert RayRunner(workers=5).at_a_time(packs, dataset, "cuda") == 5
+    assert RayRunner().at_a_time([], dataset, "cuda") == 1
+
+
+def test_without_ray_the_command_to_install_it_is_named(dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'byheart\[ray\]'"):
-        _ = RayRunner().workers
+        RayRunner().at_a_time([a_pack(0)], dataset, "cpu")

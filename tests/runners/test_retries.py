@@ -52,6 +52,13 @@ def test_a_process_that_dies_is_replaced_once_and_then_its_pack_is_cut():
     assert again(halved[0], "node") != ()
 
 
+def test_a_pack_that_hangs_is_tried_once_more_whole():
+    (whole,) = again(a_part(), "hang")
+    assert (whole.pack, whole.hangs, whole.deaths, whole.split) == (whole.whole, 1, 0, False)
+    assert again(whole, "hang") == ()
+    assert reason_of(whole, "hang", "no epoch") == "it hung 2 times: no epoch"
+
+
 def test_a_pack_larger_than_every_node_is_cut_before_it_is_tried():
     nodes = [Needs(4.0, 0.0, 600.0), Needs(4.0, 0.0, 800.0)]
     first, second = fitted(a_part(), nodes)

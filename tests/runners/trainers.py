@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import numpy as np
 
 from byheart.record import Record
 
-FINE, RAISES, KILLED, KILLED_ONCE, FORGETS, SLOW, HANGS, LARGE = range(8, 16)
+FINE, RAISES, KILLED, KILLED_ONCE, FORGETS, SLOW, HANGS, LARGE, HANGS_ONCE, BUSY = range(8, 18)
+BUSY_SECONDS = 4.0
+"""Processor time of an epoch that takes long."""
 
 
 def train(pack, dataset, *, device, on_epoch):
@@ -25,8 +28,12 @@ def train(pack, dataset, *, device, on_epoch):
     note(f"{hidden} {pack.trials[0].seed} {os.getpid()}")
     for epoch in range(1, budget + 1):
         on_epoch(epoch, budget)
-        if hidden in (SLOW, HANGS):
-            time.sleep(0.05 if hidden == SLOW else 60)
+        if hidden == SLOW:
+            time.sleep(0.05)
+        elif hidden == HANGS or (hidden == HANGS_ONCE and noted(hidden) == 1):
+            threading.Event().wait()
+        elif hidden == BUSY:
+            compute(BUSY_SECONDS)
     if hidden == RAISES:
         raise RuntimeError("the loss\nwent away")
     if hidden == LARGE and len(pack.trials) > 3:
@@ -47,6 +54,13 @@ def train(pack, dataset, *, device, on_epoch):
         for trial in pack.trials
     ]
     return records[1:] if hidden == FORGETS else records
+
+
+def compute(seconds: float) -> None:
+    """Use so much processor time, however long that takes."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
 
 
 def note(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,12 @@ from byheart.cli.console import say
 from byheart.errors import InputError, choose
 from byheart.runners import InlineRunner, ProcessesRunner, RayRunner, Runner
 from byheart.runners.ray_cluster import require_ray
+from byheart.runners.silence import HANG_AFTER
 from byheart.studies.own_network import OwnNetwork
 
 RUNNERS = ("inline", "processes", "ray")
+PATIENCE = HANG_AFTER / 60
+"""Minutes without a sign of life that a pack is given, unless it is said otherwise."""
 
 Claims = Annotated[
     list[str] | None,
@@ -59,6 +63,15 @@ Address = Annotated[
         "alone if not given.",
     ),
 ]
+HangAfter = Annotated[
+    float,
+    typer.Option(
+        "--hang-after",
+        metavar="MINUTES",
+        help="A pack that reports no epoch and uses no processor for so long is ended and tried "
+        "once more; 0 waits for ever.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
 Out = Annotated[
     Path | None,
@@ -93,25 +106,36 @@ def say_own_network(own: OwnNetwork | None) -> None:
         say(f"left out, since they need {need}: {', '.join(claims)}")
 
 
-def make_runner(name: str, workers: int | None, address: str | None = None) -> Runner:
+def make_runner(
+    name: str, workers: int | None, address: str | None = None, hang_after: float = PATIENCE
+) -> Runner:
     """Return the runner of that name.
 
+    Args:
+        name: inline, processes or ray.
+        workers: packs trained at a time; None for one per core.
+        address: of a Ray cluster.
+        hang_after: minutes without a sign of life after which a pack is ended; 0 never ends one.
+
     Raises:
-        InputError: there is none, it cannot be used here, fewer than one worker is asked for, or
-            an address that goes with another runner.
+        InputError: there is none, it cannot be used here, fewer than one worker is asked for, time
+            that runs backwards, or an address that goes with another runner.
     """
     choose("runner", name, RUNNERS)
     if workers is not None and workers < 1:
         raise InputError(f"--workers is {workers}: ask for at least 1")
     if address is not None and name != "ray":
         raise InputError(f"--address goes with --runner ray, not with --runner {name}")
+    if not 0 <= hang_after < math.inf:
+        raise InputError(f"--hang-after is {hang_after:g}: give minutes, or 0 to wait for ever")
+    patience = 60 * hang_after or None
     # One thread each, so that all give the same bits.
     if name == "inline":
         return InlineRunner(threads=1)
     if name == "ray":
         require_ray()
-        return RayRunner(address, workers=workers, threads=1)
-    return ProcessesRunner(workers=workers, threads=1)
+        return RayRunner(address, workers=workers, threads=1, hang_after=patience)
+    return ProcessesRunner(workers=workers, threads=1, hang_after=patience)
 
 
 def find_device(name: str, runner: Runner) -> str:

@@ -42,6 +42,7 @@ def plan(
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
     address: options.Address = None,
+    hang_after: options.HangAfter = options.PATIENCE,
     device: options.Device = "cpu",
     gpu: Gpu = None,
     out: options.Out = None,
@@ -52,7 +53,8 @@ def plan(
     from byheart.studies.estimate import Place, estimate
     from byheart.studies.request import make_request
 
-    how, accelerator = options.make_runner(runner, workers, address), gpu and find_accelerator(gpu)
+    how = options.make_runner(runner, workers, address, hang_after)
+    accelerator = gpu and find_accelerator(gpu)
     where = "cuda" if accelerator else options.find_device(device, how)
     request = make_request(
         claims or (),

@@ -21,6 +21,7 @@ def study(
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
     address: options.Address = None,
+    hang_after: options.HangAfter = options.PATIENCE,
     device: options.Device = "cpu",
     out: options.Out = None,
     as_json: options.AsJson = False,
@@ -32,7 +33,7 @@ def study(
     from byheart.studies.request import make_request
     from byheart.studies.session import load_session, run_session
 
-    how = options.make_runner(runner, workers, address)
+    how = options.make_runner(runner, workers, address, hang_after)
     where = options.find_device(device, how)
     request = make_request(
         claims or (),

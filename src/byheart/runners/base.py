@@ -46,9 +46,14 @@ class Runner(Protocol):
 
     name: str
 
-    @property
-    def workers(self) -> int:
-        """How many packs it trains at a time."""
+    def at_a_time(self, packs: Sequence[Pack], dataset: Dataset, device: str) -> int:
+        """Return how many packs it would train at a time.
+
+        Args:
+            packs: those that are to be trained.
+            dataset: the clean source.
+            device: "cpu", "cuda" or "mps".
+        """
         ...
 
     def doing(self, train: TrainFunction | str) -> Runner:

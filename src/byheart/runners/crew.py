@@ -24,6 +24,7 @@ class Worker:
     def __init__(self, process: BaseProcess, pipe: Connection[Any, Any]) -> None:
         self.process = process
         self.pipe = pipe
+        self.name = str(process.pid)
         self.pack: Pack | None = None
 
     def send(self, pack: Pack) -> None:
@@ -66,7 +67,7 @@ class Crew:
         """Return how many workers have a pack."""
         return sum(worker.pack is not None for worker in self._workers)
 
-    def hire(self) -> None:
+    def hire(self) -> Worker:
         """Start a worker; it says when it is ready."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
@@ -74,14 +75,21 @@ class Crew:
         )
         with _interrupts_held(), _environment(dict.fromkeys(_THREAD_VARIABLES, str(self._threads))):
             process.start()
-            self._workers.append(Worker(process, ours))
+            worker = Worker(process, ours)
+            self._workers.append(worker)
         # Ours is now the only copy of the pipe's other end but the worker's: its death closes it.
         theirs.close()
+        return worker
 
-    def wait(self) -> list[Worker]:
-        """Return the workers that have something to say, or have died."""
-        said = set(mp.connection.wait([worker.pipe for worker in self._workers]))
-        return [worker for worker in self._workers if worker.pipe in said]
+    def wait(self, seconds: float) -> tuple[list[Worker], list[Worker]]:
+        """Return the workers that have something to say, or have died, and those that are silent.
+
+        Args:
+            seconds: to wait until there is one of the former.
+        """
+        said = set(mp.connection.wait([worker.pipe for worker in self._workers], seconds))
+        heard = [worker for worker in self._workers if worker.pipe in said]
+        return heard, [worker for worker in self._workers if worker.pipe not in said]
 
     def dismiss(self, worker: Worker) -> None:
         """End a worker. By SIGKILL: it holds nothing that could be left half done."""

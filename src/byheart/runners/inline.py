@@ -30,11 +30,14 @@ class InlineRunner:
     """
 
     name = "inline"
-    workers = 1
 
     def __init__(self, threads: int | None = None, train: TrainFunction | str = ENGINE) -> None:
         self.threads = threads
         self._train = train
+
+    def at_a_time(self, packs: Sequence[Pack], dataset: Dataset, device: str) -> int:
+        """Return 1."""
+        return 1
 
     def doing(self, train: TrainFunction | str) -> InlineRunner:
         """Return a runner like this one that does something else with each pack."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from byheart.errors import InputError
 from byheart.runners.base import ENGINE, PackResult, TrainFunction, failed, pack_id
@@ -14,6 +14,7 @@ from byheart.runners.costs import costs_of
 from byheart.runners.crew import Crew, Worker
 from byheart.runners.handover import handed_over
 from byheart.runners.signals import exit_on_sigterm
+from byheart.runners.silence import HANG_AFTER, Silence, beats_every
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from byheart.runners.progress import Progress
 
 _DEATHS = 2
-"""Workers that may die of a pack before it counts as failed."""
+"""Workers that may die of a pack, or hang with it, before it counts as failed."""
 _STILLBORN = 3
 """Workers in a row that may die before they are ready to train."""
 
@@ -29,13 +30,15 @@ _STILLBORN = 3
 class ProcessesRunner:
     """Trains in worker processes, the longest pack first, one pack per worker at a time.
 
-    A worker that dies (killed, out of memory) is replaced, and its pack is tried once more after
-    all others; if that worker dies too, the trials of the pack are recorded as failed.
+    A worker that dies (killed, out of memory) or hangs is replaced, and its pack is tried once more
+    after all others; if that worker is lost too, the trials of the pack are recorded as failed.
 
     Args:
         workers: processes; None for one per core.
         threads: CPU threads of each.
         train: the training function ("module:callable", or importable by name).
+        hang_after: seconds without a sign of life after which a worker is ended; None never ends
+            one.
     """
 
     name = "processes"
@@ -45,14 +48,20 @@ class ProcessesRunner:
         workers: int | None = None,
         threads: int = 1,
         train: TrainFunction | str = ENGINE,
+        hang_after: float | None = HANG_AFTER,
     ) -> None:
         self.workers = workers or cores()
         self.threads = threads
         self._train = train
+        self._hang_after = hang_after
+
+    def at_a_time(self, packs: Sequence[Pack], dataset: Dataset, device: str) -> int:
+        """Return the number of worker processes."""
+        return self.workers
 
     def doing(self, train: TrainFunction | str) -> ProcessesRunner:
         """Return a runner like this one that does something else with each pack."""
-        return ProcessesRunner(self.workers, self.threads, train)
+        return ProcessesRunner(self.workers, self.threads, train, self._hang_after)
 
     def run(
         self, packs: Sequence[Pack], dataset: Dataset, *, device: str, progress: Progress
@@ -66,19 +75,32 @@ class ProcessesRunner:
         progress.planned(costs)
         queue = deque(sorted(packs, key=lambda pack: -costs[pack_id(pack)]))
         with exit_on_sigterm(), handed_over(dataset) as handover:
-            crew = Crew((handover, self._train, device, self.threads), self.threads)
+            beats = beats_every(self._hang_after)
+            crew = Crew((handover, self._train, device, self.threads, beats), self.threads)
+            shift = _Shift(
+                crew, queue, costs, Silence(self._hang_after), self.workers, device, progress
+            )
             with contextlib.closing(crew):
-                yield from _Shift(crew, queue, self.workers, device, progress).results()
+                yield from shift.results()
 
 
 class _Shift:
     """The packs of one run, and what became of the workers that trained them."""
 
     def __init__(
-        self, crew: Crew, queue: deque[Pack], workers: int, device: str, progress: Progress
+        self,
+        crew: Crew,
+        queue: deque[Pack],
+        costs: Mapping[str, float],
+        silence: Silence,
+        workers: int,
+        device: str,
+        progress: Progress,
     ) -> None:
         self._crew = crew
         self._queue = queue
+        self._costs = costs
+        self._silence = silence
         self._workers = workers
         self._device = device
         self._progress = progress
@@ -89,23 +111,37 @@ class _Shift:
         """Hand out all packs and yield them as they end."""
         while self._queue or self._crew.busy():
             self._hire()
-            for worker in self._crew.wait():
+            heard, silent = self._crew.wait(self._silence.look)
+            self._silence.tick()
+            for worker in heard:
                 try:
                     kind, value = worker.pipe.recv()
                 except (EOFError, OSError):
-                    yield from self._bury(worker)
+                    yield from self._bury(worker, worker.how_it_died())
                     continue
-                if kind == "broken":
-                    yield from self._bury(worker, value)
-                elif kind == "epoch" and worker.pack is not None:
-                    self._progress.epoch(worker.pack, *value)
-                elif kind == "ready":
-                    self._stillborn = 0
-                    self._assign(worker)
-                elif kind == "done":
-                    self._assign(worker)
-                    self._progress.finished(value.pack, value.records)
-                    yield value
+                yield from self._hear(worker, kind, value)
+            for worker in silent:
+                reason = self._silence.reason(worker.name)
+                if reason is not None:
+                    yield from self._bury(worker, f"it hung, {reason}")
+
+    def _hear(self, worker: Worker, kind: str, value: Any) -> Iterator[PackResult]:
+        match kind:
+            case "broken":
+                yield from self._bury(worker, value)
+            case "beat":
+                self._silence.beat(worker.name, value)
+            case "epoch" if worker.pack is not None:
+                self._silence.epoch(worker.name)
+                self._progress.epoch(worker.pack, *value)
+            case "ready":
+                self._stillborn = 0
+                self._assign(worker)
+            case "done":
+                self._silence.end(worker.name)
+                self._assign(worker)
+                self._progress.finished(value.pack, value.records)
+                yield value
 
     def _hire(self) -> None:
         wanted = min(self._workers, len(self._queue) + self._crew.busy())
@@ -113,18 +149,20 @@ class _Shift:
             # Those that live may have all the memory there is: go on with them alone.
             return
         for _ in range(wanted - len(self._crew)):
-            self._crew.hire()
+            self._silence.start(self._crew.hire().name)
 
     def _assign(self, worker: Worker) -> None:
         if self._queue:
-            worker.send(self._queue.popleft())
-            if worker.pack is not None:
-                self._progress.started(worker.pack)
+            pack = self._queue.popleft()
+            worker.send(pack)
+            self._silence.begin(worker.name, self._costs[pack_id(pack)])
+            self._progress.started(pack)
         else:
+            self._silence.forget(worker.name)
             self._crew.dismiss(worker)
 
-    def _bury(self, worker: Worker, reason: str = "") -> Iterator[PackResult]:
-        cause = reason or worker.how_it_died()
+    def _bury(self, worker: Worker, cause: str) -> Iterator[PackResult]:
+        self._silence.forget(worker.name)
         self._crew.dismiss(worker)
         if worker.pack is None:
             self._stillborn += 1
@@ -140,7 +178,7 @@ class _Shift:
             # Last in the queue, where fewer others compete with it for memory.
             self._queue.append(pack)
             return
-        result = failed(pack, f"its worker died {_DEATHS} times: {cause}", self._device)
+        result = failed(pack, f"its worker was lost {_DEATHS} times: {cause}", self._device)
         self._progress.finished(pack, result.records)
         yield result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from byheart.errors import InputError
@@ -13,11 +13,12 @@ from byheart.record import Record
 from byheart.runners import ray_cluster
 from byheart.runners.base import ENGINE, PackResult, TrainFunction, describe, failed, pack_id
 from byheart.runners.costs import costs_of
-from byheart.runners.needs import PROCESS, Needs, needs_of, side_by_side
+from byheart.runners.needs import Needs, needs_of, side_by_side
 from byheart.runners.processes import cores
-from byheart.runners.ray_task import Board, parcel, train_pack, versions
+from byheart.runners.ray_flight import Tasks
 from byheart.runners.retries import Fault, Part, again, fitted, ran_out_of_memory, reason_of
 from byheart.runners.signals import exit_on_sigterm
+from byheart.runners.silence import HANG_AFTER, Silence, beats_every
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
 _AHEAD = 2
 """Tasks in flight for each that can run: the next is there when one ends, and a cluster that grows
 sees that more is waiting, but the scheduler never holds a whole study."""
-_PATIENCE = 0.5
-"""Seconds between two looks at how far the packs are."""
 _COUNT_EVERY = 5.0
 """Seconds between two counts of the nodes."""
-_FAREWELL = 10.0
-"""Seconds to wait for tasks that were cancelled."""
 
 
 class RayRunner:
@@ -43,6 +40,7 @@ class RayRunner:
         workers: packs in flight at most; None for as many as the cluster holds, and as many again.
         threads: CPU threads of each pack.
         train: the training function ("module:callable", or one that the nodes can import).
+        hang_after: seconds without a sign of life after which a task is ended; None never ends one.
     """
 
     name = "ray"
@@ -53,22 +51,41 @@ class RayRunner:
         workers: int | None = None,
         threads: int = 1,
         train: TrainFunction | str = ENGINE,
+        hang_after: float | None = HANG_AFTER,
     ) -> None:
         self.address = address
         self.threads = threads
         self._workers = workers
         self._train = train
+        self._hang_after = hang_after
 
-    @property
-    def workers(self) -> int:
-        """How many packs the cluster trains at a time, by its cores; connects to it."""
+    def at_a_time(self, packs: Sequence[Pack], dataset: Dataset, device: str) -> int:
+        """Return how many packs the cluster holds at a time; connects to it.
+
+        Args:
+            packs: the one that needs most room is counted.
+            dataset: the clean source.
+            device: "cpu" or "cuda".
+
+        Raises:
+            InputError: there is no Ray, no cluster, or no GPU in it.
+        """
+        if not packs:
+            return 1
         ray = ray_cluster.connect(self.address, self._workers or cores())
-        held = side_by_side(ray_cluster.nodes(ray), Needs(self.threads, 0.0, PROCESS))
+        needs = self._needs(ray, packs, dataset, device)
+        most = max(needs, key=lambda need: (need.gpus, need.memory))
+        nodes = ray_cluster.nodes(ray)
+        held = side_by_side(nodes, most.within(nodes))
         return max(1, min(held, self._workers or held))
+
+    def _needs(self, ray: Any, packs: Sequence[Pack], dataset: Dataset, device: str) -> list[Needs]:
+        gpu = None if device == "cpu" else ray_cluster.gpu_bytes(ray)
+        return [needs_of(pack, dataset, threads=self.threads, gpu_bytes=gpu) for pack in packs]
 
     def doing(self, train: TrainFunction | str) -> RayRunner:
         """Return a runner like this one that does something else with each pack."""
-        return RayRunner(self.address, self._workers, self.threads, train)
+        return RayRunner(self.address, self._workers, self.threads, train, self._hang_after)
 
     def run(
         self, packs: Sequence[Pack], dataset: Dataset, *, device: str, progress: Progress
@@ -84,80 +101,14 @@ class RayRunner:
         if not packs:
             return
         ray = ray_cluster.connect(self.address, self._workers or cores())
-        gpu = None if device == "cpu" else ray_cluster.gpu_bytes(ray)
-        parts = [
-            Part(pack, pack, needs_of(pack, dataset, threads=self.threads, gpu_bytes=gpu))
-            for pack in sorted(packs, key=lambda pack: -costs[pack_id(pack)])
-        ]
-        with exit_on_sigterm(over=True):
-            work = _Tasks(ray, dataset, (self._train, device, self.threads))
-            with contextlib.closing(work):
-                yield from _Campaign(work, parts, self._workers, device, progress).results()
-
-
-class _Tasks:
-    """The tasks in flight, and what they share: the data set and the board.
-
-    Args:
-        ray: the module, connected.
-        dataset: goes into the object store.
-        how: training function, device and threads.
-    """
-
-    def __init__(self, ray: Any, dataset: Dataset, how: tuple[TrainFunction | str, str, int]):
-        self.ray = ray
-        self._how = how
-        self._flying: dict[Any, Part] = {}
-        self._versions = versions()
-        self._data = ray.put(parcel(dataset))
-        # Each fault is answered here, not by Ray: what was lost is told from what did not fit. A
-        # process keeps torch loaded for the next pack, also on a GPU.
-        self._task = ray.remote(max_retries=0, max_calls=0)(train_pack)
-        # On the driver's node, and no more lasting than it.
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=True
-        )
-        board = ray.remote(num_cpus=0, max_restarts=-1)(Board)
-        self._board = board.options(scheduling_strategy=here).remote()
-        self._asked = self._board.take.remote()
-
-    def __len__(self) -> int:
-        return len(self._flying)
-
-    def start(self, part: Part) -> None:
-        """Hand a part to the cluster."""
-        need = part.need
-        task = self._task.options(
-            num_cpus=need.cpus, num_gpus=need.gpus, memory=int(need.memory), name=part.pack.name
-        )
-        ref = task.remote(part.pack, self._data, *self._how, self._versions, self._board)
-        self._flying[ref] = part
-
-    def ended(self) -> list[tuple[Part, Any]]:
-        """Wait a little; return what ended, each with the reference to its result."""
-        refs, _ = self.ray.wait(list(self._flying), num_returns=1, timeout=_PATIENCE)
-        return [(self._flying.pop(ref), ref) for ref in refs]
-
-    def told(self) -> list[tuple[Part, int, int]]:
-        """Return what tasks said of their epochs since the last time; never waits."""
-        ready, _ = self.ray.wait([self._asked], timeout=0)
-        if not ready:
-            return []
-        told: dict[str, tuple[int, int]] = {}
-        # A board whose node was lost starts anew: only how far the packs are is lost with it.
-        with contextlib.suppress(self.ray.exceptions.RayError):
-            told = self.ray.get(self._asked)
-        self._asked = self._board.take.remote()
-        parts = {pack_id(part.pack): part for part in self._flying.values()}
-        return [(parts[key], *epochs) for key, epochs in told.items() if key in parts]
-
-    def close(self) -> None:
-        """End all tasks, by force: they hold nothing that could be left half done."""
-        for ref in self._flying:
-            self.ray.cancel(ref, force=True)
-        if self._flying:
-            self.ray.wait(list(self._flying), num_returns=len(self._flying), timeout=_FAREWELL)
-        self.ray.kill(self._board)
+        longest_first = sorted(packs, key=lambda pack: -costs[pack_id(pack)])
+        needs = self._needs(ray, longest_first, dataset, device)
+        parts = [Part(pack, pack, need) for pack, need in zip(longest_first, needs, strict=True)]
+        how = (self._train, device, self.threads, beats_every(self._hang_after))
+        with exit_on_sigterm(over=True), contextlib.closing(Tasks(ray, dataset, how)) as tasks:
+            silence = Silence(self._hang_after)
+            campaign = _Campaign(tasks, parts, costs, silence, self._workers, device, progress)
+            yield from campaign.results()
 
 
 class _Campaign:
@@ -165,14 +116,18 @@ class _Campaign:
 
     def __init__(
         self,
-        tasks: _Tasks,
+        tasks: Tasks,
         parts: Sequence[Part],
+        costs: Mapping[str, float],
+        silence: Silence,
         workers: int | None,
         device: str,
         progress: Progress,
     ) -> None:
         self._tasks = tasks
         self._queue = deque(parts)
+        self._costs = costs
+        self._silence = silence
         self._workers = workers
         self._device = device
         self._progress = progress
@@ -188,8 +143,10 @@ class _Campaign:
             self._fill()
             ended = self._tasks.ended()
             self._listen()
-            for part, ref in ended:
-                yield from self._collect(part, ref)
+            for flight, ref in ended:
+                self._silence.end(flight.name)
+                yield from self._collect(flight.part, ref)
+            yield from self._end_hung()
 
     def _fill(self) -> None:
         if time.monotonic() - self._counted >= _COUNT_EVERY:
@@ -225,11 +182,12 @@ class _Campaign:
             else:
                 yield from self._finish(part, result)
 
-    def _retry(self, part: Part, fault: Fault) -> Iterator[PackResult]:
+    def _retry(self, part: Part, fault: Fault, cause: str = "") -> Iterator[PackResult]:
         pieces = again(part, fault)
         self._begun.discard(pack_id(part.whole))
         if not pieces:
-            yield from self._finish(part, failed(part.pack, reason_of(part, fault), self._device))
+            reason = reason_of(part, fault, cause)
+            yield from self._finish(part, failed(part.pack, reason, self._device))
             return
         self._count(part.whole, len(pieces) - 1)
         # Last in the queue, where fewer others compete with it for memory.
@@ -250,13 +208,33 @@ class _Campaign:
         self._pieces[pack_id(whole)] += more
 
     def _listen(self) -> None:
-        for part, done, total in self._tasks.told():
-            key = pack_id(part.whole)
-            if key not in self._begun:
-                self._begun.add(key)
-                self._progress.started(part.whole)
-            if done:
-                self._progress.epoch(part.whole, done, total)
+        self._silence.tick()
+        news, flying = self._tasks.news(), self._tasks.flying()
+        for name, (done, total) in news.epochs.items():
+            if name in flying:
+                self._hear(name, flying[name], done, total)
+        for name, used in news.beats.items():
+            self._silence.beat(name, used)
+
+    def _hear(self, name: str, part: Part, done: int, total: int) -> None:
+        whole = pack_id(part.whole)
+        if whole not in self._begun:
+            self._begun.add(whole)
+            self._progress.started(part.whole)
+        if name not in self._silence:
+            share = len(part.pack.trials) / len(part.whole.trials)
+            self._silence.begin(name, share * self._costs[whole])
+        if done:
+            self._silence.epoch(name)
+            self._progress.epoch(part.whole, done, total)
+
+    def _end_hung(self) -> Iterator[PackResult]:
+        for name, part in self._tasks.flying().items():
+            reason = self._silence.reason(name)
+            if reason is not None:
+                self._silence.forget(name)
+                self._tasks.cancel(name)
+                yield from self._retry(part, "hang", reason)
 
 
 def _as_input_error(error: Any) -> InputError:

@@ -18,6 +18,7 @@ from byheart.runners.base import (
     threads_pinned,
     throttled,
 )
+from byheart.runners.pulse import beating
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
@@ -42,20 +43,36 @@ class Parcel(NamedTuple):
     others: Mapping[str, Any]
 
 
+class News(NamedTuple):
+    """What tasks said since the last time, by name of the flight.
+
+    Attributes:
+        epochs: (done, total); none are done when a task begins.
+        beats: seconds of processor time that it has used.
+    """
+
+    epochs: dict[str, tuple[int, int]]
+    beats: dict[str, float]
+
+
 class Board:
     """An actor on which tasks write how far they are, and from which the driver reads."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[int, int]] = {}
+        self._news = News({}, {})
 
-    def tell(self, pack: str, done: int, total: int) -> None:
-        """Note that a pack has trained ``done`` of ``total`` epochs; 0 when it begins."""
-        self._told[pack] = (done, total)
+    def tell(self, flight: str, done: int, total: int) -> None:
+        """Note that a task has trained ``done`` of ``total`` epochs; 0 when it begins."""
+        self._news.epochs[flight] = (done, total)
 
-    def take(self) -> dict[str, tuple[int, int]]:
+    def beat(self, flight: str, used: float) -> None:
+        """Note how many seconds of processor time a task has used."""
+        self._news.beats[flight] = used
+
+    def take(self) -> News:
         """Return what was told since the last time."""
-        told, self._told = self._told, {}
-        return told
+        news, self._news = self._news, News({}, {})
+        return news
 
 
 def parcel(dataset: Dataset) -> Parcel:
@@ -73,22 +90,26 @@ def parcel(dataset: Dataset) -> Parcel:
 
 
 def train_pack(
+    flight: str,
     pack: Pack,
     parcel: Parcel,
     train: TrainFunction | str,
     device: str,
     threads: int,
+    beats_every: float | None,
     versions: Mapping[str, str],
     board: Any,
 ) -> PackResult:
     """Train a pack on this node; what goes wrong in training becomes failed records.
 
     Args:
+        flight: its name on the board.
         pack: what to train.
         parcel: the data set.
         train: the training function, or "module:callable".
         device: "cpu" or "cuda".
         threads: CPU threads of torch.
+        beats_every: seconds between two beats, if anyone listens for them.
         versions: of the libraries of the driver.
         board: actor that is told how it goes.
 
@@ -96,10 +117,10 @@ def train_pack(
         InputError: this node has other versions than the driver.
     """
     require_same(versions)
-    key = pack.trials[0].key
-    board.tell.remote(key, 0, 1)
-    on_epoch = throttled(partial(board.tell.remote, key), EPOCHS_EVERY)
-    with threads_pinned(threads):
+    board.tell.remote(flight, 0, 1)
+    on_epoch = throttled(partial(board.tell.remote, flight), EPOCHS_EVERY)
+    pulse = beating(partial(board.beat.remote, flight), beats_every)
+    with threads_pinned(threads), pulse:
         result = attempt(resolve(train), pack, opened(parcel), device, on_epoch)
     if device == "cuda":
         import torch

@@ -9,13 +9,16 @@ from typing import Literal
 from byheart.runners.needs import Needs, halves
 from byheart.training.packs import Pack
 
-Fault = Literal["node", "process", "memory"]
-"""A node was lost with all it did; a process died; a pack did not fit into memory."""
+Fault = Literal["node", "process", "memory", "hang"]
+"""A node was lost with all it did; a process died; a pack did not fit into memory; it hung."""
+HANGS = 2
+"""Processes that may hang with a pack before it counts as failed."""
 LOSSES = 10
 """Nodes that a pack may lose: it is not its fault, but a cluster that loses them all is no use."""
 _WORDS = {
     "node": "its node was lost {losses} times",
     "process": "its worker died {deaths} times, perhaps out of memory",
+    "hang": "it hung {hangs} times: {cause}",
     "memory": "it does not fit into memory, neither whole nor in halves",
 }
 _IN_WORDS = ("OutOfMemoryError", "MemoryError", "out of memory", "can't allocate memory")
@@ -32,6 +35,7 @@ class Part:
         need: what it asks of a node.
         deaths: processes that died of it.
         losses: nodes that were lost with it.
+        hangs: processes that hung with it.
         split: it was cut, or given more memory, once: there is no second time.
     """
 
@@ -40,15 +44,17 @@ class Part:
     need: Needs
     deaths: int = 0
     losses: int = 0
+    hangs: int = 0
     split: bool = False
 
 
 def again(part: Part, fault: Fault) -> tuple[Part, ...]:
     """Return what to try after a fault; nothing where enough was tried.
 
-    A lost node costs nothing but time. A process that died may have been the kernel's choice where
-    memory was short, and is tried once more whole; after that, and where memory is known to have
-    been the cause, each half is tried once, with the memory that the whole had asked for.
+    A lost node costs nothing but time. A pack that hung is tried once more. A process that died may
+    have been the kernel's choice where memory was short, and is tried once more whole; after that,
+    and where memory is known to have been the cause, each half is tried once, with the memory that
+    the whole had asked for.
 
     Args:
         part: what was being trained.
@@ -57,6 +63,9 @@ def again(part: Part, fault: Fault) -> tuple[Part, ...]:
     if fault == "node":
         lost = replace(part, losses=part.losses + 1)
         return (lost,) if lost.losses < LOSSES else ()
+    if fault == "hang":
+        hung = replace(part, hangs=part.hangs + 1)
+        return (hung,) if hung.hangs < HANGS else ()
     part = replace(part, deaths=part.deaths + (fault == "process"))
     if part.split:
         return ()
@@ -84,9 +93,11 @@ def fitted(part: Part, nodes: Sequence[Needs]) -> tuple[Part, ...]:
     return tuple(replace(piece, need=piece.need.within(nodes)) for piece in pieces)
 
 
-def reason_of(part: Part, fault: Fault) -> str:
-    """Return why a part is given up after a fault."""
-    return _WORDS[fault].format(losses=part.losses + 1, deaths=part.deaths + 1)
+def reason_of(part: Part, fault: Fault, cause: str = "") -> str:
+    """Return why a part is given up after a fault, with what is known of its cause."""
+    return _WORDS[fault].format(
+        losses=part.losses + 1, deaths=part.deaths + 1, hangs=part.hangs + 1, cause=cause
+    )
 
 
 def ran_out_of_memory(reason: str) -> bool:

@@ -132,6 +132,8 @@ def telling(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _LITTLE:
             code = sqlite3.SQLITE_FULL
+        elif code == sqlite3.SQLITE_IOERR and not os.access(path.parent, os.W_OK):
+            raise StoreError(f"{path} {_TURNED_READ_ONLY}") from error
         if str(error).startswith(_DAMAGE):
             code = sqlite3.SQLITE_CORRUPT
         remedy = _REMEDIES.get(code)
@@ -140,6 +142,10 @@ def telling(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} {remedy}") from error
 
 
+_TURNED_READ_ONLY = (
+    "can no longer be written, its disk has become read-only: make it writable and run the same "
+    "command again; nothing that finished is lost"
+)
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full: make room and run the same command "
     "again; nothing that finished is lost",

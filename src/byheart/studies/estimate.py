@@ -145,10 +145,11 @@ class Place:
     device: str = "cpu"
     speed: float | None = None
 
-    @property
-    def workers(self) -> int:
-        """How many packs are trained at a time."""
-        return self.runner.workers if self.speed is None else 1
+    def at_a_time(self, packs: Sequence[Pack], dataset: Dataset) -> int:
+        """Return how many of these packs are trained at a time."""
+        if self.speed is not None:
+            return 1
+        return self.runner.at_a_time(packs, dataset, self.device)
 
 
 def estimate(
@@ -186,10 +187,10 @@ def estimate(
         rehearsal = paces_at(every, setting.data, place.speed)
     seconds = {pack_id(p): seconds_of(p, setting.data, rehearsal, experience) for p in every}
     costs = costs_of(every, dataset)
-    workers = min(place.workers, max((len(own) for own in expected), default=0))
+    most = place.at_a_time(every, dataset)
 
     def whole(rounds: Sequence[Sequence[Pack]], each: Mapping[str, float]) -> float:
-        return side_by_side(rounds, each, costs, place.workers, rehearsal.start)
+        return side_by_side(rounds, each, costs, most, rehearsal.start)
 
     soon = whole(expected, {key: one.expected for key, one in seconds.items()})
     late = whole(costliest, {key: one.at_most for key, one in seconds.items()})
@@ -200,7 +201,7 @@ def estimate(
         stored=len(trials) - len(missing),
         guessed=sum(experience.of(trial) is None for trial in missing),
         shares=_shares([pack for own in expected for pack in own], seconds, setting.data),
-        workers=workers,
+        workers=min(most, max((len(own) for own in expected), default=0)),
         seconds=Seconds(soon, max(soon, late)),
     )
 
