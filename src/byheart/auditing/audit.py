@@ -53,10 +53,11 @@ def audit(
     """Train a network a few times, and return what it knows by heart and whose labels look wrong.
 
     Each seed holds out a tenth of the examples: the epoch at which accuracy on them is highest is
-    the onset of memorization, and suspicion is an example's margin, averaged up to there and over
-    seeds. The first half of the seeds train on the labels as they are. The other half change a few
-    more, in the way in which the first half found labels to be wrong; how these planted flips rank
-    tells how many of the user's own labels are wrong and how far down the ranking to believe it.
+    the onset of memorization, and suspicion is an example's margin, averaged up to twice that epoch
+    and over seeds. The first half of the seeds train on the labels as they are. The other half
+    change a few more, in the way in which the first half found labels to be wrong; how these
+    planted flips rank tells how many of the user's own labels are wrong and how far down the
+    ranking to believe it.
     An example whose label was changed is judged by the seeds in which it was not.
 
     Args:
@@ -104,8 +105,7 @@ def audit(
         seed=seed,
         on_epoch=advance,
     )
-    window = found.onset.epoch
-    total = suspicion(found.histories, stop=window)
+    total = suspicion(found.histories, stop=found.window)
     further: dict[str, NDArray[Any]] = {}
     if found.sensitivity is not None:
         further["sensitivity"] = found.sensitivity.astype(np.float32)
@@ -120,7 +120,7 @@ def audit(
     return assemble(
         found.histories,
         total,
-        window,
+        found.window,
         found.onset,
         calibrate(total, found.user, found.planted, wanted=precision, kinds=found.kinds, seed=seed),
         dataset,

@@ -117,8 +117,8 @@ class Audit:
             trackers: or what they left, one or several on the same examples.
             dataset: the examples by id; finds near-duplicates and isolated examples, and names
                 classes.
-            window: the epochs that suspicion is averaged over, the first so many: best up to the
-                highest accuracy on held-out examples; all if not given.
+            window: the epochs that suspicion is averaged over, the first so many: best about twice
+                as many as to the highest accuracy on held-out examples; all if not given.
             planted: ids of 20 examples or more whose labels you changed on purpose before training:
                 precision and recall are estimated from them. Their own rows are about the changed
                 labels, are never flagged, and have no verdict.
@@ -198,7 +198,7 @@ def assemble(
     flagged = np.zeros(len(table), bool)
     if calibration is not None:
         flagged[calibration.listed] = True
-    found = support(histories, stop=window)
+    found = support(histories, stop=window if onset is None else onset.epoch)
     around = _around(dataset, labels, total, flagged, seed)
     verdict = verdicts(total, flagged, around.isolated, found)
     words = evidence(verdict, labels, found, around.isolated, around.conflicts, classes)

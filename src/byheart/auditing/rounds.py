@@ -16,7 +16,7 @@ from byheart.auditing.kinds import Kinds
 from byheart.auditing.layout import hold_out
 from byheart.auditing.onset import Onset, find_onset
 from byheart.auditing.planting import Doubts, plant
-from byheart.auditing.suspicion import suspicion
+from byheart.auditing.suspicion import suspicion, window_of
 from byheart.auditing.table import suggested
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
@@ -34,6 +34,7 @@ class Rounds:
     Attributes:
         histories: one per seed.
         onset: by what all of them held out.
+        window: the epochs that suspicion is averaged over: the first so many.
         user: [S, N] suspicion of the user's labels in each seed of the second round.
         planted: [S, P] suspicion of the flips that each of them planted.
         kinds: which examples and flips are of classes that the first round confused.
@@ -44,6 +45,7 @@ class Rounds:
 
     histories: list[History]
     onset: Onset
+    window: int
     user: NDArray[np.float64]
     planted: NDArray[np.float64]
     kinds: Kinds
@@ -91,7 +93,8 @@ def train_in_rounds(
     second = follow(source, dataset, flips, recipe, trained[half:], on_epoch=on_epoch)
     histories = [*first.histories, *second.histories]
     onset = find_onset(histories, layout.held_out, seed=seed)
-    scores = [suspicion(one, stop=onset.epoch) for one in second.planted]
+    window = window_of(onset.epoch, recipe.epochs)
+    scores = [suspicion(one, stop=window) for one in second.planted]
     kinds = Kinds(
         doubts.are_confused(doubts.suggested, y),
         doubts.are_confused(doubts.believed[flips.planted], flips.planted_labels),
@@ -99,7 +102,8 @@ def train_in_rounds(
     return Rounds(
         histories=histories,
         onset=onset,
-        user=np.stack([suspicion(one, stop=onset.epoch) for one in second.histories]),
+        window=window,
+        user=np.stack([suspicion(one, stop=window) for one in second.histories]),
         planted=np.stack(scores) if scores else np.zeros((len(second.histories), 0)),
         kinds=kinds,
         sensitivity=sensitivity(first.gradients, onset.epoch) if gradients else None,

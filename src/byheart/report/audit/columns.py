@@ -32,8 +32,8 @@ SCORES = (
     Column(
         "suspicion",
         "suspicion",
-        "minus the margin of the label's logit over the largest other, averaged over the epochs "
-        "before memorization and over trainings; above 0 another class was ahead",
+        "minus the margin of the label's logit over the largest other, averaged up to twice the "
+        "onset and over trainings; above 0 another class was ahead",
         "area under the margin, Pleiss et al. 2020, over a window",
     ),
     Column(
