@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ def _in_hindsight(ranking: str) -> bool:
 
 
 def interval(values: NDArray[np.float64], name: str) -> Interval:
-    """Return a mean and its 95% BCa interval; of one value, that value."""
+    """Return a mean and its 95% BCa interval; one value has none (NaN)."""
     if len(values) == 1:
-        return Interval(*[float(values[0])] * 3)
+        return Interval(float(values[0]), math.nan, math.nan)
     return Interval(float(values.mean()), *bca_interval(values, name=name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 
 from benchmarks.audit.compared import Line
 from byheart.studies.figure import Axis, Figure, Point
@@ -24,8 +25,8 @@ def figure(lines: Sequence[Line]) -> Figure:
                     line.ranking,
                     100 * rate,
                     1 - area.value,
-                    1 - area.high,
-                    1 - area.low,
+                    None if isnan(area.low) else 1 - area.high,
+                    None if isnan(area.low) else 1 - area.low,
                 )
             )
     return Figure(

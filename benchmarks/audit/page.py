@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -136,14 +137,21 @@ def _onset(rows: Sequence[Row]) -> list[Sequence[str]]:
 
 
 def _spanned(one: Interval | None, write: Callable[[float], str]) -> str:
-    return "" if one is None else f"{write(one.value)} [{write(one.low)}, {write(one.high)}]"
+    if one is None:
+        return ""
+    ends = "" if math.isnan(one.low) else f" [{write(one.low)}, {write(one.high)}]"
+    return write(one.value) + ends
 
 
 def _marked(one: Interval, write: Callable[[float], str]) -> str:
     """Return a difference with its sign; bold where its interval leaves out 0."""
-    ends = f"[{write(one.low)}, {write(one.high)}]"
-    value = ("+" if one.value > 0 else "") + write(one.value)
-    return f"**{value}** {ends}" if one.low > 0 or one.high < 0 else f"{value} {ends}"
+
+    def signed(value: float) -> str:
+        return ("+" if value > 0 else "") + write(value)
+
+    words = _spanned(one, signed)
+    value = signed(one.value)
+    return words.replace(value, f"**{value}**", 1) if one.low > 0 or one.high < 0 else words
 
 
 def _sign(holds: bool | None) -> str:

@@ -176,6 +176,13 @@ def test_differences_are_paired_by_data_set(ranked: list[dict[str, Any]]) -> Non
         assert (ahead.value, ahead.low, ahead.high) == pytest.approx((0.01, 0.01, 0.01))
 
 
+def test_one_data_set_decides_nothing(ranked: list[dict[str, Any]]) -> None:
+    for line in lines(ranked[:4]):
+        if line.ahead is not None:
+            assert not line.ahead["auroc"].low > 0
+            assert not line.ahead["auroc"].high < 0
+
+
 def test_cleanlab_is_taken_at_its_best_epoch_metric_by_metric(ranked: list[dict[str, Any]]) -> None:
     found = {line.ranking: line for line in lines(ranked)}
     best, last = (found[f"cleanlab self-confidence, {which} epoch"] for which in ("best", "last"))
