@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,22 +22,30 @@ class Simulated:
     Args:
         truth: (drop, gain) of each arm.
         spread: standard deviation of the noise of an arm's training.
+        passes: called with every pack that is trained: lets time go by.
     """
 
     checkpoints = (1, 2)
     counts = (800, 200)
 
-    def __init__(self, truth: Mapping[Arm, tuple[float, float]], *, spread: float) -> None:
+    def __init__(
+        self,
+        truth: Mapping[Arm, tuple[float, float]],
+        *,
+        spread: float,
+        passes: Callable[[Sequence[Replica]], None] | None = None,
+    ) -> None:
         self.truth = {PLAIN: (0.0, 0.0), **truth}
         self.spread = spread
-        self.trained = 0
+        self.passes = passes
 
     def packs(self, arms: Sequence[Arm], seeds: Sequence[int]):
         for arm in dict.fromkeys(arms):
             yield [Replica(arm, seed, random) for seed in seeds for random in (True, False)]
 
     def train(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
-        self.trained += len(pack)
+        if self.passes is not None:
+            self.passes(pack)
         return {replica: self._curves(replica) for replica in pack}
 
     def _curves(self, replica: Replica) -> Curves:

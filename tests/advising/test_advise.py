@@ -102,6 +102,7 @@ def test_the_page_has_the_recommendation_its_code_and_the_charts(found, tmp_path
     for figure in ("advice-cost", "advice-strengths", "advice-curves"):
         assert f'<figure id="{figure}"' in page
     assert "No trial gave a value" not in page
+    assert "Accuracy on trusted" not in page
 
 
 def test_the_chart_of_costs_has_intervals_on_both_axes_and_the_front(found) -> None:
@@ -134,11 +135,16 @@ def test_what_cannot_be_applied_stands_in_the_table_with_its_reason() -> None:
     assert any("dropout was not tried" in note for note in found.notes)
 
 
-def test_trusted_examples_have_an_accuracy_of_their_own() -> None:
+def test_trusted_examples_have_an_accuracy_and_a_gain_of_their_own(tmp_path) -> None:
     data = byheart.corrupt(digits(200), labels=0.4, seed=0)
     found = quick(data=data, trusted=(~data.noisy).tolist(), epochs=20)
     row = found.table[found.table["regularizer"] == "none"].iloc[0]
+    assert row["trusted_low"] <= row["trusted"] <= row["trusted_high"]
     assert row["trusted"] > row["accuracy"] + 0.1
+    compared = found.table[(found.table["stage"] == "compared")].set_index("regularizer")
+    gains = compared["trusted"] - compared["trusted"]["none"]
+    assert compared["trusted_gain"].to_numpy() == pytest.approx(gains.to_numpy())
+    assert "Accuracy on trusted" in found.to_html(tmp_path / "a.html").read_text("utf-8")
 
 
 def test_the_budget_is_kept() -> None:

@@ -20,7 +20,8 @@ def effect(drop, gain, *, arm=ARM, spread=0.0, n=6) -> Effect:
     values = {"drop": drop + noise, "gain": gain + noise}
     return Effect(
         arm, memorized=0.8 - values["drop"], area=np.full(n, 0.5), accuracy=0.9 + values["gain"],
-        trusted=np.full(n, np.nan), trained=1e-4, held_out=1e-4, **values,
+        trusted=np.full(n, np.nan), trusted_gain=np.full(n, np.nan), trained=1e-4, held_out=1e-4,
+        **values,
     )  # fmt: skip
 
 

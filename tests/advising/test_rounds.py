@@ -7,22 +7,22 @@ import pytest
 from tests.advising.simulated import KINDS, Simulated, menu_of
 
 from byheart.advising.arms import Arm
-from byheart.advising.budget import LEAST, Budget, Sizes, sizes_within
 from byheart.advising.judging import effect_of, verdict
-from byheart.advising.pace import Line, Pace
-from byheart.advising.regularizers.base import Regularizer
+from byheart.advising.plans import FixedPlan, Sizes
 from byheart.advising.rounds import Rounds
-from byheart.errors import InputError
+from byheart.advising.trainings import Trainings
 
 SIZES = Sizes(2, 5, 8)
 GRID = (0.1, 0.2, 0.3, 0.4)
 
 
-def rounds(truth, *, seed=0, spread=0.02, sizes=SIZES, margin=0.01, budget=None):
+def rounds(truth, *, seed=0, spread=0.02, margin=0.01):
     menu = menu_of(dict.fromkeys({arm.kind: None for arm in truth}, GRID))
-    trainer = Simulated(truth, spread=spread)
-    runner = Rounds(trainer, menu, margin=margin, seed=seed, budget=budget)
-    return runner.run(sizes)
+    return runner(Simulated(truth, spread=spread), menu, seed=seed, margin=margin).run()
+
+
+def runner(trainer, menu, *, seed=0, margin=0.01) -> Rounds:
+    return Rounds(trainer, Trainings(trainer), menu, FixedPlan(SIZES), margin=margin, seed=seed)
 
 
 def alike(drop: float, gain: float):
@@ -82,13 +82,10 @@ def test_where_everything_costs_too_much_nothing_is_confirmed() -> None:
 
 
 def test_no_seed_serves_two_rounds() -> None:
-    menu = menu_of({KINDS[0]: GRID})
-    runner = Rounds(
-        Simulated({Arm(KINDS[0], s): (0.3, 0.0) for s in GRID}, spread=0.003),
-        menu, margin=0.01, seed=0, budget=None,
-    )  # fmt: skip
-    found = runner.run(Sizes(2, 5, 8))
-    assert len({seed for _, seed in runner.outcomes.curves}) == 2 * 2 + 5 + 8
+    trainer = Simulated({Arm(KINDS[0], s): (0.3, 0.0) for s in GRID}, spread=0.003)
+    own = runner(trainer, menu_of({KINDS[0]: GRID}))
+    found = own.run()
+    assert len({seed for _, seed in own.outcomes.curves}) == 2 * 2 + 5 + 8
     assert [found.sizes.explore, found.sizes.compare, found.sizes.confirm] == [2, 5, 8]
 
 
@@ -99,38 +96,4 @@ def test_a_training_that_diverged_is_not_chosen_and_is_said() -> None:
     one = found.recommended(0.01)
     assert one is not None
     assert one.arm == Arm(KINDS[0], 0.1)
-    assert verdict(found.compared[1], 0.01) == "diverged"
-
-
-def pace(each: float) -> Pace:
-    kinds = dict.fromkeys((Regularizer, *KINDS), Line(0.0, each))
-    return Pace(1, 0, kinds, Line(0.0, 0.0), 0.0)
-
-
-def test_more_time_buys_more_seeds() -> None:
-    menu = menu_of({KINDS[0]: GRID})
-    trainer = Simulated({}, spread=0.0)
-    found = [
-        sizes_within(Budget(s, pace(1.0), trainer, spent=0.0), menu) for s in (100, 200, 10_000)
-    ]
-    assert found[0] == LEAST
-    assert found[0].compare < found[1].compare < found[2].compare
-
-
-def test_too_little_time_for_one_round_says_how_much_it_takes() -> None:
-    menu = menu_of({KINDS[0]: GRID})
-    trainer = Simulated({}, spread=0.0)
-    with pytest.raises(InputError, match=r"minutes is 0\.1: one round .* about (.*) minutes") as no:
-        sizes_within(Budget(6, pace(1.0), trainer, spent=0.0), menu)
-    enough = float(str(no.value).split("about ")[1].split(" ")[0])
-    assert sizes_within(Budget(60 * enough, pace(1.0), trainer, spent=0.0), menu) == LEAST
-
-
-def test_rounds_that_took_longer_than_thought_leave_fewer_seeds_to_the_next() -> None:
-    trainer = Simulated({}, spread=0.0)
-    budget = Budget(1000, pace(1.0), trainer, spent=0.0)
-    arms = [Arm(KINDS[0], 0.1)]
-    assert budget.affordable(arms, 100, 5, kept=0.0) == 100
-    budget.took(arms, 10, 400.0)
-    assert budget.affordable(arms, 100, 5, kept=0.0) == 22
-    assert budget.affordable(arms, 100, 5, kept=5000.0) == 5
+    assert verdict(found.compared[-1], 0.01) == "diverged"

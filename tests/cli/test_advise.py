@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from byheart.advising.trainer import Trainer
 from byheart.cli.main import main
+from byheart.store import Store
 
 MODEL = ["--model", "tests.networks.own:mlp", "--examples", "100", "--epochs", "2"]
 FEW = ["--regularizer", "label smoothing", "--regularizer", "early stopping"]
@@ -25,6 +27,28 @@ def test_json_is_all_there_is_on_stdout_and_the_folder_has_the_table(
     assert (out / "advice.csv").read_text().startswith("name,regularizer,strength,")
     assert "What stops memorization on digits" in (page := (out / "report.html").read_text())
     assert "byheart advise digits" in page
+
+
+def test_an_interrupted_run_keeps_what_it_trained_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["advise", "digits", *MODEL, *FEW, "--rounds", "1,2,2", "--out", str(tmp_path)]
+    train, packs = Trainer.train, []
+
+    def interrupted(self, pack):
+        packs.append(pack)
+        if len(packs) == 3:
+            raise KeyboardInterrupt
+        return train(self, pack)
+
+    monkeypatch.setattr(Trainer, "train", interrupted)
+    assert main(command) == 130
+    assert "kept in" in capsys.readouterr().err
+    assert main(command) == 0
+    with Store.open(tmp_path, create=False) as store:
+        assert len(store) == len({replica for pack in packs for replica in pack})
+    assert main(["report", str(tmp_path)]) == 2
+    assert "was no study: give its command again" in capsys.readouterr().err
 
 
 def test_what_is_found_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,6 +73,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_training(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--rounds", "2,5"], "--rounds is '2,5': write three whole numbers, as 2,5,8"),
+        (["--rounds", "1,1,1"], "rounds must be three whole numbers"),
+        (["--trusted", "nowhere.csv"], "trusted: cannot read nowhere.csv"),
         (["--margin", "2"], "margin must be a proportion"),
         (["--minutes", "0.0001"], "minutes here"),
         (["--regularizer", "magic"], "unknown regularizer 'magic'"),

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from byheart.advising.arms import PLAIN, Arm, facts_of, menu
-from byheart.advising.budget import Budget, Sizes, sizes_within
-from byheart.advising.judging import effect_of, front
-from byheart.advising.outcomes import Effect, Outcomes
+from byheart.advising.answer import answer
+from byheart.advising.arms import Menu, facts_of, menu
+from byheart.advising.budget import Budget
+from byheart.advising.decisions import Decisions
 from byheart.advising.pace import rehearse
-from byheart.advising.regularizers.base import Facts
+from byheart.advising.plans import BudgetPlan, FixedPlan, Plan, Sizes
 from byheart.advising.regularizers.registry import chosen
-from byheart.advising.result import Advice, Recommendation
-from byheart.advising.rounds import Found, OnPack, Rounds
+from byheart.advising.result import Advice
+from byheart.advising.rounds import OnPack, Rounds
 from byheart.advising.splits import require_enough
-from byheart.advising.table import on_front, reason, rows
 from byheart.advising.trainer import Trainer
+from byheart.advising.trainings import Trainings
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.networks.examine import examine
-from byheart.networks.foreign import Source
+from byheart.networks.foreign import Source, called
+from byheart.store import Store
 from byheart.training.device import find_device
 from byheart.training.recipe import Recipe
 
@@ -45,6 +50,8 @@ def advise(
     rounds: tuple[int, int, int] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    keep: str | Path | None = None,
+    command: Sequence[str] = (),
     on_pack: OnPack | None = None,
 ) -> Advice:
     """Train a network under regularizers, and return which of them to take, at which strength.
@@ -73,11 +80,16 @@ def advise(
             the same seed gives the same advice on any machine.
         seed: of all that is drawn.
         device: "cpu", "cuda" or "mps".
+        keep: folder whose store keeps every training (``results.sqlite``): what is there already is
+            not trained again. The same call decides the same again, and counts what was trained
+            before as time that is gone.
+        command: the command line, word by word, kept with them.
         on_pack: called with the name of a round, and the packs done and in all within it.
 
     Raises:
         InputError: an argument out of range, a network that cannot be trained on these data, a
             class with too few examples, or too little time for one round.
+        StoreError: the folder cannot be written or read; what was kept before stays.
 
     Source: A17 section 5, Figures 10 and 11.
     """
@@ -93,71 +105,36 @@ def advise(
         name, why = next(iter(choices.obstacles.items()))
         raise InputError(f"none of these regularizers can be applied: {name}: {why}")
     trainer = Trainer(model_factory, found, dataset, recipe, facts, _mask(trusted, len(dataset)))
-    budget = None
-    if rounds is None:
-        pace = rehearse(trainer, choices.arms)
-        budget = Budget(60 * minutes, pace, trainer, spent=time.monotonic() - start)
-        sizes = sizes_within(budget, choices)
-    else:
-        sizes = Sizes(*rounds)
-    runner = Rounds(trainer, choices, margin=margin, seed=seed, budget=budget, on_pack=on_pack)
-    left = runner.run(sizes)
+    with contextlib.ExitStack() as stack:
+        store = None if keep is None else stack.enter_context(Store.open(keep))
+        question = _question(trainer, choices, {"margin": margin, "seed": seed, "minutes": minutes})
+        decisions = Decisions(store, question, command)
+        budget: Budget | None = None
+        plan: Plan
+        if rounds is None:
+            pace = rehearse(trainer, choices.arms)
+            budget = Budget(60 * minutes, pace, trainer, spent=time.monotonic() - start)
+            plan = BudgetPlan(budget, choices, decisions)
+        else:
+            plan = FixedPlan(Sizes(*rounds))
+        trainings = Trainings(trainer, store, budget=budget, resumed=decisions.resumed)
+        runner = Rounds(
+            trainer, trainings, choices, plan, margin=margin, seed=seed, on_pack=on_pack
+        )
+        left = runner.run()
     seconds = time.monotonic() - start
-    return _advice(dataset, left, runner, choices.obstacles, facts, margin, seconds)
+    return answer(left, runner.outcomes, dataset, choices.obstacles, facts, margin, seconds)
 
 
-def _advice(
-    dataset: Dataset,
-    found: Found,
-    runner: Rounds,
-    obstacles: dict[str, str],
-    facts: Facts,
-    margin: float,
-    seconds: float,
-) -> Advice:
-    seeds = found.fresh
-    plain = runner.outcomes.effect(PLAIN, seeds)
-    table = rows(found, plain, obstacles, margin)
-    one = found.recommended(margin)
-    undominated = front([plain, *found.compared])
-    shown = dict.fromkeys((PLAIN, *(effect.arm for effect in found.compared)))
-    return Advice(
-        name=dataset.name,
-        table=table,
-        recommended=_recommendation(one) if one is not None else None,
-        why=reason(found, plain, dataset.n_classes, margin),
-        code=_code(one.arm, facts) if one is not None else "",
-        front=on_front(table, undominated),
-        checkpoints=runner.outcomes.checkpoints,
-        curves={arm.name: _curves(runner.outcomes, arm, seeds) for arm in shown},
-        margin=margin,
-        seconds=seconds,
-        notes=tuple(_notes(dataset, found, obstacles)),
-    )
-
-
-def _recommendation(one: Effect) -> Recommendation:
-    gain, drop = effect_of(one)
-    return Recommendation(one.arm.name, one.arm.regularizer, one.arm.strength, drop, gain)
-
-
-def _code(arm: Arm, facts: Facts) -> str:
-    return arm.kind.snippet(arm.strength).fill(arm.name, facts.recipe, facts.layers)
-
-
-def _curves(outcomes: Outcomes, arm: Arm, seeds: Sequence[int]) -> np.ndarray:
-    own = [outcomes.of(arm, seed) for seed in seeds]
-    return np.stack([[one.user for one in own], [one.random for one in own]])
-
-
-def _notes(dataset: Dataset, found: Found, obstacles: dict[str, str]) -> list[str]:
-    sizes = found.sizes
-    notes = [
-        f"seeds: {sizes.explore} for every strength and as many again for the better half, "
-        f"{sizes.compare} fresh ones to compare, {sizes.confirm} fresh ones to confirm"
-    ]
-    notes += [f"{name} was not tried: {why}" for name, why in obstacles.items()]
-    return notes
+def _question(trainer: Trainer, choices: Menu, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return all that the decisions of a run depend on."""
+    return asked | {
+        "data": trainer.dataset.fingerprint,
+        "network": [called(trainer.source), trainer.found.fingerprint],
+        "recipe": asdict(trainer.recipe),
+        "regularizers": [kind.name for kind in choices.arms],
+        "trusted": trainer.trusted_hash,
+    }
 
 
 def _mask(trusted: Sequence[bool] | None, examples: int) -> np.ndarray | None:

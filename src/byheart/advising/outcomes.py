@@ -50,7 +50,8 @@ class Effect:
         drop: [S] by how much it lowers ``memorized``.
         accuracy: [S] on held-out examples at the end.
         gain: [S] by how much it raises that.
-        trusted: [S] accuracy on held-out examples that an audit did not flag.
+        trusted: [S] accuracy on held-out examples that an audit did not flag; NaN without one.
+        trusted_gain: [S] by how much it raises that.
         trained: what one training example is of an accuracy.
         held_out: what one held-out example is.
     """
@@ -62,6 +63,7 @@ class Effect:
     accuracy: Values
     gain: Values
     trusted: Values
+    trusted_gain: Values
     trained: float
     held_out: float
 
@@ -103,6 +105,7 @@ class Outcomes:
             accuracy=ends(own, "validation"),
             gain=ends(own, "validation") - ends(plain, "validation"),
             trusted=ends(own, "trusted"),
+            trusted_gain=ends(own, "trusted") - ends(plain, "trusted"),
             trained=1 / self.trained,
             held_out=1 / self.held_out,
         )

@@ -38,6 +38,7 @@ def write_page(advice: Advice, path: Path, about: Mapping[str, str]) -> Path:
             figures=[costs(advice), strengths(advice), curves(advice)],
             notes=advice.notes,
             margin=advice.margin,
+            trusted=bool(table["trusted"].notna().any()),
             about=about,
             version=__version__,
         ),

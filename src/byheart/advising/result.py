@@ -19,7 +19,8 @@ COLUMNS = (
     "drop", "drop_low", "drop_high",
     "accuracy", "accuracy_low", "accuracy_high",
     "cost", "cost_low", "cost_high",
-    "trusted", "reason",
+    "trusted", "trusted_low", "trusted_high",
+    "trusted_gain", "trusted_gain_low", "trusted_gain_high", "reason",
 )  # fmt: skip
 
 
@@ -33,6 +34,7 @@ class Recommendation:
         strength: how much of it.
         drop: by how much it lowers the training accuracy on random labels.
         gain: by how much it raises accuracy on held-out examples.
+        trusted_gain: the same on those that an audit did not flag; None without an audit.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Recommendation:
     strength: float
     drop: Estimate
     gain: Estimate
+    trusted_gain: Estimate | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +60,9 @@ class Advice:
             checkpoints, which are even in the logarithm of the epoch), ``drop`` (memorization
             without minus with, paired by seed), ``accuracy`` (on held-out examples, by the user's
             labels), ``cost`` (accuracy without minus with, paired by seed), ``trusted`` (accuracy
-            on held-out examples that an audit did not flag) and ``reason`` (why it cannot be
-            applied).
+            on held-out examples that an audit did not flag; missing if none was given),
+            ``trusted_gain`` (the same with minus without, paired by seed) and ``reason`` (why it
+            cannot be applied).
         recommended: the regularizer to take; None if there is none.
         why: that choice in a sentence.
         code: what to paste; empty if nothing is recommended.
@@ -116,7 +120,8 @@ class Advice:
                 "gain": one.gain.mean,
                 "gain_ci": [one.gain.low, one.gain.high],
                 "n": one.gain.n,
-            },
+            }
+            | _trusted(one.trusted_gain),
             "why": self.why,
             "code": self.code,
             "margin": self.margin,
@@ -125,6 +130,12 @@ class Advice:
             "front": _rows(self.front),
             "table": _rows(self.table),
         }
+
+
+def _trusted(gain: Estimate | None) -> dict[str, object]:
+    if gain is None:
+        return {}
+    return {"trusted_gain": gain.mean, "trusted_gain_ci": [gain.low, gain.high]}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, object]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from byheart.advising.arms import PLAIN, Arm, Menu
-from byheart.advising.budget import LEAST, Budget, Sizes
 from byheart.advising.judging import choose, standard_error, verdict
 from byheart.advising.outcomes import Curves, Effect, Outcomes
 from byheart.advising.pace import Kind
+from byheart.advising.plans import Plan, Sizes
 from byheart.advising.trainer import Replica, Trainer, paired
+from byheart.advising.trainings import Trainings
 from byheart.seeds import seed as seed_of
 
 OnPack = Callable[[str, int, int], None]
@@ -28,7 +28,9 @@ class Found:
     Attributes:
         explored: by regularizer, the strengths that stayed to the end of the exploration.
         left_behind: the strengths that half of its seeds ruled out.
-        compared: the chosen strength of every regularizer, on fresh seeds.
+        compared: the chosen strength of every regularizer, on fresh seeds, from the one that had
+            been the most promising.
+        uncompared: the least promising, for which there was no time.
         confirmed: the most promising of these on seeds that are fresh again, one after the other up
             to the first that helps there too.
         fresh: seeds of the comparison.
@@ -38,6 +40,7 @@ class Found:
     explored: ByKind
     left_behind: Sequence[Effect]
     compared: Sequence[Effect]
+    uncompared: Sequence[Arm]
     confirmed: Sequence[Effect]
     fresh: Sequence[int]
     sizes: Sizes
@@ -52,11 +55,12 @@ class Rounds:
     """Runs the rounds.
 
     Args:
-        trainer: of the user's network.
+        trainer: of the user's network; says what trains together.
+        trainings: trains it, or reads what an earlier run has trained.
         menu: what there is to choose from.
+        plan: decides how many seeds each round has.
         margin: accuracy that may be lost.
         seed: of all that is drawn.
-        budget: to keep; None to take the sizes as they are.
         on_pack: called with the name of a round, and packs done and in all within it.
 
     Attributes:
@@ -66,46 +70,54 @@ class Rounds:
     def __init__(
         self,
         trainer: Trainer,
+        trainings: Trainings,
         menu: Menu,
+        plan: Plan,
         *,
         margin: float,
         seed: int,
-        budget: Budget | None,
         on_pack: OnPack | None = None,
     ) -> None:
         self._trainer = trainer
+        self._trainings = trainings
         self._menu = menu
+        self._plan = plan
         self._margin = margin
         self._seed = seed
-        self._budget = budget
         self._on_pack = on_pack
         self.outcomes = Outcomes(trainer.checkpoints, *trainer.counts)
 
-    def run(self, sizes: Sizes) -> Found:
-        """Run all rounds, later ones with fewer seeds if earlier ones took longer than thought."""
-        explored, left_behind = self._explore(sizes.explore)
+    def run(self) -> Found:
+        """Run all rounds.
+
+        Raises:
+            InputError: the budget is too small for one round.
+        """
+        # Plain training is needed anyhow, and says how long a whole training takes.
+        self._train("explore", (), self._seeds("explore", 1))
+        count = self._plan.explore()
+        explored, left_behind = self._explore(count)
         arms = self._chosen(explored)
-        count = self._affordable(arms, sizes.compare, then=arms)
-        fresh = self._seeds("compare", count)
-        compared = self._train("compare", arms, fresh)
-        found = Found(
-            explored, left_behind, compared, (), fresh, replace(sizes, compare=count, confirm=0)
-        )
+        many, seeds = self._plan.compare(arms)
+        fresh = self._seeds("compare", seeds)
+        compared = self._train("compare", arms[:many], fresh)
         hopes = hopeful(compared, self._margin)[:HOPES]
-        if not hopes:
-            return found
-        more = self._affordable(hopes[:1], sizes.confirm)
-        confirmed = self._confirm(hopes, self._seeds("confirm", more))
-        return replace(found, confirmed=confirmed, sizes=replace(found.sizes, confirm=more))
+        more = self._plan.confirm(hopes) if hopes else 0
+        return Found(
+            explored=explored,
+            left_behind=left_behind,
+            compared=compared,
+            uncompared=arms[many:],
+            confirmed=self._confirm(hopes, self._seeds("confirm", more)),
+            fresh=fresh,
+            sizes=Sizes(count, seeds, more),
+        )
 
     def _confirm(self, hopes: Sequence[Arm], seeds: Sequence[int]) -> list[Effect]:
         """Try arms on fresh seeds, one after the other, up to the first that helps there too."""
         tried: list[Effect] = []
         for arm in hopes:
-            late = self._budget is not None and self._budget.cost([arm], len(seeds)) > (
-                self._budget.left
-            )
-            if tried and late:
+            if tried and not self._plan.another(arm, len(seeds)):
                 break
             tried += self._train("confirm", [arm], seeds)
             if verdict(tried[-1], self._margin) == "helps":
@@ -127,41 +139,30 @@ class Rounds:
             for arm in choose(own, self._margin, error)[: -(-len(own) // 2)]
         }
         half = [arm for arm in every if arm in kept]
-        if self._budget is not None:
-            one = self._menu.weakest
-            rest = self._budget.cost(one, LEAST.compare) + self._budget.dearest(one, LEAST.compare)
-            if self._budget.cost(half, count) + rest > self._budget.left:
-                return found, ()
+        if not self._plan.again(half, count):
+            return found, ()
         self._train("explore", half, seeds[count:])
         both = self._by_kind(self.outcomes.effect(arm, seeds) for arm in half)
         return both, [effect for effect in _all(found) if effect.arm not in kept]
 
     def _chosen(self, explored: ByKind) -> list[Arm]:
-        """Return one strength of each regularizer."""
+        """Return one strength of each regularizer, the most promising regularizer first."""
         error = standard_error(_all(explored))
-        return [choose(own, self._margin, error)[0] for own in explored.values()]
-
-    def _affordable(self, arms: Sequence[Arm], wanted: int, *, then: Sequence[Arm] = ()) -> int:
-        if self._budget is None:
-            return wanted
-        kept = self._budget.dearest(then, LEAST.compare) if then else 0.0
-        return self._budget.affordable(arms, wanted, LEAST.compare, kept=kept)
+        best = [choose(own, self._margin, error)[0] for own in explored.values()]
+        effects = [one for one in _all(explored) if one.arm in best]
+        return choose(effects, self._margin, error)
 
     def _train(self, name: str, arms: Sequence[Arm], seeds: Sequence[int]) -> list[Effect]:
         """Train arms, and none, on some seeds, and return the effect of each."""
-        start = time.monotonic()
-        known = {arm for arm, seed in self.outcomes.curves if seed in set(seeds)}
-        packs = list(
-            self._trainer.packs([arm for arm in (PLAIN, *arms) if arm not in known], seeds)
-        )
+        packs = list(self._trainer.packs((PLAIN, *arms), seeds))
         found: dict[Replica, Curves] = {}
         for done, pack in enumerate(packs, 1):
-            found |= self._trainer.train(pack)
+            missing = [one for one in pack if (one.arm, one.seed) not in self.outcomes.curves]
+            if missing:
+                found |= self._trainings.of(missing)
             if self._on_pack is not None:
                 self._on_pack(name, done, len(packs))
         self.outcomes.add(paired(found))
-        if self._budget is not None:
-            self._budget.took(arms, len(seeds), time.monotonic() - start)
         return [self.outcomes.effect(arm, seeds) for arm in arms]
 
     def _by_kind(self, effects: Iterable[Effect]) -> ByKind:

@@ -58,11 +58,13 @@ def _row(effect: Effect, stage: str, judged: str) -> dict[str, object]:
         "n": memorized.n,
         "verdict": judged,
         "area": float(effect.area.mean()),
-        "trusted": float(effect.trusted.mean()),
         "reason": "",
     }
+    trusted = Estimate.of(effect.trusted, effect.held_out)
+    trusted_gain = Estimate.of(effect.trusted_gain, effect.held_out)
     for name, own in (
         ("memorization", memorized), ("drop", drop), ("accuracy", accuracy), ("cost", cost),
+        ("trusted", trusted), ("trusted_gain", trusted_gain),
     ):  # fmt: skip
         row |= {name: own.mean, f"{name}_low": own.low, f"{name}_high": own.high}
     return row
@@ -86,6 +88,9 @@ def reason(found: Found, plain: Effect, classes: int, margin: float) -> str:
         f"labels by {_points(drop)}, and accuracy on held-out examples changes by {_points(gain)}"
     )
     if found.recommended(margin) is not None:
+        own = Estimate.of(one.trusted_gain, one.held_out)
+        if math.isfinite(own.mean):
+            effect += f", on those that are trusted by {_points(own)}"
         return f"{effect}: within the margin of {100 * margin:g} points"
     others = [one.arm.name for one in found.confirmed[:-1]]
     also = f" (as little as {' and '.join(others)} before it)" if others else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,11 @@ class Trainer:
         """Numbers of training and of held-out examples, the same for all seeds."""
         out = len(held_out(self.dataset.y.numpy(), 0))
         return len(self.dataset) - out, out
+
+    @property
+    def trusted_hash(self) -> str:
+        """Hash of which examples are trusted; empty if none were named."""
+        return "" if self.trusted is None else hashlib.sha256(self.trusted.tobytes()).hexdigest()
 
     def packs(self, arms: Sequence[Arm], seeds: Sequence[int]) -> Iterator[list[Replica]]:
         """Yield the packs of some arms on some seeds: one regularizer each, as large as fits.

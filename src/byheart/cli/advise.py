@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from byheart.cli.console import CutShortError, say, write_json
 from byheart.cli.options import AsJson, Device, command_of
 from byheart.cli.progress import packs_trained
+from byheart.errors import InputError
 
 if TYPE_CHECKING:
     from byheart.advising.result import Advice
@@ -26,9 +28,30 @@ Regularizers = Annotated[
     list[str] | None,
     typer.Option("--regularizer", help="To try; repeat for several, all if not given."),
 ]
+Trusted = Annotated[
+    Path | None,
+    typer.Option(
+        "--trusted",
+        metavar="CSV",
+        help="table.csv of `byheart audit`: adds accuracy on the examples that it did not flag.",
+    ),
+]
+RoundSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--rounds",
+        metavar="N,N,N",
+        help="Seeds to explore, compare and confirm with, in place of --minutes.",
+    ),
+]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Folder for page, table and JSON."),
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Folder for page, table and JSON, and for trainings, from which the same command "
+        "goes on.",
+    ),
 ]
 
 
@@ -49,6 +72,8 @@ def advise(
     batch_size: Annotated[int, typer.Option("--batch-size", help="Examples per step.")] = 32,
     regularizer: Regularizers = None,
     examples: Examples = None,
+    trusted: Trusted = None,
+    rounds: RoundSizes = None,
     seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
     device: Device = "cpu",
     out: Out = None,
@@ -57,15 +82,19 @@ def advise(
     """Find the regularizer that stops memorization on your data at no cost in accuracy."""
     from byheart.advising.advise import advise as find
     from byheart.advising.output import write_advice
+    from byheart.advising.trusted import read_trusted
     from byheart.data import load_dataset
     from byheart.report.files import require_writable
 
     if out is not None:
         require_writable(out)
+    sizes = _sizes(rounds)
+    command = command_of(context)
+    dataset = load_dataset(source, size=examples, seed=seed)
     try:
         found = find(
             model,
-            load_dataset(source, size=examples, seed=seed),
+            dataset,
             minutes=minutes,
             margin=margin,
             epochs=epochs,
@@ -74,19 +103,37 @@ def advise(
             weight_decay=weight_decay,
             batch_size=batch_size,
             regularizers=regularizer,
+            trusted=None if trusted is None else read_trusted(trusted, dataset),
+            rounds=sizes,
             seed=seed,
             device=device,
+            keep=out,
+            command=shlex.split(command),
             on_pack=packs_trained(),
         )
     except KeyboardInterrupt:
-        raise CutShortError("interrupted: nothing was written") from None
-    written = [] if out is None else write_advice(out, found, {"Command": command_of(context)})
+        raise CutShortError(
+            "interrupted: nothing was kept; give --out to go on another time"
+            if out is None
+            else f"interrupted: what was trained is kept in {out}, and the same command goes on"
+        ) from None
+    written = [] if out is None else write_advice(out, found, {"Command": command})
     if as_json:
         write_json(found.as_json())
     else:
         _print(found)
         for path in written[-1:]:
             print(path)
+
+
+def _sizes(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise InputError(f"--rounds is '{text}': write three whole numbers, as 2,5,8")
+    explore, compare, confirm = map(int, parts)
+    return explore, compare, confirm
 
 
 def _print(found: Advice) -> None:

@@ -28,6 +28,7 @@ class AdviceFacts:
         figures: the charts, in order.
         notes: what a reader should know, in a sentence each.
         margin: accuracy that may be lost.
+        trusted: examples are trusted, and accuracies on these alone are known.
         about: further facts of the run, by name.
         version: of byheart.
     """
@@ -41,6 +42,7 @@ class AdviceFacts:
     figures: Sequence[Figure]
     notes: Sequence[str]
     margin: float
+    trusted: bool
     about: Mapping[str, str]
     version: str
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -265,6 +266,11 @@ def load_session(store: Store) -> SessionFacts:
     if run is None:
         raise StoreError(
             f"no study was run in {store.folder}: run `byheart study --out {store.folder}` first"
+        )
+    if "setting" not in run and "command" in run:
+        raise StoreError(
+            f"the last run in {store.folder} was no study: give its command again, "
+            f"`{shlex.join(run['command'])}`"
         )
     try:
         setting = _SETTING.validate_python(run.pop("setting"))

@@ -1,0 +1,128 @@
+"""Trainings of an advice in a store: what is there already is not trained again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from byheart.advising.budget import Budget
+from byheart.advising.outcomes import Curves
+from byheart.advising.trainer import Replica, Trainer
+from byheart.record import Record
+from byheart.store import Store
+from byheart.trial import DataFacts, Trial
+
+CURVES = ("random", "user", "validation", "trusted")
+
+
+class Training(Trial):
+    """A trial under a regularizer, with a fifth of the examples held out by its seed.
+
+    ``data.labels`` is 1 if the labels are random; ``data.validation`` counts the held-out examples.
+
+    Attributes:
+        regularizer: its name.
+        strength: how much of it.
+        checkpoints: the epochs at which accuracy is taken.
+        trusted: hash of which examples are trusted; empty if none were named.
+        version: of what is trained and measured.
+    """
+
+    regularizer: str
+    strength: float
+    checkpoints: tuple[int, ...]
+    trusted: str = ""
+    version: Literal[1] = 1
+
+
+class Trainings:
+    """Trains packs, or reads what a store has of them.
+
+    Args:
+        trainer: of the user's network.
+        store: where trainings are kept; None to keep none.
+        budget: told how long they take; None without.
+        resumed: what is read was trained within the same budget, by an earlier run.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        store: Store | None = None,
+        *,
+        budget: Budget | None = None,
+        resumed: bool = False,
+    ) -> None:
+        self._trainer = trainer
+        self._store = store
+        self._budget = budget
+        self._resumed = resumed
+        self._clock = time.monotonic if budget is None else budget.clock
+
+    def of(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
+        """Return the curves of each replica of a pack; those that are missing train together.
+
+        Raises:
+            StoreError: the disk is full or the file cannot be written; what was kept before stays.
+        """
+        found = self._read(pack)
+        missing = [replica for replica in pack if replica not in found]
+        if not missing:
+            return found
+        start = self._clock()
+        fresh = self._trainer.train(missing)
+        seconds = self._clock() - start
+        if self._budget is not None:
+            self._budget.took(missing, seconds)
+        if self._store is not None:
+            share = seconds / len(missing)
+            self._store.add([self._record(one, own, share) for one, own in fresh.items()])
+        return found | fresh
+
+    def _read(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
+        if self._store is None:
+            return {}
+        trainings = {replica: self._training(replica) for replica in pack}
+        records = self._store.records(trainings.values())
+        if self._budget is not None and self._resumed:
+            self._budget.spend(sum(record.seconds for record in records.values()))
+        return {
+            replica: Curves(*(records[one.key].arrays[f"advice.{name}"] for name in CURVES))
+            for replica, one in trainings.items()
+            if one.key in records
+        }
+
+    def _training(self, replica: Replica) -> Training:
+        own = self._trainer
+        train, held_out = own.counts
+        return Training(
+            data=DataFacts(
+                fingerprint=own.dataset.fingerprint,
+                train=train,
+                validation=held_out,
+                labels=float(replica.random),
+                seed=replica.seed,
+            ),
+            algorithm=own.recipe.algorithm(own.source, own.found),
+            seed=replica.seed,
+            regularizer=replica.arm.regularizer,
+            strength=replica.arm.strength,
+            checkpoints=own.checkpoints,
+            trusted=own.trusted_hash,
+        )
+
+    def _record(self, replica: Replica, curves: Curves, seconds: float) -> Record:
+        training = self._training(replica)
+        arrays = {f"advice.{name}": one for name, one in zip(CURVES, curves.parts(), strict=True)}
+        learned = curves.random if replica.random else curves.user
+        return Record(
+            training,
+            "budget" if np.isfinite(learned).all() else "diverged",
+            epochs=training.algorithm.epochs,
+            arrays=arrays,
+            seconds=seconds,
+            device=self._trainer.recipe.device,
+        )
