@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.audit.compared import beyond_cleanlab, lines
+from benchmarks.audit.cases import AUDITS, DATA_SETS, ONSET_RATES, ONSETS
+from benchmarks.audit.compared import Interval, beyond_cleanlab, lines
 from benchmarks.audit.figure import NAMES, TRAINED
 from benchmarks.audit.held import covered, stopped
 from benchmarks.audit.rows import Row
@@ -21,7 +22,7 @@ class Answer:
     Attributes:
         asked: in words.
         came_to: the figures.
-        holds: whether they reach it; None where nothing was measured.
+        holds: whether they reach it; None until all data sets were measured.
     """
 
     asked: str
@@ -36,30 +37,28 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
 
 def _ranking(rows: Sequence[Row]) -> Iterator[Answer]:
     for source, momentum, name in _trained(rows):
-        gains = [
-            line.ahead["auroc"]
-            for line in lines(rows)
-            if line.ahead is not None and line.kind[:2] == (source, momentum)
-        ]
+        some = [line for line in lines(rows) if line.kind[:2] == (source, momentum)]
+        gains = [line.ahead["auroc"] for line in some if line.ahead is not None]
         better, worse = sum(one.low > 0 for one in gains), sum(one.high < 0 for one in gains)
         yield Answer(
             f"{name}: no ranking of a peer has a higher AUROC, at any noise",
             f"byheart is better in {better} of {len(gains)} comparisons and worse in {worse}, by "
             f"intervals; in {len(gains) - better - worse} they include 0",
-            worse == 0,
+            worse == 0 if all(line.seeds == DATA_SETS for line in some) else None,
         )
 
 
 def _noisiest(rows: Sequence[Row]) -> Iterator[Answer]:
-    found = beyond_cleanlab(rows)
+    found, seeds = beyond_cleanlab(rows), {line.kind: line.seeds for line in lines(rows)}
     for source, momentum, name in _trained(rows):
-        one = found.get((source, momentum, NOISIEST, False))
-        if one is not None:
+        kind = (source, momentum, NOISIEST, False)
+        if kind in found:
+            one = found[kind]
             yield Answer(
                 f"{name}: with {NOISIEST:.0%} of labels drawn anew, 1 - AUROC is at most "
                 f"{MOST_OF_CLEANLAB:g} of that of cleanlab at its best",
-                f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]",
-                one.value <= MOST_OF_CLEANLAB,
+                one.words("{:.2f}".format),
+                one.value <= MOST_OF_CLEANLAB if seeds[kind] == DATA_SETS else None,
             )
 
 
@@ -71,24 +70,24 @@ def _trained(rows: Sequence[Row]) -> Iterator[tuple[str, float, str]]:
 
 def _precision(rows: Sequence[Row]) -> Answer:
     asked = f"the true precision is in its 90% interval in {COVERAGE:.0%} of audits or more"
-    one = covered([row for row in rows if row["part"] == "calibration"], "precision")
+    audits = [row for row in rows if row["part"] == "calibration"]
+    one = covered(audits, "precision")
     if one is None:
-        return Answer(asked, "", None)
-    share = one.hits / one.audits
-    words = f"{one.hits} of {one.audits}: {share:.0%} [{one.low:.0%}, {one.high:.0%}]"
-    return Answer(asked, words, share >= COVERAGE)
+        return Answer(asked, "not measured yet", None)
+    share = Interval(one.hits / one.audits, one.low, one.high)
+    words = f"{one.hits} of {one.audits}: {share.words('{:.0%}'.format)}"
+    return Answer(asked, words, share.value >= COVERAGE if len(audits) == AUDITS else None)
 
 
 def _onset(rows: Sequence[Row]) -> Iterator[Answer]:
     found = stopped([row for row in rows if row["part"] == "onset"])
     for source, name in NAMES.items():
         own = [one for one in found if one.source == source]
+        whole = [one.rate for one in own if one.seeds == ONSETS] == list(ONSET_RATES)
+        each = [f"{one.rate:.0%}: {one.lost.words('{:.2f}'.format)}" for one in own]
         yield Answer(
             f"{name}: stopping at the onset loses at most {POINTS:g} point of accuracy by true "
             "labels, against the best epoch in hindsight",
-            "; ".join(
-                f"{one.rate:.0%}: {one.lost.value:.2f} [{one.lost.low:.2f}, {one.lost.high:.2f}]"
-                for one in own
-            ),
-            all(one.lost.value <= POINTS for one in own) if own else None,
+            "; ".join(each) or "not measured yet",
+            all(one.lost.value <= POINTS for one in own) if whole else None,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +23,16 @@ Kind = tuple[str, float, float, bool]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds and its interval."""
+    """A mean over seeds and its interval; NaN where there is none."""
 
     value: float
     low: float
     high: float
+
+    def words(self, write: Callable[[float], str]) -> str:
+        """Return both as text."""
+        ends = "" if math.isnan(self.low) else f" [{write(self.low)}, {write(self.high)}]"
+        return write(self.value) + ends
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,15 @@ from byheart.studies.figure import Axis, Figure, Point
 
 NAMES = {"mnist": "MNIST", "digits": "digits"}
 TRAINED = {0.9: "with momentum", 0.0: "without momentum"}
+DRAWN = {
+    "byheart": "byheart",
+    "AUM": "AUM",
+    "cumulative loss": "cumulative loss",
+    "cleanlab self-confidence, best epoch": "self-confidence, best epoch",
+    "cleanlab normalized margin, best epoch": "normalized margin, best epoch",
+    "second-split forgetting": "second-split forgetting",
+}
+"""Rankings that the chart shows, and their names there; all are in the tables."""
 
 
 def figure(lines: Sequence[Line]) -> Figure:
@@ -17,12 +26,12 @@ def figure(lines: Sequence[Line]) -> Figure:
     points = []
     for line in lines:
         source, momentum, rate, pairs = line.kind
-        if not pairs and not line.ranking.endswith("last epoch"):
+        if not pairs and line.ranking in DRAWN:
             area = line.means["auroc"]
             points.append(
                 Point(
                     f"{NAMES[source]}, {TRAINED[momentum]}",
-                    line.ranking,
+                    DRAWN[line.ranking],
                     100 * rate,
                     1 - area.value,
                     None if isnan(area.low) else 1 - area.high,

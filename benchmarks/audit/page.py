@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -97,7 +96,10 @@ def _beyond(rows: Sequence[Row]) -> str:
         [
             (
                 in_words(("", 0.0, *noise)),
-                *(_spanned(found.get((*one, *noise)), _two) for one in trained),
+                *(
+                    found[*one, *noise].words(_two) if (*one, *noise) in found else ""
+                    for one in trained
+                ),
             )
             for noise in dict.fromkeys(kind[2:] for kind in found)
         ],
@@ -118,7 +120,7 @@ def _calibration(rows: Sequence[Row]) -> list[Sequence[str]]:
             share = Interval(one.hits / one.audits, one.low, one.high)
             held = f"{one.hits} of {one.audits}"
             found.append(
-                (words, name, held, _spanned(share, _whole), number(one.true), number(one.said))
+                (words, name, held, share.words(_whole), number(one.true), number(one.said))
             )
     return found
 
@@ -129,18 +131,11 @@ def _onset(rows: Sequence[Row]) -> list[Sequence[str]]:
             NAMES[one.source],
             f"{one.rate:.0%}",
             str(one.seeds),
-            *(_spanned(part, _two) for part in (one.lost, one.apart, one.gained)),
+            *(part.words(_two) for part in (one.lost, one.apart, one.gained)),
             f"{one.held} of {one.seeds}",
         )
         for one in stopped([row for row in rows if row["part"] == "onset"])
     ]
-
-
-def _spanned(one: Interval | None, write: Callable[[float], str]) -> str:
-    if one is None:
-        return ""
-    ends = "" if math.isnan(one.low) else f" [{write(one.low)}, {write(one.high)}]"
-    return write(one.value) + ends
 
 
 def _marked(one: Interval, write: Callable[[float], str]) -> str:
@@ -149,8 +144,7 @@ def _marked(one: Interval, write: Callable[[float], str]) -> str:
     def signed(value: float) -> str:
         return ("+" if value > 0 else "") + write(value)
 
-    words = _spanned(one, signed)
-    value = signed(one.value)
+    words, value = one.words(signed), signed(one.value)
     return words.replace(value, f"**{value}**", 1) if one.low > 0 or one.high < 0 else words
 
 
