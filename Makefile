@@ -24,8 +24,8 @@ study: $(VENV)/.byheart ## Set up this machine and judge every claim on digits: 
 test: $(VENV)/.test ## Set up and run the tests, browser tests included where a Chromium is found
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-faults: $(VENV)/.test ## Test what kills, fills disks and hangs: long; FAULTS=n kills of each kind
-	BYHEART_FAULTS=$(FAULTS) $(BIN)/python -m pytest -m faults --numprocesses 1
+faults: $(VENV)/.test ## Test what kills, fills disks and hangs: long; FAULTS=n of each kind at most
+	BYHEART_FAULTS=$(FAULTS) $(BIN)/python -m pytest -m faults --numprocesses $(JOBS) --dist worksteal
 
 fuzz: $(VENV)/.test ## Feed damaged files to every reader: long; EXAMPLES=n inputs for each
 	BYHEART_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/hostile --numprocesses $(JOBS)

@@ -38,8 +38,8 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def proportional_bytes(process: int) -> int:
-    """Return the proportional set size of a process; 0 if it has ended."""
+def proportional_bytes(process: int | str) -> int:
+    """Return the proportional set size of a process ("self" for this one); 0 if it has ended."""
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:

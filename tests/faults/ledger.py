@@ -27,5 +27,6 @@ def note_study(kind, *, findings, changed):
 def _note(line):
     log = os.environ.get("BYHEART_FAULTS_LOG")
     if log:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
         with Path(log).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

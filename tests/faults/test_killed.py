@@ -11,7 +11,7 @@ from tests.faults.ledger import FAULTS
 
 pytestmark = pytest.mark.faults
 
-KILLS = min(20, 5 * FAULTS)
+KILLS = min(20, 3 * FAULTS)
 
 
 def struck(hurt, runner, number):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.runners import trainers
 from tests.store.examples import a_trial
 
 from byheart.training.packs import Pack
@@ -32,6 +33,14 @@ class Listener:
 
     def close(self):
         self.calls.append(("close",))
+
+
+class Hears(Listener):
+    """Lets a slow pack know that an epoch of it was heard."""
+
+    def epoch(self, pack, done, total):
+        super().epoch(pack, done, total)
+        trainers.heard(done)
 
 
 def a_pack(seed, hidden=8, *, size=2, epochs=3):

@@ -208,8 +208,11 @@ class _Campaign:
         self._pieces[pack_id(whole)] += more
 
     def _listen(self) -> None:
-        self._silence.tick()
         news, flying = self._tasks.news(), self._tasks.flying()
+        if news is None:
+            # Time passes only while the board answers: its silence is not that of the packs.
+            return
+        self._silence.tick()
         for name, (done, total) in news.epochs.items():
             if name in flying:
                 self._hear(name, flying[name], done, total)

@@ -85,15 +85,19 @@ class Tasks:
         """Return what is in flight, by name of the flight."""
         return {flight.name: flight.part for flight in self._flying.values()}
 
-    def news(self) -> News:
-        """Return what tasks said since the last time, perhaps after their end; never waits."""
+    def news(self) -> News | None:
+        """Return what tasks said since the last time, perhaps after their end.
+
+        Never waits: None where the board has not answered yet.
+        """
         ready, _ = self.ray.wait([self._asked], timeout=0)
-        news = News({}, {})
-        if ready:
-            # A board whose node was lost starts anew: only how far the packs are is lost with it.
-            with contextlib.suppress(self.ray.exceptions.RayError):
-                news = self.ray.get(self._asked)
-            self._asked = self._board.take.remote()
+        if not ready:
+            return None
+        news = None
+        # A board whose node was lost starts anew: only how far the packs are is lost with it.
+        with contextlib.suppress(self.ray.exceptions.RayError):
+            news = self.ray.get(self._asked)
+        self._asked = self._board.take.remote()
         return news
 
     def cancel(self, name: str) -> None:

@@ -29,7 +29,8 @@ class TimeLeft:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._costs: dict[str, float] = {}
-        self._later = 0.0
+        # Kept as sums: asked for at every epoch of studies of thousands of packs.
+        self._planned_cost = self._finished_cost = self._later = 0.0
         self._running: dict[str, _Running] = {}
         self._finished: set[str] = set()
         self._begun = clock()
@@ -49,6 +50,7 @@ class TimeLeft:
         if not self._costs:
             self._begun = self._clock()
         self._costs |= costs
+        self._planned_cost = sum(self._costs.values())
 
     def expect(self, later: float) -> None:
         """Note what rounds that are not planned yet will cost at most."""
@@ -64,17 +66,19 @@ class TimeLeft:
 
     def finish(self, pack: Pack) -> None:
         """Note that a pack ended."""
-        self._running.pop(pack_id(pack), None)
-        self._finished.add(pack_id(pack))
+        key = pack_id(pack)
+        self._running.pop(key, None)
+        if key not in self._finished:
+            self._finished.add(key)
+            self._finished_cost += self._costs[key]
 
     def share(self) -> float:
         """Return the part of all work that is done, in 0..1."""
-        total = sum(self._costs.values()) + self._later
+        total = self._planned_cost + self._later
         if total == 0:
             return 1.0
-        done = sum(self._costs[key] for key in self._finished)
-        done += sum(self._costs[key] * run.share for key, run in self._running.items())
-        return done / total
+        running = sum(self._costs[key] * run.share for key, run in self._running.items())
+        return (self._finished_cost + running) / total
 
     def of(self, pack: Pack) -> float | None:
         """Return the seconds a running pack will take yet; None if it is too early to tell."""
