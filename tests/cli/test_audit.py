@@ -214,6 +214,51 @@ def test_images_are_named_by_their_files(byheart: Run, tmp_path: Path) -> None:
     assert "<b>/" not in page
 
 
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return what sends a signal in the fifth epoch of the second round, once."""
+    train, epochs = following._Run.train_epoch, []
+
+    def stop_by(number: int) -> None:
+        def train_epoch(run: following._Run, epoch: int) -> None:
+            epochs.append(epoch)
+            if len(epochs) == 12 + 5:
+                signal.raise_signal(number)
+            train(run, epoch)
+
+        monkeypatch.setattr(following._Run, "train_epoch", train_epoch)
+
+    return stop_by
+
+
+def test_the_same_command_goes_on_after_ctrl_c(
+    byheart: Run, source: Path, tmp_path: Path, audited: Path, stopped: Callable[[int], None]
+) -> None:
+    stopped(signal.SIGINT)
+    words = ("audit", source, "--model", NETWORK, *QUICK, "--out", tmp_path)
+    cut = byheart(*words)
+    assert cut.code == 130
+    assert f"what was trained is kept in {tmp_path / 'kept'}, and the same command" in cut.err
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    done = byheart(*words)
+    assert done.code == 0
+    assert f"goes on from {tmp_path / 'kept'}" in done.err
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert (tmp_path / "table.csv").read_bytes() == (audited / "table.csv").read_bytes()
+
+
+def test_sigterm_says_what_was_kept_and_ends_as_it_should(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], stopped: Callable[[int], None]
+) -> None:
+    stopped(signal.SIGTERM)
+    words = ["audit", source, "--model", NETWORK, *QUICK, "--out", tmp_path]
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert "ended by SIGTERM: the files in" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("of an earlier audit")
@@ -230,6 +275,6 @@ def test_ctrl_c_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
     out, err = program.communicate(timeout=60)
     assert program.returncode == 130, err
     assert out == ""
-    assert err.splitlines()[-1].startswith("interrupted: nothing was written")
+    assert err.splitlines()[-1].startswith("interrupted: nothing had been trained for long enough")
     assert "Traceback" not in err
     assert (tmp_path / "table.csv").read_text() == "of an earlier audit"

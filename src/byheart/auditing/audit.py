@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from byheart.auditing.calibration import calibrate
+from byheart.auditing.keeping import Keeping
 from byheart.auditing.result import PRECISION, Audit, assemble, wanted
 from byheart.auditing.rounds import train_in_rounds
 from byheart.auditing.subsets import Subsets, train_on_subsets
@@ -48,6 +51,7 @@ def audit(
     subsets: int = 0,
     seed: int = 0,
     device: str = "cpu",
+    keep: str | os.PathLike[str] | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Train a network a few times, and return what it knows by heart and whose labels look wrong.
@@ -79,9 +83,12 @@ def audit(
             Feldman and Zhang's estimates: 0, or 10 and more; 60 give a standard error near 0.13.
         seed: of all that is drawn.
         device: "cpu", "cuda" or "mps".
+        keep: folder where what is trained is kept every ten seconds or so; after an interruption
+            the same call goes on from there, and gives the same numbers. Remove it at the end.
         on_epoch: called with (epochs done, epochs in all), over all trainings.
 
     Raises:
+        StoreError: the folder ``keep`` cannot be written, or the disk is full.
         InputError: an argument out of range, a network that cannot be trained on these data, or a
             training that diverged.
     """
@@ -95,6 +102,7 @@ def audit(
     recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
     precision = wanted(precision)
     advance = _progress(on_epoch, (seeds + subsets) * epochs)
+    keeping = None if keep is None else Keeping(Path(keep))
     found = train_in_rounds(
         model_factory,
         dataset,
@@ -103,6 +111,7 @@ def audit(
         planted=planted,
         gradients=sensitivity,
         seed=seed,
+        keeping=keeping,
         on_epoch=advance,
     )
     total = suspicion(found.histories, stop=found.window)
@@ -114,7 +123,13 @@ def audit(
     if subsets:
         further |= _columns(
             train_on_subsets(
-                model_factory, dataset, recipe, count=subsets, seed=seed, on_epoch=advance
+                model_factory,
+                dataset,
+                recipe,
+                count=subsets,
+                seed=seed,
+                keeping=keeping,
+                on_epoch=advance,
             )
         )
     return assemble(

@@ -12,6 +12,7 @@ from torch import nn
 from byheart.auditing.following import Followed, follow
 from byheart.auditing.gradients import epochs_to_measure, sensitivity
 from byheart.auditing.history import History
+from byheart.auditing.keeping import Keeping
 from byheart.auditing.kinds import Kinds
 from byheart.auditing.layout import hold_out
 from byheart.auditing.onset import Onset, find_onset
@@ -62,6 +63,7 @@ def train_in_rounds(
     planted: float,
     gradients: bool,
     seed: int,
+    keeping: Keeping | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> Rounds:
     """Train half of the seeds, and the other half with flips modelled on what the first doubted.
@@ -74,6 +76,7 @@ def train_in_rounds(
         planted: share of labels that a seed of the second round changes.
         gradients: whether to take input gradients in the first round.
         seed: of all that is drawn.
+        keeping: see :func:`byheart.auditing.following.follow`.
         on_epoch: see :func:`byheart.auditing.following.follow`.
     """
     y, half = dataset.y.numpy(), seeds // 2
@@ -86,11 +89,14 @@ def train_in_rounds(
         recipe,
         trained[:half],
         gradients_at=epochs_to_measure(recipe.epochs) if gradients else (),
+        keeping=keeping,
         on_epoch=on_epoch,
     )
     doubts = _doubts(first, y, find_onset(first.histories, layout.held_out[:half], seed=seed))
     flips = plant(layout.seeds(half, seeds), doubts, share=planted, seed=seed)
-    second = follow(source, dataset, flips, recipe, trained[half:], on_epoch=on_epoch)
+    second = follow(
+        source, dataset, flips, recipe, trained[half:], keeping=keeping, on_epoch=on_epoch
+    )
     histories = [*first.histories, *second.histories]
     onset = find_onset(histories, layout.held_out, seed=seed)
     window = window_of(onset.epoch, recipe.epochs)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from byheart.auditing.following import follow
+from byheart.auditing.keeping import Keeping
 from byheart.auditing.layout import Ids, Layout
 from byheart.auditing.scores import ratio
 from byheart.data.dataset import Dataset
@@ -55,6 +56,7 @@ def train_on_subsets(
     *,
     count: int,
     seed: int,
+    keeping: Keeping | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> Subsets:
     """Train networks on random subsets of 70% each, and compare.
@@ -65,6 +67,7 @@ def train_on_subsets(
         recipe: how to train.
         count: number of trainings K.
         seed: draws subsets and seeds.
+        keeping: see :func:`byheart.auditing.following.follow`.
         on_epoch: see :func:`byheart.auditing.following.follow`.
     """
     out = len(dataset) - round(SHARE * len(dataset))
@@ -73,7 +76,14 @@ def train_on_subsets(
     layout = Layout(np.stack(left_out), none, none)
     seeds = [seed_of("subset training", seed, k) for k in range(count)]
     networks = follow(
-        source, dataset, layout, recipe, seeds, watched=False, on_epoch=on_epoch
+        source,
+        dataset,
+        layout,
+        recipe,
+        seeds,
+        watched=False,
+        keeping=keeping,
+        on_epoch=on_epoch,
     ).networks
     inside = np.ones((count, len(dataset)), bool)
     inside[np.arange(count)[:, None], layout.held_out] = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -51,6 +52,15 @@ class Watch:
         """Add the epoch to every history."""
         for tracker in (*self._own, *self._planted):
             tracker.end_epoch()
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return the state of every tracker."""
+        return [tracker.state_dict() for tracker in (*self._own, *self._planted)]
+
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take over what :meth:`state` gave."""
+        for tracker, state in zip((*self._own, *self._planted), states, strict=True):
+            tracker.load_state_dict(state)
 
     def histories(self) -> list[History]:
         """Return what was seen of the user's labels, one per replica."""

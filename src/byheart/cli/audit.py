@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from byheart.auditing.result import Audit
     from byheart.networks.foreign import Source
 
+KEPT = "kept"
+"""Folder beside the files of an audit, while it is under way."""
 SHOWN = 12
 """Examples in the table of the terminal."""
 
@@ -82,14 +85,17 @@ def audit(
 ) -> None:
     """Find what a network knows by heart, and whose labels look wrong; write table and page."""
     from byheart.auditing.examples import STAND_IN, load_examples, stand_in
+    from byheart.auditing.keeping import forget
     from byheart.auditing.output import PARQUET, write_audit
     from byheart.auditing.summary import quantities, summary
     from byheart.report.files import require_writable
+    from byheart.runners.signals import exit_on_sigterm
 
     condition = _condition(fail_if, planted)
     radius = None if critical_radius is None else parse_ratio(critical_radius, "--critical-radius")
     require_writable(out)
-    with _one_line(out):
+    kept = out / KEPT
+    with _one_line(kept), exit_on_sigterm():
         examples = load_examples(source, size=size, seed=seed)
         if model is None:
             say(f"no --model given: {STAND_IN} stands in; yours may know other examples by heart")
@@ -108,6 +114,7 @@ def audit(
             subsets=subsets,
             seed=seed,
             device=device,
+            keep=kept,
         )
     about = {
         "Network": model or STAND_IN,
@@ -119,6 +126,7 @@ def audit(
     verdict = _decide(condition, found)
     numbers = summary(found) | {"run": about, "fail_if": verdict}
     written = write_audit(out, found, numbers, about)
+    forget(kept)
     if PARQUET not in {path.name for path in written}:
         say(f"no {PARQUET}, which needs pyarrow (pip install 'byheart[parquet]'): see table.csv")
     if as_json:
@@ -133,21 +141,35 @@ def audit(
 def _train(examples: Examples, network: Source, **settings: Any) -> Audit:
     """Run the audit with its progress on stderr; rows of its table say where they come from."""
     from byheart.auditing.audit import audit as run
+    from byheart.auditing.keeping import kept_in
 
+    if kept_in(settings["keep"]):
+        say(f"goes on from {settings['keep']}, as far as that is of the same audit")
     with epochs_trained() as on_epoch:
         found = run(network, examples.dataset, on_epoch=on_epoch, **settings)
     return examples.named_in(found)
 
 
 @contextlib.contextmanager
-def _one_line(out: Path) -> Iterator[None]:
-    """Say of an interruption what became of the output."""
+def _one_line(kept: Path) -> Iterator[None]:
+    """Say of an interruption what became of the trainings, and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        raise CutShortError(
-            f"interrupted: nothing was written, and what was in {out} before is as it was"
-        ) from None
+        raise CutShortError(f"interrupted: {_left(kept)}") from None
+    except SystemExit as stop:
+        if stop.code == 128 + signal.SIGTERM:
+            say(f"ended by SIGTERM: {_left(kept)}")
+        raise
+
+
+def _left(kept: Path) -> str:
+    from byheart.auditing.keeping import kept_in
+
+    before = f"the files in {kept.parent} are as they were"
+    if not kept_in(kept):
+        return f"nothing had been trained for long enough to be kept, and {before}"
+    return f"{before}; what was trained is kept in {kept}, and the same command goes on from there"
 
 
 def _condition(text: str | None, planted: float) -> Condition | None:

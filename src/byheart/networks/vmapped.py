@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -109,6 +109,18 @@ class ForeignPack(ABC):
             seeds=[self._seeds[row] for row in rows],
             steps=self._steps,
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return all that training has changed: tensors and plain values."""
+        return {"trained": self._trained, "kept": self._kept, "steps": self._steps}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave, in place."""
+        for own, held in ((self._trained, state["trained"]), (self._kept, state["kept"])):
+            for name, values in own.items():
+                values.copy_(held[name])
+        self._steps = state["steps"]
 
     def finite(self) -> Tensor:
         """Return for each replica whether all its parameters are finite, bool [R]."""

@@ -67,6 +67,15 @@ class AutogradSGD:
             ]
         )
 
+    def state(self) -> list[Tensor]:
+        """Return the velocity of each parameter; nothing without momentum."""
+        return self._velocity
+
+    def restore(self, state: Sequence[Tensor]) -> None:
+        """Take over what :meth:`state` gave, in place."""
+        for own, held in zip(self._velocity, state, strict=True):
+            own.copy_(held)
+
     def select(self, replicas: Tensor, *, epoch: int) -> AutogradSGD:
         """Return the optimizer of copies of some replicas; see :class:`Optimizer`."""
         chosen = AutogradSGD(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -77,6 +78,15 @@ class OwnRun:
         self.labels = torch.from_numpy(labels)
         self._orders = [generator("shuffle", seed) for seed in seeds]
         self._batch_size = batch_size
+
+    def orders(self) -> list[str]:
+        """Return where each replica's random order has got to, as JSON."""
+        return [json.dumps(rng.bit_generator.state) for rng in self._orders]
+
+    def restore_orders(self, states: Sequence[str]) -> None:
+        """Take over what :meth:`orders` gave."""
+        for rng, state in zip(self._orders, states, strict=True):
+            rng.bit_generator.state = json.loads(state)
 
     def batches(self) -> Iterator[Tensor]:
         """Yield the ids [R, B] of an epoch's batches, in a new order."""
