@@ -20,7 +20,11 @@ MOMENTS = 20
 app = typer.Typer(help="Measure a network of your own.", no_args_is_help=False)
 
 Checkpoint = Annotated[
-    Path, typer.Argument(metavar="CHECKPOINT", help="Weights: torch.save(model.state_dict(), ...).")
+    Path,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="Weights: torch.save(model.state_dict(), ...), or a .safetensors file.",
+    ),
 ]
 Model = Annotated[
     str, typer.Option("--model", metavar="MODULE:FACTORY", help="Callable that makes the network.")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from byheart.errors import InputError, choose
+from byheart.networks.checkpoint import read_checkpoint
 from byheart.seeds import seed
 
 Factory = Callable[[], nn.Module]
@@ -149,31 +148,22 @@ def load_weights(path: Path) -> Mapping[str, Tensor]:
 
     Args:
         path: what ``torch.save(model.state_dict(), path)`` wrote, or a dict that holds a state
-            dict under "state_dict", "model_state_dict" or "model".
+            dict under "state_dict", "model_state_dict" or "model"; or a ``.safetensors`` file.
 
     Raises:
         InputError: there is no such file, or it holds anything but tensors and plain values.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such checkpoint")
-    try:
-        with warnings.catch_warnings():
-            # What torch would only warn of either loads or is an error below.
-            warnings.simplefilter("ignore")
-            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise InputError(
-            f"{path}: it holds more than weights, and loading it could run code: save it again "
-            "with torch.save(model.state_dict(), path)"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a checkpoint that torch can read, or damaged") from error
+    loaded = read_checkpoint(path)
     for name in _WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
             break
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+    if not isinstance(loaded, Mapping) or not all(_is_weight(*one) for one in loaded.items()):
         raise InputError(
             f"{path}: holds no state dict: save it with torch.save(model.state_dict(), path)"
         )
     return loaded
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and not value.is_complex()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from byheart.auditing.adapters.rows import RowBatch, RowLoader
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
+from byheart.networks.checkpoint import read_checkpoint
 
 try:
     from skorch import NeuralNetClassifier
@@ -125,7 +126,7 @@ class TrackerCallback(Callback):
                 f"{self._file()} is not there, to go on after {epochs} epochs: the checkpoint was "
                 "saved without the tracker; train from the start"
             )
-        self.tracker.load_state_dict(torch.load(self._file(), weights_only=True))
+        self.tracker.load_state_dict(read_checkpoint(self._file()))
         if self.tracker.epoch != epochs:
             raise InputError(
                 f"{self._file()} is of {self.tracker.epoch} epochs, the net's checkpoint of "

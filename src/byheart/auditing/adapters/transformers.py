@@ -17,6 +17,7 @@ from byheart.auditing.adapters.signature import Accepting
 from byheart.auditing.epoch import rank
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
+from byheart.networks.checkpoint import read_checkpoint
 
 try:
     from transformers import TrainerCallback as Base
@@ -128,7 +129,7 @@ class TrackerCallback(Base):
                 "elsewhere, or without the tracker: TrackerCallback(..., resume_from=FOLDER), or "
                 "train from the start"
             )
-        saved = torch.load(found, weights_only=True)
+        saved = read_checkpoint(found)
         self.tracker.load_state_dict(saved["tracker"])
         self._begun = saved["begun"]
         if self._begun and float(state.epoch).is_integer():
