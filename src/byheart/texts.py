@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
+from xml.sax.saxutils import escape
 
 _UNSEEN = re.compile(
     # Control characters, escape sequences of terminals among them.
     "[\x00-\x1f\x7f-\x9f"
     # What turns the direction of all that follows, breaks a line, or has no width. The joiners
     # U+200C and U+200D stay: scripts and emoji need them.
-    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f"
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff\U000e0000-\U000e007f"
     # Bytes of a file name that are no UTF-8, as Python hands them on: no file could hold them.
     "\ud800-\udfff]"
 )
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -25,12 +31,36 @@ def visible(text: str, keep: str = "") -> str:
     return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
 
 
-def cell(text: str) -> str:
-    """Return a text for a cell of a CSV file, which a spreadsheet must not take for a formula.
+def visible_within(value: Any) -> Any:
+    """Return lists and dicts with every text in them visible, as what is drawn must be.
+
+    A control character in a text ends the process of vl-convert, and ours with it.
+    """
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {name: visible_within(one) for name, one in value.items()}
+    return [visible_within(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def xml(text: str) -> str:
+    """Return a text as XML can hold it."""
+    return escape(visible(text))
+
+
+def visible_json(text: str) -> str:
+    """Return JSON that means the same, in which every character is seen."""
+    return _UNSEEN.sub(
+        lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text
+    )
+
+
+def cell(value: Any) -> Any:
+    """Return a value for a cell of a CSV file: no text that a spreadsheet takes for a formula.
 
     Source: OWASP, "CSV Injection".
     """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _escaped(character: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.hostile.mutations import damaged, fuzzed
 from tests.hostile.refusing import answer
@@ -145,6 +145,7 @@ PICKLED = zipfile.ZipFile(io.BytesIO(PICKLES[0])).read("archive/data.pkl")
 
 
 @fuzzed
+@example(b"\x9c<\x81n\xaf\x9d\xa4\xac\xaax\xc4")
 @given(content=damaged([PICKLED]))
 def test_damaged_pickles_in_whole_archives(folder: Path, content: bytes) -> None:
     (folder / "w.pt").write_bytes(repacked(lambda _: content))

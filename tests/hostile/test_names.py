@@ -31,6 +31,7 @@ from byheart.texts import cell, visible
         ("a\u2066b\u200bc\ufeff", r"a\u2066b\u200bc\ufeff"),
         ("\udcff", r"\udcff"),
         ("\U000e0041", r"\U000e0041"),
+        ("\ufffe\uffff", r"\ufffe\uffff"),
     ],
 )
 def test_what_nobody_would_see_is_written_out(text: str, seen: str) -> None:

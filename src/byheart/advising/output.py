@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byheart.report.files import write_text
+from byheart.report.table import frame_csv
 
 if TYPE_CHECKING:
     from byheart.advising.result import Advice
@@ -30,9 +31,8 @@ def write_advice(folder: Path, advice: Advice, about: Mapping[str, str]) -> list
         StoreError: the folder cannot be written, or the disk is full.
     """
     text = json.dumps(advice.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    table = advice.table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return [
-        write_text(folder / CSV, table),
+        write_text(folder / CSV, frame_csv(advice.table, index=False)),
         write_text(folder / JSON, f"{text}\n"),
         advice.to_html(folder / PAGE, about=about),
     ]

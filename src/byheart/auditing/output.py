@@ -13,6 +13,7 @@ import pandas as pd
 
 from byheart.report.audit.columns import with_names
 from byheart.report.files import write_bytes, write_text
+from byheart.report.table import frame_csv
 
 if TYPE_CHECKING:
     from byheart.auditing.result import Audit
@@ -40,7 +41,7 @@ def write_audit(
     table = with_names(audit.table, audit.classes)
     text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False)
     return [
-        write_text(folder / CSV, table.to_csv(lineterminator="\n", float_format="%.6g")),
+        write_text(folder / CSV, frame_csv(table)),
         *_parquet(folder / PARQUET, table),
         write_text(folder / JSON, f"{text}\n"),
         audit.to_html(folder / PAGE, about=about),

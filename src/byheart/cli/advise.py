@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from byheart.cli.console import CutShortError, say, write_json
+from byheart.cli.console import CutShortError, say, tell, write_json
 from byheart.cli.options import AsJson, Device, command_of
 from byheart.cli.progress import packs_trained
 from byheart.errors import InputError
@@ -123,7 +123,7 @@ def advise(
     else:
         _print(found)
         for path in written[-1:]:
-            print(path)
+            tell(path)
 
 
 def _sizes(text: str | None) -> tuple[int, int, int] | None:
@@ -140,12 +140,12 @@ def _print(found: Advice) -> None:
     compared = found.table[found.table["stage"] == "compared"]
     for row in compared.to_dict(orient="records"):
         strength = "" if row["verdict"] == "" else f" {row['strength']:g}"
-        print(
+        tell(
             f"{row['regularizer'] + strength:44} memorizes {100 * row['memorization']:5.1f}%  "
             f"accuracy {100 * row['accuracy']:5.1f}%  {row['verdict']}"
         )
     for note in found.notes:
         say(note)
-    print(found.why)
+    tell(found.why)
     if found.code:
-        print(found.code)
+        tell(found.code)

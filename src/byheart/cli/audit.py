@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from byheart.cli import options
-from byheart.cli.console import CutShortError, results, say, write_json
+from byheart.cli.console import CutShortError, plain, results, say, tell, write_json
 from byheart.cli.measure import parse_ratio
 from byheart.cli.progress import epochs_trained
 from byheart.errors import InputError
@@ -133,7 +133,7 @@ def audit(
         write_json(numbers)
     else:
         _print(found)
-        print(written[-1])
+        tell(written[-1])
     if condition is not None and condition.holds(quantities(found)):
         raise typer.Exit(1)
 
@@ -211,9 +211,9 @@ def _print(found: Audit) -> None:
     from byheart.report.numbers import sentence
 
     console = results()
-    signs = {"warning": "[yellow]![/]", "good": "[green]✓[/]", "note": "[dim]·[/]"}
+    signs = {"warning": ("!", "yellow"), "good": ("✓", "green"), "note": ("·", "dim")}
     for alert in alerts(found):
-        console.print(f"{signs[alert.kind]} {escape(sentence(alert.text))}")
+        console.print(Text.assemble(signs[alert.kind], " ", plain(sentence(alert.text))))
     worst = found.flagged.head(SHOWN)
     if len(worst):
         console.print(_worst(found, worst))
@@ -228,9 +228,9 @@ def _worst(found: Audit, rows: Any) -> Table:
         table.add_column(title, justify="right" if title in ("P(wrong)", "suspicion") else "left")
     for i, row in rows.iterrows():
         table.add_row(
-            escape(str(row[origin] if origin else i)),
-            escape(found.classes[int(row["label"])]),
-            escape(found.classes[int(row["suggested"])]) if row["suggested"] >= 0 else "",
+            plain(row[origin] if origin else i),
+            plain(found.classes[int(row["label"])]),
+            plain(found.classes[int(row["suggested"])]) if row["suggested"] >= 0 else "",
             chance(row["p_wrong"]),
             f"{row['suspicion']:.2f}",
             row["verdict"],

@@ -6,6 +6,9 @@ import json
 import sys
 
 from rich.console import Console
+from rich.text import Text
+
+from byheart.texts import visible, visible_json
 
 
 class CutShortError(Exception):
@@ -22,9 +25,19 @@ def notes() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
+def plain(text: object) -> Text:
+    """Return a stranger's text for a table: no markup, and nothing that steers the terminal."""
+    return Text(visible(str(text)))
+
+
+def tell(message: object) -> None:
+    """Write lines to stdout, names in them made harmless."""
+    print(visible(str(message), keep="\n"))
+
+
 def say(message: str) -> None:
-    """Write one line to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Write lines to stderr, names in them made harmless."""
+    print(visible(message, keep="\n"), file=sys.stderr, flush=True)
 
 
 def error(message: str) -> None:
@@ -34,4 +47,4 @@ def error(message: str) -> None:
 
 def write_json(value: object) -> None:
     """Write a value as JSON to stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(visible_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))

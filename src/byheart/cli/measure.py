@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from byheart.cli.console import say, write_json
+from byheart.cli.console import say, tell, write_json
 from byheart.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def critical(
     else:
         if found.uncertified_layer:
             say(f"no upper bound: the certificate does not know {found.uncertified_layer}")
-        print(
+        tell(
             f"critical sample ratio at r = {radius}: between {found.lower:.4g} and "
             f"{found.upper:.4g} ({int(found.critical.sum())} of {len(x)} examples have a "
             f"witness, {int(found.certified.sum())} are proved to have none)"
@@ -111,7 +111,7 @@ def sharpness(
         write_json({"measure": "sharpness", "examples": len(x), **asdict(found)})
     else:
         reached = "" if found.converged else ", NOT within the tolerance"
-        print(
+        tell(
             f"largest Hessian eigenvalue: {found.eigenvalue:.6g} (residual {found.residual:.2g} of "
             f"it after {found.iterations} products{reached})"
         )
@@ -162,7 +162,7 @@ def sensitivity(
             f"{i} ({v:.3g})"
             for i, v in zip(most.indices.tolist(), most.values.tolist(), strict=True)
         )
-        print(
+        tell(
             f"Gini of the loss-sensitivity over {updates} updates: {spread:.4g}; most sensitive "
             f"examples: {named}"
         )

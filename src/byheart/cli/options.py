@@ -15,6 +15,7 @@ from byheart.runners import InlineRunner, ProcessesRunner, RayRunner, Runner
 from byheart.runners.ray_cluster import require_ray
 from byheart.runners.silence import HANG_AFTER
 from byheart.studies.own_network import OwnNetwork
+from byheart.texts import visible
 
 RUNNERS = ("inline", "processes", "ray")
 PATIENCE = HANG_AFTER / 60
@@ -91,7 +92,7 @@ def command_of(context: typer.Context) -> str:
             words.append(one.opts[0])
         if value is not True:
             words.append(str(value))
-    return shlex.join(words)
+    return visible(shlex.join(words))
 
 
 def say_own_network(own: OwnNetwork | None) -> None:

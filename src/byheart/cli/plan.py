@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from byheart.cli import options
-from byheart.cli.console import results, write_json
+from byheart.cli.console import plain, results, tell, write_json
 from byheart.record import Record
 from byheart.runners.timeleft import in_words
 from byheart.studies.accelerators import UTILISATION, Accelerator, find_accelerator
@@ -93,14 +93,14 @@ def plan(
         return
     results().print(_table(found.shares))
     stored = f", {found.stored} of them stored already" if found.stored else ""
-    print(f"\n{found.trials} trials on {request.setting.data.name}{stored}; {found.packs} packs")
+    tell(f"\n{found.trials} trials on {request.setting.data.name}{stored}; {found.packs} packs")
     if found.guessed:
-        print(f"nothing is known of when {found.guessed} trials stop: counted with their budgets")
+        tell(f"nothing is known of when {found.guessed} trials stop: counted with their budgets")
     time = f"about {_long(soon)}, at most {_long(late)}"
     if accelerator:
-        print(f"{time} {_on_accelerator(accelerator, found)}")
+        tell(f"{time} {_on_accelerator(accelerator, found)}")
     else:
-        print(f"{time}, with {found.workers} at a time, at the speeds measured here")
+        tell(f"{time}, with {found.workers} at a time, at the speeds measured here")
 
 
 def _stored(folder: Path, request: Request) -> Mapping[str, Record]:
@@ -131,7 +131,7 @@ def _table(shares: Sequence[Share]) -> Table:
         table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
     for share in shares:
         table.add_row(
-            share.network,
+            plain(share.network),
             str(share.train),
             str(share.trials),
             str(share.packs),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from byheart.cli.console import results, write_json
+from byheart.cli.console import results, tell, write_json
 from byheart.cli.options import AsJson
 from byheart.cli.verdicts import print_verdicts
 
@@ -26,4 +26,4 @@ def report(
         write_json([finding.as_json() for finding in findings])
         return
     print_verdicts(findings, results())
-    print(page)
+    tell(page)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter
 from rich.table import Table
 
-from byheart.cli.console import results, say, write_json
+from byheart.cli.console import plain, results, say, tell, write_json
 from byheart.errors import StoreError
 from byheart.store import Store, Summary
+from byheart.store.distrust import require_own
 from byheart.trial import Network
 
 app = typer.Typer(help="Verify, list and export stored records.", no_args_is_help=False)
 
 _SETTLED = {"first": "the first is kept", "neither": "neither is kept"}
 
+_STUDY = ["byheart", "study"]
 _NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")]
@@ -46,7 +48,7 @@ def verify(
         write_json([asdict(problem) for problem in problems])
     else:
         for problem in problems:
-            print(f"{problem.key or 'file'}: {problem.what}: {problem.remedy}")
+            tell(f"{problem.key or 'file'}: {problem.what}: {problem.remedy}")
     if problems:
         repairing = "" if repair else f"`byheart store verify {folder} --repair`, then "
         raise StoreError(
@@ -57,12 +59,17 @@ def verify(
 
 
 def _command(store: Store) -> str:
-    """Return the command that trains again what was forgotten."""
+    """Return the command that trains again what was forgotten.
+
+    The store may be a stranger's: what it holds is repeated only where it is a study of byheart.
+    """
     try:
         words = (store.last_run() or {}).get("command")
     except StoreError:
         words = None
-    return shlex.join(words) if words else f"byheart study --out {store.folder}"
+    if isinstance(words, list) and words[:2] == _STUDY and all(isinstance(w, str) for w in words):
+        return shlex.join(words)
+    return shlex.join([*_STUDY, "--out", str(store.folder)])
 
 
 @app.command("list")
@@ -78,7 +85,7 @@ def list_trials(folder: Folder, as_json: AsJson = False) -> None:
         right = name in ("n", "epochs", "seconds")
         table.add_column(name, justify="right" if right else "left", no_wrap=name == "key")
     for trial in trials:
-        table.add_row(*_cells(trial))
+        table.add_row(*map(plain, _cells(trial)))
     results().print(table)
     for trial in trials:
         if trial.reason:
@@ -94,9 +101,12 @@ def export(
     kind: Annotated[str, typer.Option("--format", help="csv, npz or parquet.")] = "csv",
 ) -> None:
     """Write trials and arrays to CSV, NPZ or Parquet files, for other tools."""
+    if to is None:
+        to = folder / "export"
+        require_own(to)
     with Store.open(folder, create=False) as store:
-        for path in store.export(to or folder / "export", kind):
-            print(path)
+        for path in store.export(to, kind):
+            tell(path)
 
 
 @app.command("merge")
@@ -121,11 +131,11 @@ def merge(
         merged = store.merge(sources, conflicts)
         again = _command(store)
     for key, source in merged.conflicts:
-        print(f"{key}: the record of {source} differs: {_SETTLED[conflicts]}")
+        tell(f"{key}: the record of {source} differs: {_SETTLED[conflicts]}")
     for key, source in merged.damaged:
-        print(f"{key}: the record of {source} is damaged: left there")
+        tell(f"{key}: the record of {source} is damaged: left there")
     for source, why in merged.unread:
-        print(f"file: a part of {source} cannot be read ({why}): left there")
+        tell(f"file: a part of {source} cannot be read ({why}): left there")
     say(f"{merged.added} records merged into {into}, {merged.same} were there already")
     if merged.damaged or merged.unread:
         say(f"to train what was left: `{again}` with --out {into}")
@@ -133,15 +143,20 @@ def merge(
 
 
 def _cells(trial: Summary) -> tuple[str, ...]:
-    data, algorithm = trial.facts["data"], trial.facts["algorithm"]
+    try:
+        facts = _facts_in_words(trial.facts)
+    except (KeyError, TypeError, ValueError):  # of another version, or of nobody's making
+        facts = ("?",) * 4
+    ended = (trial.outcome, str(trial.epochs), f"{trial.seconds:.2f}")
+    return (trial.key[:8], *facts, *ended)
+
+
+def _facts_in_words(facts: dict[str, Any]) -> tuple[str, ...]:
+    data = facts["data"]
     noise = [f"{what} {data[what]:.0%}" for what in ("inputs", "labels") if data[what]]
     return (
-        trial.key[:8],
-        _NETWORK.validate_python(algorithm["network"]).name,
+        _NETWORK.validate_python(facts["algorithm"]["network"]).name,
         str(data["train"]),
         ", ".join(noise) or "none",
-        f"{data['seed']}/{trial.facts['seed']}",
-        trial.outcome,
-        str(trial.epochs),
-        f"{trial.seconds:.2f}",
+        f"{data['seed']}/{facts['seed']}",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from byheart.cli import options
-from byheart.cli.console import results, write_json
+from byheart.cli.console import results, tell, write_json
 from byheart.cli.verdicts import print_verdicts
 
 
@@ -63,6 +63,6 @@ def study(
         write_json([finding.as_json() for finding in result.findings])
     else:
         print_verdicts(result.findings, results())
-        print(page)
+        tell(page)
     if result.failed:
         raise typer.Exit(1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +74,16 @@ def _called(path: Path, error: pickle.UnpicklingError) -> str:
     return f" ({', '.join(names)})" if names else ""
 
 
-def _globals(path: Path) -> Iterator[str]:
-    """Yield what a bare pickle names beside tensors and dicts; nothing of it is run.
+def _globals(path: Path) -> list[str]:
+    """Return what a bare pickle names beside tensors and dicts; nothing of it is run.
 
     torch does not read pickles of protocol 4 and newer, and so does not say.
     """
-    words: list[str] = []
-    try:
+    words, found = ["", ""], []
+    with contextlib.suppress(ValueError), warnings.catch_warnings(action="ignore"):
         for code, argument, _ in pickletools.genops(path.read_bytes()[:_LOOK]):
             if code.name == "STACK_GLOBAL" and not words[-2].startswith(_HARMLESS):
-                yield ".".join(words[-2:])
+                found.append(".".join(words[-2:]))
             elif isinstance(argument, str):
                 words.append(argument)
-    except (ValueError, IndexError):
-        return
+    return found

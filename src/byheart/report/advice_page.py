@@ -11,6 +11,7 @@ import pandas as pd
 from byheart.report.drawn import draw
 from byheart.report.files import write_text
 from byheart.report.frame import environment, shell
+from byheart.report.table import frame_csv
 from byheart.studies.figure import Figure
 
 
@@ -64,9 +65,9 @@ def render(facts: AdviceFacts) -> str:
         .render(
             facts=facts,
             rows=facts.rows.to_dict(orient="records"),
-            csv=facts.table.to_csv(index=False, lineterminator="\n", float_format="%.6g"),
+            csv=frame_csv(facts.table, index=False),
             figures=[draw(figure) for figure in facts.figures],
-            **shell(["page.css", "advice.css"], ["charts.js"], with_charts=True),
+            **shell(["page.css", "advice.css"], ["charts.js", "advice.js"], with_charts=True),
         )
     )
     return page

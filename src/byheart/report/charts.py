@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from xml.sax.saxutils import escape
 
 import altair as alt
 import vl_convert
@@ -14,6 +13,7 @@ import vl_convert
 from byheart.report.marks import layers, rows
 from byheart.report.style import CONFIG
 from byheart.studies.figure import Figure
+from byheart.texts import visible_within, xml
 
 SPILL = 1.6
 """How many times as wide as the panels a legend on one line may be."""
@@ -88,9 +88,9 @@ def draw_svg(figure: Figure, layout: Layout) -> str:
 
 def to_svg(declaration: dict[str, Any], title: str, reading: str) -> str:
     """Return what a declaration with its data draws, with words for those who cannot see it."""
-    svg: str = vl_convert.vegalite_to_svg(declaration, vl_version=library_version())
+    svg: str = vl_convert.vegalite_to_svg(visible_within(declaration), vl_version=library_version())
     head, body = svg.split(">", 1)
-    words = f"<title>{escape(title)}</title><desc>{escape(reading)}</desc>"
+    words = f"<title>{xml(title)}</title><desc>{xml(reading)}</desc>"
     return f"{head}>{words}{body}"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from byheart.report import charts, heatmaps, marks, pictures, table
 from byheart.studies.matrix import MatrixFigure
 from byheart.studies.picture import Drawing, PictureFigure
+from byheart.texts import visible_within
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -100,7 +101,7 @@ def draw(figure: Drawing) -> DrawnFigure:
         svg_narrow=charts.draw_svg(figure, charts.narrow(figure)),
         csv=csv,
         empty=not rows,
-        declaration=charts.declare(figure, charts.wide(figure), interactive=True),
-        data={"fields": fields, "rows": [list(row.values()) for row in rows]},
+        declaration=visible_within(charts.declare(figure, charts.wide(figure), interactive=True)),
+        data={"fields": fields, "rows": visible_within([list(row.values()) for row in rows])},
         hidden=len(figure.points) - len(rows),
     )

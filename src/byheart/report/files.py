@@ -68,7 +68,9 @@ def _replace(path: Path, data: bytes) -> None:
     # In the same folder, since a rename across file systems is a copy and not one step.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        # Anew, since what lies there already may be a link that somebody else has put there.
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import quoteattr
 
 from byheart.report.palette import FAINT, INK, cell
 from byheart.report.style import FONT
 from byheart.studies.matrix import Matrix, MatrixFigure
+from byheart.texts import xml
 
 GAP, NAME, AXIS = 22, 24, 34
 """Pixels between panels, above each for its name, and beside each for labels and title."""
@@ -39,7 +40,7 @@ def draw_svg(figure: MatrixFigure, sheet: Sheet) -> str:
         body += _panel(figure, matrix, right * (room + GAP), down * panel, room)
         height = (down + 1) * panel - GAP
     height = max(1.0, height)
-    words = f"<title>{escape(figure.title)}</title><desc>{escape(figure.reading)}</desc>"
+    words = f"<title>{xml(figure.title)}</title><desc>{xml(figure.reading)}</desc>"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{sheet.width}" height="{height:.0f}" '
         f'viewBox="0 0 {sheet.width} {height:.0f}" font-family={quoteattr(FONT)}>'
@@ -75,9 +76,9 @@ def _cells(figure: MatrixFigure, matrix: Matrix, x: float, y: float, side: float
             yield (
                 f'<rect x="{x + j * side:.2f}" y="{y + i * side:.2f}" width="{side:.2f}" '
                 f'height="{side:.2f}" fill="{cell(value / largest)}">'
-                f"<title>{escape(words)}: {value:.3g}</title></rect>"
+                f"<title>{xml(words)}: {value:.3g}</title></rect>"
             )
 
 
 def _text(words: str, x: float, y: float, colour: str, style: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" {style}>{escape(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" {style}>{xml(words)}</text>'

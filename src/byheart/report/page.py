@@ -15,6 +15,7 @@ from byheart.report.facts import RunFacts
 from byheart.report.files import write_findings, write_text
 from byheart.report.frame import environment, shell
 from byheart.report.sections import Section
+from byheart.store.distrust import require_own
 from byheart.studies.finding import Finding, FindingPart
 from byheart.studies.picture import Drawing
 
@@ -48,6 +49,7 @@ def write_report(
     Raises:
         StoreError: the folder cannot be written, or the disk is full.
     """
+    require_own(folder / "figures")
     drawn = draw_all(_figures(sections))
     page = _fill(run, findings, sections, drawn)
     for name, one in drawn.items():

@@ -6,11 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import quoteattr
 
 from byheart.report.palette import INK
 from byheart.report.style import FONT
 from byheart.studies.picture import Picture, PictureFigure, Tile
+from byheart.texts import xml
 
 GAP, LABEL = 26, 24
 """Pixels between panels, and above each for its name."""
@@ -46,7 +47,7 @@ def draw_svg(figure: PictureFigure, sheet: Sheet) -> str:
             height = max(height, tall)
         top += height + GAP
     height = max(1.0, top - GAP)
-    words = f"<title>{escape(figure.title)}</title><desc>{escape(figure.reading)}</desc>"
+    words = f"<title>{xml(figure.title)}</title><desc>{xml(figure.reading)}</desc>"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{sheet.width}" height="{height:.0f}" '
         f'viewBox="0 0 {sheet.width} {height:.0f}">{words}{"".join(body)}</svg>'
@@ -66,7 +67,7 @@ def _panel(picture: Picture, left: float, top: float, room: float) -> tuple[str,
     )
     label = (
         f'<text x="{left:.1f}" y="{top + 14:.1f}" fill="{INK}" font-size="12" font-weight="600" '
-        f"font-family={quoteattr(FONT)}>{escape(picture.name)}</text>"
+        f"font-family={quoteattr(FONT)}>{xml(picture.name)}</text>"
     )
     place = f"translate({left:.1f} {top + LABEL:.1f}) scale({scale:.4f})"
     rows = math.ceil(len(tiles) / across)

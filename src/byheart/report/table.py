@@ -7,8 +7,11 @@ import io
 from collections.abc import Iterator
 from urllib.parse import quote
 
+import pandas as pd
+
 from byheart.studies.matrix import MatrixFigure
 from byheart.studies.picture import Drawing, PictureFigure
+from byheart.texts import cell
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "upper")
 CROSS_COLUMNS = ("left", "right")
@@ -37,8 +40,15 @@ def to_csv(figure: Drawing) -> str:
     columns = (*COLUMNS, *CROSS_COLUMNS) if crossed else COLUMNS
     writer.writerow(columns)
     for point in figure.points:
-        writer.writerow([getattr(point, column) for column in columns])
+        writer.writerow([cell(getattr(point, column)) for column in columns])
     return text.getvalue()
+
+
+def frame_csv(frame: pd.DataFrame, *, index: bool = True) -> str:
+    """Return a table as CSV, six significant digits a number, no text a formula."""
+    safe = frame.map(cell)
+    text: str = safe.to_csv(index=index, lineterminator="\n", float_format="%.6g")
+    return text
 
 
 def data_uri(kind: str, text: str) -> str:
@@ -52,11 +62,11 @@ def _pixels(figure: PictureFigure) -> Iterator[tuple[str, int, int, int, int, fl
             for y, row in enumerate(tile):
                 for x, pixel in enumerate(row):
                     for channel, value in enumerate(pixel):
-                        yield picture.name, number, y, x, channel, value
+                        yield cell(picture.name), number, y, x, channel, value
 
 
 def _cells(figure: MatrixFigure) -> Iterator[tuple[str, str, str, float]]:
     for matrix in figure.matrices:
         for row, values in zip(figure.labels, matrix.values, strict=True):
             for column, value in zip(figure.labels, values, strict=True):
-                yield matrix.name, row, column, value
+                yield cell(matrix.name), cell(row), cell(column), value

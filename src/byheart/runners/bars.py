@@ -22,6 +22,7 @@ from byheart.record import Record
 from byheart.runners.base import pack_id
 from byheart.runners.progress import stored_in_words
 from byheart.runners.timeleft import TimeLeft
+from byheart.texts import visible
 from byheart.training.packs import Pack
 
 _OTHER_LINES = 3
@@ -73,7 +74,7 @@ class RichProgress:
         self._left.start(pack)
         self._drop(pack)
         if len(self._tasks) < max(1, self._console.height - _OTHER_LINES):
-            self._tasks[pack_id(pack)] = self._bars.add_task(pack.name, total=1.0)
+            self._tasks[pack_id(pack)] = self._bars.add_task(visible(pack.name), total=1.0)
 
     def epoch(self, pack: Pack, done: int, total: int) -> None:
         """Move the bars of a pack and of the study."""
@@ -89,7 +90,7 @@ class RichProgress:
         self._drop(pack)
         self._draw_overall()
         if records and records[0].outcome == "failed":
-            line = Text(f"FAILED {pack.name}: {records[0].reason}", style="red")
+            line = Text(visible(f"FAILED {pack.name}: {records[0].reason}"), style="red")
             self._console.print(line)
 
     def close(self) -> None:

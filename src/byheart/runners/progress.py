@@ -10,6 +10,7 @@ from typing import Protocol, TextIO
 
 from byheart.record import Record
 from byheart.runners.timeleft import TimeLeft, in_words
+from byheart.texts import visible
 from byheart.training.packs import Pack
 
 
@@ -140,7 +141,7 @@ class PlainProgress:
         self._last = self._clock()
         # A reader that went away (`| head`) must not end the study.
         with contextlib.suppress(OSError, ValueError):
-            print(line, file=self._stream or sys.stderr, flush=True)
+            print(visible(line), file=self._stream or sys.stderr, flush=True)
 
 
 def make_progress(quiet: bool = False) -> Progress:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from byheart.record import Record
+from byheart.record import Outcome, Record
 from byheart.trial import Trial
 
 SEALED = ("outcome", "epochs", "seconds", "threads", "device", "reason")
 """Columns that say how a trial ended."""
+
+
+_ENDED = dict(zip(SEALED, (str, int, float, int, str, str), strict=True))
+_DTYPE = re.compile(r"[<|][biuf]\d{1,2}")
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 
 
 class StoredArray(NamedTuple):
@@ -55,11 +62,27 @@ def decode(stored: StoredArray) -> np.ndarray:
     """Return the array, read-only.
 
     Raises:
-        ValueError: the bytes are not those that were written.
+        ValueError: the bytes are not those that were written, or of no array that is ever written:
+            whoever makes a file can make its checksums too.
     """
+    if not all(isinstance(value, str) for value in stored[:3]) or type(stored.data) is not bytes:
+        raise ValueError("it is of another type")
     if _checksum(stored.dtype, stored.shape, stored.data) != stored.checksum:
         raise ValueError("its checksum does not match")
-    return np.frombuffer(stored.data, dtype=stored.dtype).reshape(json.loads(stored.shape))
+    if not _DTYPE.fullmatch(stored.dtype):
+        raise ValueError("it holds something else than booleans, integers and floats")
+    return np.frombuffer(stored.data, dtype=np.dtype(stored.dtype)).reshape(_shape(stored.shape))
+
+
+def require_name(name: Any) -> str:
+    """Return the name of an array, which becomes that of a file when it is exported.
+
+    Raises:
+        ValueError: it is none: it could lead out of the folder.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"'{name}' is no name of an array")
+    return name
 
 
 def seal(key: str, ended: Mapping[str, Any], checksums: Mapping[str, str]) -> str:
@@ -96,6 +119,27 @@ def ending(record: Record) -> dict[str, Any]:
         "device": record.device,
         "reason": record.reason,
     }
+
+
+def require_ended(ended: Mapping[str, Any]) -> None:
+    """Refuse what says how a trial ended, if no record ever said so.
+
+    Raises:
+        ValueError: a value of another type, or a number that counts nothing.
+    """
+    for name, value in ended.items():
+        known = isinstance(value, _ENDED[name]) and not isinstance(value, bool)
+        if not known or (isinstance(value, int | float) and not 0 <= value < math.inf):
+            raise ValueError(f"its {name} is none")
+    if ended["outcome"] not in get_args(Outcome):
+        raise ValueError("its outcome is none")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = re.findall(r"\d{1,18}", text)
+    if json.dumps([int(size) for size in sizes]) != text:
+        raise ValueError("its shape is none")
+    return tuple(map(int, sizes))
 
 
 def _checksum(dtype: str, shape: str, data: bytes) -> str:

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from byheart.errors import StoreError
-from byheart.store.schema import VERSION, is_blank, is_ours, is_whole, migrate, version_of
+from byheart.store.distrust import distrust, require_own
+from byheart.store.schema import (
+    VERSION,
+    has_triggers,
+    is_blank,
+    is_ours,
+    is_whole,
+    migrate,
+    version_of,
+)
 
 FILE = "results.sqlite"
 LOCK = ".results.lock"
@@ -18,6 +27,8 @@ _LITTLE = 2**16
 """Bytes of room below which a failed write is called a full disk; SQLite does not always say."""
 _DAMAGE = ("Could not decode", "unsupported file format")
 """What is said of damage without its code."""
+_ODD = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
+"""What only a file can bring about that holds what byheart would not have written."""
 PATIENCE = 5.0
 """Seconds to wait for another program that holds the file."""
 
@@ -38,11 +49,14 @@ def connect_to_write(folder: Path) -> tuple[sqlite3.Connection, sqlite3.Connecti
             f"cannot write to folder {folder} ({error.strerror}): name another with --out"
         ) from error
     path = folder / FILE
+    require_own(path)
+    require_own(folder / LOCK)
     with telling(path):
         lock = _lock(folder)
         try:
             connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             try:
+                distrust(connection)
                 _refuse_strangers(connection, path)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
@@ -97,6 +111,7 @@ def connect_to_copy(folder: Path) -> sqlite3.Connection:
 
 def _connect_as_it_is(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
+    require_own(path)
     if not path.is_file():
         raise StoreError(f"no {FILE} in {folder}: run `byheart study --out {folder}` first")
     # Readers too leave notes beside the file, and only who may write tidies them up at the end.
@@ -107,6 +122,7 @@ def _connect_as_it_is(folder: Path) -> sqlite3.Connection:
     with telling(path):
         connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
         try:
+            distrust(connection)
             connection.execute("PRAGMA query_only = ON")
             _refuse_strangers(connection, path)
             empty = version_of(connection) == 0
@@ -134,7 +150,7 @@ def telling(path: Path) -> Iterator[None]:
             code = sqlite3.SQLITE_FULL
         elif code == sqlite3.SQLITE_IOERR and not os.access(path.parent, os.W_OK):
             raise StoreError(f"{path} {_TURNED_READ_ONLY}") from error
-        if str(error).startswith(_DAMAGE):
+        if str(error).startswith(_DAMAGE) or code in _ODD:
             code = sqlite3.SQLITE_CORRUPT
         remedy = _REMEDIES.get(code)
         if remedy is None:
@@ -160,6 +176,8 @@ _REMEDIES = {
     sqlite3.SQLITE_IOERR: "cannot be read or written (disk error): check the disk, or name another "
     "folder with --out",
     sqlite3.SQLITE_NOTADB: "is not a SQLite file: move it away, or name another folder with --out",
+    sqlite3.SQLITE_TOOBIG: "holds a value larger than any that byheart writes: bring back a "
+    "copy or move it away, then run the study again",
     sqlite3.SQLITE_CORRUPT: "is damaged: bring back a copy or move it away, then run the study "
     "again",
 }
@@ -195,6 +213,11 @@ def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(
             f"{path} is of version {version}, from a newer byheart; this one knows up to "
             f"{VERSION}: upgrade byheart, or name another folder with --out"
+        )
+    if has_triggers(connection):
+        raise StoreError(
+            f"{path} holds triggers, which would change what is stored: drop them, or name another "
+            "folder with --out"
         )
     if not is_whole(connection) or (version == 0 and not is_blank(connection)):
         raise StoreError(f"{path} {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")

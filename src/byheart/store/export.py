@@ -13,8 +13,10 @@ import numpy as np
 
 from byheart.errors import InputError, StoreError, choose
 from byheart.store import parquet
-from byheart.store.codec import StoredArray, decode
+from byheart.store.codec import StoredArray, decode, require_name
+from byheart.store.distrust import require_own
 from byheart.store.inspect import Summary, summaries
+from byheart.texts import cell
 
 FORMATS = ("csv", "npz", "parquet")
 
@@ -26,6 +28,9 @@ def export(connection: sqlite3.Connection, folder: Path, format: str) -> list[Pa
         parquet.pyarrow()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("trials", "arrays"):
+            for kind in FORMATS:
+                require_own(folder / f"{name}.{kind}")
         if format == "parquet":
             rows = [_flatten(row) for row in summaries(connection)]
             trials = parquet.write_trials(rows, folder / "trials.parquet")
@@ -45,8 +50,8 @@ def _write_trials(rows: list[Summary], path: Path) -> Path:
     columns = list(dict.fromkeys(name for row in flat for name in row))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(flat)
+        writer.writerow({name: cell(name) for name in columns})
+        writer.writerows({name: cell(value) for name, value in row.items()} for row in flat)
     return path
 
 
@@ -94,7 +99,7 @@ def _arrays(connection: sqlite3.Connection) -> Iterator[tuple[str, str, np.ndarr
     query = "SELECT key, name, dtype, shape, checksum, data FROM arrays ORDER BY key, name"
     for key, name, *stored in connection.execute(query):
         try:
-            yield key, name, decode(StoredArray(*stored))
+            yield require_name(key), require_name(name), decode(StoredArray(*stored))
         except (ValueError, TypeError) as error:
             raise StoreError(
                 f"array {name} of trial {key} is damaged ({error}): run `byheart store verify DIR "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,35 @@ class Summary:
     size: int
 
 
+_SUMMARY = TypeAdapter(Summary)
+
+
+def as_object(text: str) -> dict[str, Any]:
+    """Return facts from JSON.
+
+    Raises:
+        ValueError: it is no JSON, or no object.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("facts that are no object")
+    return found
+
+
 def summaries(connection: sqlite3.Connection) -> list[Summary]:
-    """Return one row per trial, in the order they were added."""
+    """Return one row per trial, in the order they were added.
+
+    Raises:
+        ValueError: a value is not of its type.
+    """
     rows = connection.execute(
         "SELECT t.key, facts, outcome, epochs, seconds, threads, device, reason, finished, "
         "count(a.name), coalesce(sum(length(a.data)), 0) "
         "FROM trials t LEFT JOIN arrays a ON a.key = t.key GROUP BY t.key ORDER BY t.rowid"
     )
-    return [Summary(key, json.loads(facts), *rest) for key, facts, *rest in rows]
+    return [_summary(key, as_object(facts), *rest) for key, facts, *rest in rows]
+
+
+def _summary(*values: Any) -> Summary:
+    names = (field.name for field in fields(Summary))
+    return _SUMMARY.validate_python(dict(zip(names, values, strict=True)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from byheart.errors import StoreError
 from byheart.store import codec
-from byheart.store.verify import find_record_problems
+from byheart.store.verify import find_record_problems, has_stamp
 
 CONFLICTS = ("refuse", "first", "neither")
 
@@ -133,7 +133,7 @@ def _bring_runs(target: sqlite3.Connection, source: sqlite3.Connection) -> None:
     for number, started, facts, stamp in source.execute(
         "SELECT id, started, facts, stamp FROM runs ORDER BY id"
     ):
-        if codec.stamp(number, started, facts) == stamp:
+        if has_stamp(stamp, number, started, facts):
             target.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", (number, started, facts, stamp))
 
 

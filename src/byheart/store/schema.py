@@ -76,6 +76,12 @@ def is_blank(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
 
 
+def has_triggers(connection: sqlite3.Connection) -> bool:
+    """Return whether something in the file would happen when a record is added or removed."""
+    query = "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'trigger'"
+    return bool(connection.execute(query).fetchone()[0])
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a file to the newest version, one step and one transaction at a time."""
     _migrate(connection, VERSION)

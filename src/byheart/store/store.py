@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from byheart.errors import StoreError, choose
+from byheart.errors import InputError, StoreError, choose
 from byheart.record import Record
 from byheart.store import codec
 from byheart.store.codec import StoredArray
@@ -25,7 +25,7 @@ from byheart.store.connection import (
     telling,
 )
 from byheart.store.export import export
-from byheart.store.inspect import Summary, summaries
+from byheart.store.inspect import Summary, as_object, summaries
 from byheart.store.merge import CONFLICTS, Merged, merge_into, settle
 from byheart.store.verify import Problem, find_problems
 from byheart.trial import Trial
@@ -228,6 +228,8 @@ class Store:
         execute("DELETE FROM trials WHERE key = ? AND outcome = 'failed'", (key,))
         if execute("SELECT 1 FROM trials WHERE key = ?", (key,)).fetchone():
             return
+        # Those of a record that was lost.
+        execute("DELETE FROM arrays WHERE key = ?", (key,))
         arrays = {name: codec.encode(np.asarray(a)) for name, a in record.arrays.items()}
         ended = codec.ending(record)
         seal = codec.seal(key, ended, {name: a.checksum for name, a in arrays.items()})
@@ -256,7 +258,8 @@ class Store:
         try:
             if codec.seal(key, ended, checksums) != seal:
                 raise ValueError("its seal does not match")
-            return {name: codec.decode(arrays[name]) for name in sorted(arrays)}
+            codec.require_ended(ended)
+            return {codec.require_name(n): codec.decode(arrays[n]) for n in sorted(arrays)}
         except (ValueError, TypeError) as error:
             raise StoreError(
                 f"the record of trial {key} in {self._path} is damaged ({error}): run `byheart "
@@ -265,13 +268,16 @@ class Store:
 
     def _parsed(self, text: str) -> dict[str, Any]:
         with self._readable():
-            return dict(json.loads(text))
+            found: dict[str, Any] = as_object(text)
+            return found
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except (json.JSONDecodeError, TypeError) as error:
+        except InputError:
+            raise
+        except (ValueError, TypeError, RecursionError) as error:
             raise StoreError(
                 f"facts in {self._path} are damaged: run `byheart store verify {self.folder} "
                 "--repair`, then the study again"

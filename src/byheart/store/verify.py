@@ -68,7 +68,7 @@ def find_record_problems(connection: sqlite3.Connection, key: str) -> list[Probl
     if not _has_seal(seal, key, dict(zip(codec.SEALED, values, strict=True)), checksums):
         what = "its outcome was changed, or an array is lost or one too many"
         problems.append(Problem(key, what, _REPAIR))
-    if not _has_stamp(stamp, key, finished):
+    if not has_stamp(stamp, key, finished):
         problems.append(Problem(key, "when it was stored was changed", _REPAIR))
     return problems
 
@@ -100,7 +100,7 @@ def _facts_of_runs(connection: sqlite3.Connection) -> Iterator[Problem]:
     for run, started, facts, stamp in connection.execute(
         "SELECT id, started, facts, stamp FROM runs"
     ):
-        if not _has_stamp(stamp, run, started, facts):
+        if not has_stamp(stamp, run, started, facts):
             what = f"what run {run} was asked for was changed"
             yield Problem("", what, "give the command of the study again: it is noted anew")
 
@@ -113,6 +113,7 @@ def _arrays(connection: sqlite3.Connection, key: str) -> Iterator[tuple[str, Sto
 
 def _broken(key: str, name: str, array: StoredArray) -> list[Problem]:
     try:
+        codec.require_name(name)
         codec.decode(array)
     except (ValueError, TypeError) as error:
         return [Problem(key, f"array {name}: {error}", _REPAIR)]
@@ -121,12 +122,14 @@ def _broken(key: str, name: str, array: StoredArray) -> list[Problem]:
 
 def _has_seal(seal: Any, key: str, ended: dict[str, Any], checksums: dict[str, Any]) -> bool:
     try:
+        codec.require_ended(ended)
         return bool(codec.seal(key, ended, checksums) == seal)
-    except TypeError:  # a number or a text that has become bytes
+    except (TypeError, ValueError):  # a number or a text that has become bytes
         return False
 
 
-def _has_stamp(stamp: Any, *values: Any) -> bool:
+def has_stamp(stamp: Any, *values: Any) -> bool:
+    """Return whether a row's stamp is that of its values, whatever type they have become."""
     try:
         return bool(codec.stamp(*values) == stamp)
     except TypeError:

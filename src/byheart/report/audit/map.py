@@ -18,6 +18,7 @@ from byheart.report.audit.facts import VERDICTS
 from byheart.report.audit.selection import Selection
 from byheart.report.charts import Layout
 from byheart.report.drawn import DrawnFigure
+from byheart.texts import cell, visible_within
 
 WIDE, NARROW = Layout(600, 380, 1), Layout(236, 260, 1, compact=True)
 CELLS = 36
@@ -90,7 +91,7 @@ def draw_map(
         csv=_csv(rows),
         empty=False,
         declaration=_declare(WIDE, cells),
-        data={"fields": list(FIELDS), "rows": rows},
+        data={"fields": list(FIELDS), "rows": visible_within(rows)},
     )
 
 
@@ -179,5 +180,5 @@ def _csv(rows: list[list[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "label", "verdict", "variability", "confidence"))
-    writer.writerows([i, label, verdict, x, y] for _, verdict, x, y, i, label in rows)
+    writer.writerows([i, cell(label), verdict, x, y] for _, verdict, x, y, i, label in rows)
     return text.getvalue()

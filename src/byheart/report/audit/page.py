@@ -18,6 +18,7 @@ from byheart.report.audit.selection import Selection, select
 from byheart.report.drawn import draw
 from byheart.report.files import write_text
 from byheart.report.frame import environment, shell
+from byheart.report.table import frame_csv
 
 FIRST = 24
 """Cards that stand in the gallery before a reader asks for the rest."""
@@ -107,4 +108,4 @@ def _list(facts: AuditFacts, selection: Selection) -> str:
     """Return all flagged examples as CSV, in the order of the list; if none is, those shown."""
     ids = selection.flagged if len(selection.flagged) else selection.gallery
     rows = with_names(facts.table.loc[ids.tolist()], facts.classes)
-    return rows.to_csv(lineterminator="\n", float_format="%.6g")
+    return frame_csv(rows)
