@@ -1,6 +1,7 @@
 """Where there is no terminal, a few lines say how it goes; where there is one, bars that fit."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,9 @@ from byheart.runners import make_progress
 from byheart.runners.bars import RichProgress
 from byheart.runners.base import failed, pack_id
 from byheart.runners.progress import PlainProgress, SilentProgress
+
+TIME = re.compile(r"\b\d+:\d\d\b")
+"""Minutes and seconds left, whatever they are on a busy machine."""
 
 
 @pytest.fixture
@@ -108,8 +112,8 @@ def test_bars_fit_the_terminal_with_names_numbers_and_time_left(width):
     assert len(lines) == 2
     assert all(len(line) <= width for line in lines)
     overall, running = lines
-    assert overall.startswith("1 of 3 packs") and "50%" in overall and "0:00" in overall
-    assert running.startswith("50 x 128, n=20") and "50%" in running and "0:00" in running
+    assert overall.startswith("1 of 3 packs") and "50%" in overall and TIME.search(overall)
+    assert running.startswith("50 x 128, n=20") and "50%" in running and TIME.search(running)
     assert "━" in running
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -151,6 +152,26 @@ def test_what_is_whole_is_taken_from_a_file_with_a_damaged_page(tmp_path):
     assert result.damaged or result.unread
     assert 0 < result.added < 40
     assert set(keys_in(tmp_path / "saved")) <= {a_trial(seed).key for seed in range(40)}
+
+
+def test_a_key_damaged_anywhere_in_the_file_costs_no_other_record(tmp_path):
+    """It stands in both tables and in their indices, which then disagree."""
+    kept, hurt = a_trial(0).key, a_trial(1).key
+    left = filled(tmp_path / "left", a_record(a_trial(0)), a_record(a_trial(1)))
+    content = (left / "results.sqlite").read_bytes()
+    places = [found.start() for found in re.finditer(hurt.encode(), content)]
+    assert len(places) > 4
+    for place in places:
+        damaged = tmp_path / f"damaged-{place}"
+        damaged.mkdir()
+        flipped = bytearray(content)
+        flipped[place + 3] ^= 1
+        (damaged / "results.sqlite").write_bytes(flipped)
+        into = tmp_path / f"into-{place}"
+        merged(into, damaged)
+        with Store.open(into) as store:
+            assert store.verify() == []
+        assert set(keys_in(into)) - {hurt} == {kept}
 
 
 def test_a_newer_store_is_refused_before_anything_is_written(tmp_path):

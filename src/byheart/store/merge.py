@@ -13,8 +13,8 @@ from byheart.store.verify import find_record_problems, has_stamp
 
 CONFLICTS = ("refuse", "first", "neither")
 
-_TRIAL = ("key", "facts", "finished", "stamp", "seal", *codec.SEALED)
-_ARRAY = ("key", "name", "dtype", "shape", "checksum", "data")
+_TRIAL = ("facts", "finished", "stamp", "seal", *codec.SEALED)
+_ARRAY = ("name", "dtype", "shape", "checksum", "data")
 
 
 @dataclass
@@ -123,9 +123,12 @@ def _copy(
     key: str,
 ) -> None:
     names = ", ".join(columns)
+    rows = source.execute(f"SELECT {names} FROM {table} WHERE key = ?", (key,))
+    # The key that was asked for, and that the seal was checked with: in a damaged file the index
+    # may find a row by it that has another by now.
     target.executemany(
-        f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})",
-        source.execute(f"SELECT {names} FROM {table} WHERE key = ?", (key,)),
+        f"INSERT INTO {table} (key, {names}) VALUES (?, {', '.join('?' * len(columns))})",
+        ((key, *row) for row in rows),
     )
 
 
