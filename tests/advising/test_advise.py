@@ -150,7 +150,7 @@ def test_trusted_examples_have_an_accuracy_and_a_gain_of_their_own(tmp_path) -> 
 def test_the_budget_is_kept() -> None:
     # How fast this machine is decides how much is done, never whether it passes.
     found = quick(rounds=None, minutes=0.5, epochs=3)
-    assert found.table["n"].max() >= 5
+    assert found.table["n"].max() >= 4
 
 
 def five_of_each(counts: dict[int, int]) -> byheart.Dataset:

@@ -115,6 +115,7 @@ def advise(
             pace = rehearse(trainer, choices.arms)
             budget = Budget(60 * minutes, pace, trainer, spent=time.monotonic() - start)
             plan = BudgetPlan(budget, choices, decisions)
+            plan.refuse_at_once()
         else:
             plan = FixedPlan(Sizes(*rounds))
         trainings = Trainings(trainer, store, budget=budget, resumed=decisions.resumed)

@@ -10,7 +10,7 @@ from byheart.advising.arms import Arm
 from byheart.advising.pace import Pace
 from byheart.advising.trainer import Replica, Trainer
 
-SPARE = 0.9
+SPARE = 0.95
 """Share of the budget that is planned with."""
 TELLING = 0.1
 """Seconds of training that count as much as the rehearsal."""

@@ -31,12 +31,13 @@ class Sizes:
 
     @classmethod
     def number(cls, k: int) -> Sizes:
-        """Return the k-th rounds, counted from 1, the smallest."""
+        """Return the k-th rounds, counted from 1; smaller ones come before them."""
         return cls(1 + k, 3 + 2 * k, 4 + 4 * k)
 
 
-LEAST = Sizes.number(1)
-EVERY = tuple(Sizes.number(k) for k in range(LARGEST, 0, -1))
+LEAST = Sizes(1, 4, 5)
+"""The smallest rounds; their intervals cover as they should (docs/decisions/advice.md)."""
+EVERY = (*(Sizes.number(k) for k in range(LARGEST, 0, -1)), LEAST)
 """From the largest."""
 
 
@@ -108,6 +109,15 @@ class BudgetPlan:
     menu: Menu
     decisions: Decisions
 
+    def refuse_at_once(self) -> None:
+        """Refuse a budget that would be too small were the rehearsal twice as slow as training.
+
+        Raises:
+            InputError: it is; says how many minutes the smallest rounds take.
+        """
+        if not self.decisions.resumed and self._rounds(LEAST) > 2 * self.budget.left:
+            raise self._too_little()
+
     def explore(self) -> int:
         """Return the seeds of every strength.
 
@@ -143,7 +153,7 @@ class BudgetPlan:
             "confirm",
             lambda: next(
                 (s.confirm for s in EVERY if self.budget.cost(hopes[:1], s.confirm) <= left),
-                LEAST.compare,
+                LEAST.confirm,
             ),
         )
 
@@ -159,12 +169,15 @@ class BudgetPlan:
     def _explore(self) -> int:
         fitting = (s.explore for s in EVERY if self._rounds(s) <= self.budget.left)
         found = next(fitting, None)
-        if found is not None:
-            return found
+        if found is None:
+            raise self._too_little()
+        return found
+
+    def _too_little(self) -> InputError:
         needed = (self._rounds(LEAST) + self.budget.gone) / SPARE / 60
         # A little more than it takes, in tenths: what is asked for should then be enough.
         enough = -(-1.1 * needed // 0.1) * 0.1
-        raise InputError(
+        return InputError(
             f"minutes is {self.budget.seconds / 60:g}: one round with {len(self.menu.arms)} "
             f"regularizers takes about {enough:.1f} minutes here; give as many, or fewer "
             "regularizers, or fewer epochs"
@@ -185,6 +198,6 @@ class BudgetPlan:
 
         def seconds(count: int) -> float:
             own = arms[:count]
-            return self.budget.cost(own, seeds) + self.budget.dearest(own, LEAST.compare)
+            return self.budget.cost(own, seeds) + self.budget.dearest(own, LEAST.confirm)
 
         return next((n for n in range(len(arms), 0, -1) if seconds(n) <= self.budget.left), 1)
