@@ -154,24 +154,27 @@ def test_what_is_whole_is_taken_from_a_file_with_a_damaged_page(tmp_path):
     assert set(keys_in(tmp_path / "saved")) <= {a_trial(seed).key for seed in range(40)}
 
 
-def test_a_key_damaged_anywhere_in_the_file_costs_no_other_record(tmp_path):
-    """It stands in both tables and in their indices, which then disagree."""
+@pytest.mark.parametrize("bit", [0, 7])
+@pytest.mark.parametrize("text", [a_trial(1).key, "accuracy.train"])
+def test_a_text_damaged_anywhere_in_the_file_costs_its_own_record_at_most(tmp_path, text, bit):
+    """It stands in tables and in their indices, which then disagree, or cannot be decoded."""
     kept, hurt = a_trial(0).key, a_trial(1).key
     left = filled(tmp_path / "left", a_record(a_trial(0)), a_record(a_trial(1)))
     content = (left / "results.sqlite").read_bytes()
-    places = [found.start() for found in re.finditer(hurt.encode(), content)]
-    assert len(places) > 4
+    places = [found.start() for found in re.finditer(text.encode(), content)]
+    assert len(places) >= 4
     for place in places:
         damaged = tmp_path / f"damaged-{place}"
         damaged.mkdir()
         flipped = bytearray(content)
-        flipped[place + 3] ^= 1
+        flipped[place + 3] ^= 1 << bit
         (damaged / "results.sqlite").write_bytes(flipped)
         into = tmp_path / f"into-{place}"
         merged(into, damaged)
         with Store.open(into) as store:
             assert store.verify() == []
-        assert set(keys_in(into)) - {hurt} == {kept}
+        left_out = {kept, hurt} - set(keys_in(into))
+        assert len(left_out) <= 1 and (kept not in left_out or text != hurt)
 
 
 def test_a_newer_store_is_refused_before_anything_is_written(tmp_path):

@@ -135,6 +135,14 @@ def _connect_as_it_is(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def code_of(error: sqlite3.Error) -> int:
+    """Return SQLite's code of an error; 0 if it has none."""
+    if str(error).startswith(_DAMAGE):
+        return sqlite3.SQLITE_CORRUPT
+    # The low byte is the error, the rest says more of it. Python's own errors have no code.
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 @contextlib.contextmanager
 def telling(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into one line that names the file and the remedy."""
@@ -144,13 +152,12 @@ def telling(path: Path) -> Iterator[None]:
         # What SQLite says of a damaged name quotes it, and Python cannot read that.
         raise StoreError(f"{path} {_REMEDIES[sqlite3.SQLITE_CORRUPT]}") from error
     except sqlite3.Error as error:
-        # The low byte is the error, the rest says more of it. Python's own errors have no code.
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = code_of(error)
         if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _LITTLE:
             code = sqlite3.SQLITE_FULL
         elif code == sqlite3.SQLITE_IOERR and not os.access(path.parent, os.W_OK):
             raise StoreError(f"{path} {_TURNED_READ_ONLY}") from error
-        if str(error).startswith(_DAMAGE) or code in _ODD:
+        if code in _ODD:
             code = sqlite3.SQLITE_CORRUPT
         remedy = _REMEDIES.get(code)
         if remedy is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from byheart.errors import StoreError
 from byheart.store import codec
+from byheart.store.connection import code_of
 from byheart.store.verify import find_record_problems, has_stamp
 
 CONFLICTS = ("refuse", "first", "neither")
@@ -68,7 +69,7 @@ def merge_into(
                 continue
             _bring(target, source, key, folder, merged)
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            if code_of(error) != sqlite3.SQLITE_CORRUPT:
                 raise
             merged.damaged.append((key, folder))
     if not target.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
