@@ -39,6 +39,7 @@ def environment() -> jinja2.Environment:
         "sentence": numbers.sentence,
         "signs": numbers.signs,
         "svg": lambda text: Markup(text),
+        "visible": visible,
         "data_uri": lambda text, kind: table.data_uri(kind, text),
     }
     made.globals["interval_width"] = interval.WIDTH

@@ -142,9 +142,11 @@ def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
     near = alt.selection_point(name="near", on="pointerover", clear="pointerout")
     y_format = axes.number_format(figure.y, tip=True)
     tips = [
-        alt.Tooltip("series:N", title=figure.legend or "series"),
-        alt.Tooltip("x:Q", title=figure.x.title, format=axes.number_format(figure.x, tip=True)),
-        alt.Tooltip("y:Q", title=figure.y.title, format=y_format),
+        alt.Tooltip("series:N", title=_quoted(figure.legend or "series")),
+        alt.Tooltip(
+            "x:Q", title=_quoted(figure.x.title), format=axes.number_format(figure.x, tip=True)
+        ),
+        alt.Tooltip("y:Q", title=_quoted(figure.y.title), format=y_format),
     ]
     if any(point.low is not None for point in figure.points):
         tips.append(alt.Tooltip("low:Q", title=f"{figure.level:.0%} from", format=y_format))
@@ -159,6 +161,14 @@ def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
         .add_params(near)
     )
     return dots
+
+
+def _quoted(title: str) -> str:
+    """Return a title of a tooltip that stays a text in the expression that Vega-Lite makes of it.
+
+    It escapes quotes and not the backslashes before them, so that what follows would be code.
+    """
+    return title.replace("\\", "\N{FULLWIDTH REVERSE SOLIDUS}")
 
 
 def _values(table: list[Row], *fields: str) -> list[float]:

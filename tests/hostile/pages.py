@@ -1,0 +1,111 @@
+"""Every kind of page, with everything on it that a stranger can name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from tests.report.audits import audit_facts, inputs, table
+from tests.report.examples import run_facts
+from tests.report.test_escaping import HOSTILE
+
+from byheart.report.advice_page import AdviceFacts, write_advice_page
+from byheart.report.audit.page import write_audit_page
+from byheart.report.files import write_text
+from byheart.report.page import Section, render
+from byheart.studies.figure import Axis, Figure, Point
+
+NAMES = (
+    *HOSTILE,
+    '{"signal": "alert(1)"}',
+    "a.b[0]['c']\\\"d`",
+    "datum.x = alert(1)",
+    "'); alert(1); ('",
+    "\u202egpj.exe",
+    "nul \x00 and \x1b[31mred",
+    '=HYPERLINK("https://example.invalid/")',
+    "Zoë 猫 👩‍🔬",
+    "%3Cscript%3E&lt;script&gt;",
+)
+"""Names that are markup, code or expressions somewhere, or that hide what they are."""
+LONG = "x" * 10_000
+
+
+def study_page(path: Path, name: str) -> Path:
+    """Write the page of a study on which everything is called so."""
+    run = run_facts(
+        data=name,
+        command=name,
+        classes=(name, "b"),
+        device=name,
+        network=name,
+        left_out={"csr-noise": name},
+        versions={"byheart": name},
+    )
+    sections = [Section("Chart", "A17", ("csr-noise",), (_figure(name),))]
+    return write_text(path, render(run, [], sections))
+
+
+def audit_page(path: Path, name: str) -> Path:
+    """Write the page of an audit on which everything is called so."""
+    rows = table(200)
+    rows.insert(0, "file", [f"{name}/{i}.png" for i in range(len(rows))])
+    rows["evidence"] = name
+    classes = (name, *(f"{name}{k}" for k in range(9)))
+    facts = audit_facts(table=rows, name=name, classes=classes, about={name: name})
+    return write_audit_page(path, facts)
+
+
+def text_audit_page(path: Path, name: str) -> Path:
+    """Write the page of an audit of texts, all of which are the name."""
+    rows = table(40)
+    facts = audit_facts(table=rows, name=name, inputs=inputs(40), texts=[name] * 40)
+    return write_audit_page(path, facts)
+
+
+def advice_page(path: Path, name: str) -> Path:
+    """Write the page of an advice on which everything is called so."""
+    row = {
+        "regularizer": "dropout",
+        "stage": "compared",
+        "strength": 0.5,
+        "verdict": "helps",
+        "n": 3,
+    }
+    row |= {
+        f"{what}{end}": 0.5
+        for what in ("memorization", "drop", "accuracy", "cost")
+        for end in ("", "_low", "_high")
+    }
+    rows = pd.DataFrame([row, row | {"verdict": "not applicable", "reason": "none"}])
+    facts = AdviceFacts(
+        name=name,
+        recommended="dropout",
+        why=name,
+        code=name,
+        rows=rows,
+        table=rows,
+        figures=[_figure(name)],
+        notes=[name],
+        margin=0.01,
+        trusted=False,
+        about={name: name},
+        version="0",
+    )
+    return write_advice_page(path, facts)
+
+
+def _figure(name: str) -> Figure:
+    """Return a chart in which all is called so, titles of tooltips and legend among it."""
+    points = (Point("", name, 1, 1, 0.5, 2), Point("", "c", 2, 2))
+    axis = Axis(name[:400])
+    return Figure("f", "Chart", "A17", name, axis, axis, (name, "c"), points, legend=name[:400])
+
+
+PAGES: Mapping[str, Callable[[Path, str], Path]] = {
+    "study": study_page,
+    "audit": audit_page,
+    "text audit": text_audit_page,
+    "advice": advice_page,
+}
