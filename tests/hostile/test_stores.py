@@ -98,6 +98,14 @@ def test_a_trigger_is_refused_before_it_does_anything(sound: bytes, tmp_path: Pa
         opened(tmp_path, lambda store: store.save_run({}), create=True)
 
 
+def test_an_index_that_leads_to_another_record_is_damage(sound: bytes, tmp_path: Path) -> None:
+    key = TRIALS[0].key.encode()
+    other = key[:5] + bytes(8) + key[13:]
+    for at in (i for i in range(len(sound)) if sound.startswith(key, i)):
+        write(tmp_path, sound[:at] + other + sound[at + len(key) :])
+        answer(lambda: opened(tmp_path, lambda store: store.records(TRIALS)))
+
+
 def test_what_users_add_beside_the_tables_is_theirs(sound: bytes, tmp_path: Path) -> None:
     write(tmp_path, sound)
     changed(tmp_path, lambda connection: connection.executescript("; ".join(SCHEMAS[1:3])))

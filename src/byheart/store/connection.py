@@ -143,6 +143,11 @@ def code_of(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def damaged(path: Path) -> StoreError:
+    """Return the error of a file that is not what byheart wrote."""
+    return StoreError(f"{path} {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")
+
+
 @contextlib.contextmanager
 def telling(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into one line that names the file and the remedy."""
@@ -150,7 +155,7 @@ def telling(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         # What SQLite says of a damaged name quotes it, and Python cannot read that.
-        raise StoreError(f"{path} {_REMEDIES[sqlite3.SQLITE_CORRUPT]}") from error
+        raise damaged(path) from error
     except sqlite3.Error as error:
         code = code_of(error)
         if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _LITTLE:
@@ -227,4 +232,4 @@ def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
             "folder with --out"
         )
     if not is_whole(connection) or (version == 0 and not is_blank(connection)):
-        raise StoreError(f"{path} {_REMEDIES[sqlite3.SQLITE_CORRUPT]}")
+        raise damaged(path)

@@ -22,6 +22,7 @@ from byheart.store.connection import (
     connect_to_copy,
     connect_to_read,
     connect_to_write,
+    damaged,
     telling,
 )
 from byheart.store.export import export
@@ -287,9 +288,14 @@ class Store:
         wanted = list(keys)
         for start in range(0, len(wanted), _CHUNK):
             chunk = wanted[start : start + _CHUNK]
-            yield from self._connection.execute(
+            asked = set(chunk)
+            for row in self._connection.execute(
                 f"{query} IN ({', '.join('?' * len(chunk))})", chunk
-            )
+            ):
+                # A damaged index leads to the row of another key.
+                if row[0] not in asked:
+                    raise damaged(self._path)
+                yield row
 
     @contextlib.contextmanager
     def _transaction(self, kind: str) -> Iterator[None]:
