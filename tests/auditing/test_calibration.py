@@ -81,6 +81,35 @@ def test_kinds_of_doubt_are_calibrated_apart() -> None:
     assert together.mislabelled.value < wrong.sum() / 2
 
 
+def test_wrong_labels_that_look_right_are_counted_though_no_flip_is_like_them() -> None:
+    wrong, user, planted = scored(0.1, 20_000, 2_000)
+    rng = np.random.default_rng(3)
+    # Of ten wrong labels, one lies on an example that looks as if it deserved it.
+    hidden = wrong & (rng.random(len(wrong)) < 0.1)
+    user[:, hidden] = rng.normal(size=hidden.sum())
+    stands_for = np.zeros((2, len(wrong)))
+    doubted = rng.choice(np.flatnonzero(~wrong), 200, replace=False)
+    stands_for[0, doubted] = planted.size / 9 / 200
+    kinds = Kinds(np.zeros(len(wrong), bool), np.zeros(planted.shape, bool), stands_for)
+    found = calibrate(user.mean(0), user, planted, wanted=0.9, kinds=kinds)
+    recall = wrong[found.listed].sum() / wrong.sum()
+    assert found.mislabelled.low <= wrong.sum() <= found.mislabelled.high
+    assert found.recall.value == pytest.approx(recall, abs=0.02)
+    assert found.recall.low <= recall <= found.recall.high
+    assert found.curve["recall"].iloc[-1] == pytest.approx(1)
+    without = calibrate(user.mean(0), user, planted, wanted=0.9)
+    assert without.recall.low > recall + 0.04
+    assert found.flagged == without.flagged
+    np.testing.assert_array_equal(found.p_wrong, without.p_wrong)
+
+
+def test_precision_recall_and_number_agree_with_each_other() -> None:
+    _, user, planted = scored(0.2)
+    found = calibrate(user.mean(0), user, planted, wanted=0.9)
+    implied = found.precision.value * found.flagged / found.recall.value
+    assert found.mislabelled.low <= implied <= found.mislabelled.high
+
+
 def test_a_kind_with_too_few_flips_is_calibrated_with_the_other() -> None:
     _, user, planted = scored(0.1)
     few = np.zeros(planted.shape, bool)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from byheart.auditing.layout import hold_out
-from byheart.auditing.planting import AT_MOST, Doubts, plant
+from byheart.auditing.planting import AT_MOST, Doubts, mirrored, plant
 
 EXAMPLES, CLASSES = 2_000, 5
 
@@ -83,3 +83,13 @@ def test_doubts_that_are_spread_over_the_pairs_of_classes_confuse_none() -> None
     y = rng.integers(0, CLASSES, EXAMPLES)
     spread = Doubts(y, rng.random(EXAMPLES), (y + rng.integers(1, CLASSES, EXAMPLES)) % CLASSES)
     assert not spread.are_confused(spread.suggested, y).any()
+
+
+def test_a_doubted_example_stands_for_the_flips_that_it_seems_to_deserve() -> None:
+    labels, suggested = np.array([0, 0, 0, 0, 1, 1]), np.array([1, 1, 2, 1, 0, 0])
+    doubts = Doubts(labels, np.array([1.0, -1.0, 1.0, 0.5, 2.0, np.nan]), suggested)
+    sources, new = np.array([[0, 0, 0], [0, 1, 2]]), np.array([[1, 1, 1], [1, 2, 1]])
+    # Four flips from 0 to 1, over four examples labelled 0, of which two are doubted as 1.
+    np.testing.assert_array_equal(mirrored(doubts, sources, new), [1, 0, 0, 1, 0, 0])
+    none = np.zeros((2, 0), np.int64)
+    np.testing.assert_array_equal(mirrored(doubts, none, none), np.zeros(6))

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import expit
+from threadpoolctl import threadpool_limits
 
-from byheart.auditing.kinds import FEWEST, Fitted, Kinds, split
+from byheart.auditing.kinds import FEWEST, Fitted, Kind, Kinds, split
+from byheart.auditing.recall import recall
 from byheart.seeds import generator
 
 Floats = NDArray[np.float64]
@@ -74,8 +75,10 @@ def calibrate(
 
     Formula: with w(s) the probability that a label of suspicion s is wrong (see
     :func:`byheart.auditing.tilt.fit_tilt`), a list of the m likeliest has the expected precision
-    1/m sum w(s_i), and the data set sum w(s_i) wrong labels. A list's recall is the share of
-    planted flips with a probability as high as that of its last example.
+    1/m sum w(s_i), and the data set sum w(s_i) / (1 - h) wrong labels. A list's recall is 1 - h
+    times the share of planted flips with a probability as high as that of its last example; h is
+    the share of wrong labels that look right, and that no flip is like (see
+    :func:`byheart.auditing.planting.mirrored`).
 
     Labels between classes that are often confused are harder to find than others, and have lower
     suspicion when they are wrong: w is fitted to either kind alone, where 20 flips or more are of
@@ -83,10 +86,10 @@ def calibrate(
 
     Intervals are those of a bootstrap that draws examples (in all seeds at once) and planted flips
     with replacement and fits again; each draw adds the chance by which labels turn out wrong,
-    of variance sum w (1 - w). For precision, half of the draws are taken by the other way round,
-    as the recall times the number of wrong labels over m: where the fitted curve is not quite
-    right, the two differ. For recall, planted flips are drawn from Jeffreys' posterior of their
-    share, Beta(k + 1/2, n - k + 1/2), and the chance is that of as many wrong labels.
+    of variance sum w (1 - w). For recall, see :func:`byheart.auditing.recall.recall`. Precision p,
+    recall r and the number of wrong labels M are bound by p m = r M: each is estimated by itself
+    and from the other two, and its interval spans both. Where the fitted curve is not quite right,
+    they differ.
 
     Args:
         suspicion: [N] over all seeds; NaN for examples without one.
@@ -109,23 +112,22 @@ def calibrate(
     precision = np.cumsum(p_wrong) / np.arange(1, len(order) + 1)
     flagged = _longest(precision, wanted)
     lengths = _lengths(len(order), flagged)
-    rng = generator("calibration", seed)
-    found = np.stack(
-        [
-            _with_chance(expit(Fitted.to(each, rng).log_odds(suspicion)[order]), lengths, rng)
-            for _ in range(RESAMPLES)
-        ]
+    found, hidden = _bootstrap(each, suspicion, order, lengths, seed)
+    masses = fitted.masses(suspicion)
+    total = float(p_wrong.sum() * (masses / (1 - fitted.hidden(suspicion))).sum())
+    wrong = found[:, -1:] * (masses / (1 - hidden)).sum(1, keepdims=True)
+    recalled, drawn = recall(
+        fitted, suspicion, odds[order][lengths - 1], wrong=found[:, -1], hidden=hidden, seed=seed
     )
     lists = pd.DataFrame({"p_wrong": p_wrong[lengths - 1]}, pd.Index(lengths, name="flagged"))
-    hits, flips = fitted.recalled(odds[order][lengths - 1])
-    recall, drawn = _recall(hits, flips, fitted.masses(suspicion), found[:, -1], seed)
-    # A precision follows from the fit, or from how much of all wrong labels is recalled: take both.
-    precisions = [found / lengths, np.minimum(drawn * found[:, -1:] / lengths, 1)]
-    _add(lists, "precision", precision[lengths - 1], np.concatenate(precisions))
-    _add(lists, "recall", recall, drawn)
+    _add(lists, "precision", precision[lengths - 1], found / lengths, drawn * wrong / lengths)
+    _add(lists, "recall", recalled, drawn, found / np.maximum(wrong, 1))
+    at = int(np.searchsorted(lengths, flagged))
+    # Without a list there is no recall to divide by.
+    totals = [wrong[:, 0], found[:, at] / drawn[:, at]] if flagged else [wrong[:, 0]]
     everywhere = np.full(len(suspicion), np.nan)
     everywhere[order] = p_wrong
-    row = lists.iloc[int(np.searchsorted(lengths, flagged))] if flagged else None
+    row = lists.iloc[at] if flagged else None
     return Calibration(
         wanted=wanted,
         flagged=flagged,
@@ -133,7 +135,7 @@ def calibrate(
         threshold=float(p_wrong[flagged - 1]) if flagged else float("inf"),
         precision=_estimate(row, "precision", np.nan),
         recall=_estimate(row, "recall", 0.0),
-        mislabelled=Estimate(float(p_wrong.sum()), *_interval(found[:, -1], float(p_wrong.sum()))),
+        mislabelled=Estimate(total, *map(float, _ends(total, totals, len(order)))),
         curve=lists,
         planted=planted.size,
         p_wrong=everywhere,
@@ -148,31 +150,22 @@ def _with_chance(p_wrong: Floats, lengths: NDArray[np.int64], rng: np.random.Gen
     return np.clip(found, 0, lengths)
 
 
-def _recall(
-    hits: Sequence[NDArray[np.int64]],
-    of: Sequence[int],
-    weights: Floats,
-    wrong: Floats,
+def _bootstrap(
+    each: list[Kind],
+    suspicion: Floats,
+    order: NDArray[np.int64],
+    lengths: NDArray[np.int64],
     seed: int,
 ) -> tuple[Floats, Floats]:
-    """Return the recall [L] of each list, and draws of it [RESAMPLES, L].
-
-    Args:
-        hits: [L] planted flips that a list would hold, of each kind.
-        of: how many there are of each.
-        weights: of each kind among wrong labels.
-        wrong: [RESAMPLES] draws of the number of wrong labels.
-        seed: of the draws.
-    """
-    rng, total = generator("recall", seed), np.maximum(wrong, 1)[:, None]
-    mean, drawn = np.zeros(len(hits[0])), np.zeros((RESAMPLES, len(hits[0])))
-    for hit, count, weight in zip(hits, of, weights, strict=True):
-        # One quantile per draw, so that a longer list never recalls less.
-        share = stats.beta.ppf(rng.random((RESAMPLES, 1)), hit + 0.5, count - hit + 0.5)
-        spread = np.sqrt(share * (1 - share) / np.maximum(weight * total, 1))
-        mean += weight * hit / count
-        drawn += weight * np.clip(share + spread * rng.standard_normal((RESAMPLES, 1)), 0, 1)
-    return mean, drawn
+    """Return draws of how many labels are wrong in each list [RESAMPLES, L], and of h [.., K]."""
+    rng, found, hidden = generator("calibration", seed), [], []
+    # The fits are of three numbers: threads of BLAS would only wait for each other.
+    with threadpool_limits(1, "blas"):
+        for _ in range(RESAMPLES):
+            one = Fitted.to(each, rng)
+            found.append(_with_chance(expit(one.log_odds(suspicion)[order]), lengths, rng))
+            hidden.append(one.hidden(suspicion))
+    return np.stack(found), np.stack(hidden)
 
 
 def _longest(precision: Floats, wanted: float) -> int:
@@ -187,20 +180,21 @@ def _lengths(examples: int, flagged: int) -> NDArray[np.int64]:
     return np.union1d(steps, [flagged]) if flagged else steps
 
 
-def _add(table: pd.DataFrame, name: str, mean: Floats, drawn: Floats) -> None:
-    """Add a column and the ends of its interval, from draws [RESAMPLES, L]."""
-    low, high = np.percentile(drawn, _TAILS, axis=0)
-    table[name] = mean
-    table[f"{name}_low"] = np.minimum(low, mean)
-    table[f"{name}_high"] = np.maximum(high, mean)
-
-
 _TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 
 
-def _interval(values: Floats, mean: float) -> tuple[float, float]:
-    low, high = np.percentile(values, _TAILS)
-    return min(float(low), mean), max(float(high), mean)
+def _add(table: pd.DataFrame, name: str, mean: Floats, *ways: Floats) -> None:
+    """Add a share and the ends of its interval, from draws [RESAMPLES, L] made in several ways."""
+    table[name] = mean
+    table[f"{name}_low"], table[f"{name}_high"] = _ends(mean, ways, 1.0)
+
+
+def _ends(
+    mean: Floats | float, ways: Sequence[Floats], most: float
+) -> tuple[Floats | float, Floats | float]:
+    """Return the ends of the interval that spans those of all ways, and the mean."""
+    low, high = np.percentile(np.stack(ways), _TAILS, axis=1)
+    return np.minimum(low.min(0), mean), np.minimum(np.maximum(high.max(0), mean), most)
 
 
 def _estimate(row: pd.Series | None, name: str, empty: float) -> Estimate:

@@ -24,10 +24,14 @@ class Kinds:
     Attributes:
         user: bool [N] of an example's suggested class and its label.
         planted: bool [S, P] of a planted flip's class and its label.
+        mirrored: [2, N] of the rest and of these, how many flips would have been planted on an
+            example, if those that seem to deserve their new label were not left out; none if not
+            given. See :func:`byheart.auditing.planting.mirrored`.
     """
 
     user: Flags
     planted: Flags
+    mirrored: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +43,15 @@ class Kind:
         data: scores of the user and of planted flips, in bins.
         example: int64 [n] which example each of the user's scores belongs to.
         planted: [m] scores of planted flips, ascending.
+        mirrored: [N] chance that a wrong label of this kind lies on an example whose label is
+            right, and which looks as if it deserved that wrong one.
     """
 
     member: Flags
     data: Binned
     example: NDArray[np.int64]
     planted: Floats
+    mirrored: Floats
 
     def fit(self, rng: np.random.Generator | None = None, times: Floats | None = None) -> Tilt:
         """Return the fit to all scores, or to a sample of them with replacement.
@@ -69,15 +76,21 @@ def split(user: Floats, planted: Floats, kinds: Kinds | None) -> list[Kind]:
         kinds: of both.
     """
     member, flips = np.zeros(user.shape[1], bool), np.zeros(planted.shape, bool)
+    mirrored = np.zeros((2, user.shape[1]))
+    if kinds is not None and kinds.mirrored is not None:
+        mirrored = kinds.mirrored
     if kinds is not None and FEWEST <= kinds.planted.sum() <= planted.size - FEWEST:
         member, flips = kinds.user, kinds.planted
+    else:
+        mirrored = mirrored.sum(0, keepdims=True)
     found = []
     for kind in (False, True):
         known = ~np.isnan(user) & (member == kind)
         scores = planted[(flips == kind) & ~np.isnan(planted)]
         if known.any() and len(scores):
             data = binned(user[known], scores)
-            found.append(Kind(member == kind, data, np.nonzero(known)[1], np.sort(scores)))
+            examples, chance = np.nonzero(known)[1], mirrored[int(kind)] / (flips == kind).sum()
+            found.append(Kind(member == kind, data, examples, np.sort(scores), chance))
     return found
 
 
@@ -109,13 +122,16 @@ class Fitted:
             found[kind.member] = tilt.log_odds(suspicion[kind.member])
         return found
 
-    def recalled(self, log_odds: Floats) -> tuple[list[NDArray[np.int64]], list[int]]:
-        """Return how many planted flips of each kind reach some log-odds [L], and of how many."""
-        hits = []
-        for kind, tilt in zip(self.kinds, self.tilts, strict=True):
-            below = np.searchsorted(kind.planted, tilt.scores(log_odds))
-            hits.append(len(kind.planted) - below)
-        return hits, [len(kind.planted) for kind in self.kinds]
+    def hidden(self, suspicion: Floats) -> Floats:
+        """Return the share of wrong labels of each kind that no planted flip is like.
+
+        Formula: sum_i c_i (1 - w_i), with c_i the chance that a wrong label lies on example i (see
+        ``Kind.mirrored``) and w_i the probability that its label is wrong as it is.
+        """
+        right = 1 - np.nan_to_num(expit(self.log_odds(suspicion)))
+        each = np.array([kind.mirrored @ right for kind in self.kinds])
+        shares: Floats = each / (1 + each)
+        return shares
 
     def masses(self, suspicion: Floats) -> Floats:
         """Return the share of wrong labels that is of each kind."""

@@ -73,6 +73,33 @@ class Doubts:
         return found
 
 
+def mirrored(doubts: Doubts, sources: Ids, labels: Ids) -> Scores:
+    """Return how many flips each example stands for that could not be planted, [N].
+
+    A flip is never planted on an example that seems to deserve its new label, since that may be
+    its label's mending. Of those whose labels are right all the same, wrong labels have their part:
+    a 7 that looks like a 1, and is labelled 1. Such wrong labels look right to every network.
+
+    Formula: where s_i > 0, the number of flips from the label of example i to the one suggested
+    for it, over the number of examples with its label; 0 elsewhere.
+
+    Args:
+        doubts: that the flips were modelled on.
+        sources: the class that each flip was taken to be of, of any shape.
+        labels: its new label, of the same shape.
+    """
+    base = int(max(doubts.labels.max(), doubts.suggested.max(), labels.max(initial=0))) + 1
+    pairs, counts = np.unique(sources * base + labels, return_counts=True)
+    if not len(pairs):
+        return np.zeros(len(doubts.labels))
+    asked = doubts.labels * base + doubts.suggested
+    place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+    flips = np.where(pairs[place] == asked, counts[place], 0)
+    alike = np.bincount(doubts.labels, minlength=base)[doubts.labels]
+    found: Scores = np.where(doubts.suspicion > 0, flips / alike, 0.0)
+    return found
+
+
 def plant(layout: Layout, doubts: Doubts, *, share: float, seed: int) -> Layout:
     """Draw flips for each seed of a layout.
 

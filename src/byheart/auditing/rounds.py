@@ -14,9 +14,9 @@ from byheart.auditing.gradients import epochs_to_measure, sensitivity
 from byheart.auditing.history import History
 from byheart.auditing.keeping import Keeping
 from byheart.auditing.kinds import Kinds
-from byheart.auditing.layout import hold_out
+from byheart.auditing.layout import Layout, hold_out
 from byheart.auditing.onset import Onset, find_onset
-from byheart.auditing.planting import Doubts, plant
+from byheart.auditing.planting import Doubts, mirrored, plant
 from byheart.auditing.suspicion import suspicion, window_of
 from byheart.auditing.table import suggested
 from byheart.data.dataset import Dataset
@@ -101,17 +101,13 @@ def train_in_rounds(
     onset = find_onset(histories, layout.held_out, seed=seed)
     window = window_of(onset.epoch, recipe.epochs)
     scores = [suspicion(one, stop=window) for one in second.planted]
-    kinds = Kinds(
-        doubts.are_confused(doubts.suggested, y),
-        doubts.are_confused(doubts.believed[flips.planted], flips.planted_labels),
-    )
     return Rounds(
         histories=histories,
         onset=onset,
         window=window,
         user=np.stack([suspicion(one, stop=window) for one in second.histories]),
         planted=np.stack(scores) if scores else np.zeros((len(second.histories), 0)),
-        kinds=kinds,
+        kinds=_kinds(doubts, flips, second),
         sensitivity=sensitivity(first.gradients, onset.epoch) if gradients else None,
         network=first.networks[0],
     )
@@ -120,3 +116,20 @@ def train_in_rounds(
 def _doubts(first: Followed, y: NDArray[np.int64], onset: Onset) -> Doubts:
     scores = suspicion(first.histories, stop=onset.epoch)
     return Doubts(y, scores, suggested(first.histories).classes)
+
+
+def _kinds(doubts: Doubts, flips: Layout, second: Followed) -> Kinds:
+    """Return which examples and flips are of classes that are confused, each by what it looks like.
+
+    Of a flip it is known what it was, and still it counts by the class that networks suggest for
+    it, as an example does: a wrong label may be of one kind, and look like the other.
+    """
+    y, planted = doubts.labels, flips.planted
+    looks = [suggested([one]).classes for one in second.planted]
+    hidden = mirrored(doubts, doubts.believed[planted], flips.planted_labels)
+    confused = doubts.are_confused(y, doubts.suggested)
+    return Kinds(
+        doubts.are_confused(doubts.suggested, y),
+        doubts.are_confused(np.stack(looks) if looks else planted, flips.planted_labels),
+        np.stack([np.where(confused, 0, hidden), np.where(confused, hidden, 0)]),
+    )
