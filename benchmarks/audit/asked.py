@@ -32,7 +32,7 @@ class Answer:
 
 def answers(rows: Sequence[Row]) -> list[Answer]:
     """Return what was asked for and what it came to, from the rows."""
-    return [*_ranking(rows), *_noisiest(rows), _precision(rows), *_onset(rows)]
+    return [*_ranking(rows), *_noisiest(rows), *_precision(rows), *_onset(rows)]
 
 
 def _ranking(rows: Sequence[Row]) -> Iterator[Answer]:
@@ -68,15 +68,20 @@ def _trained(rows: Sequence[Row]) -> Iterator[tuple[str, float, str]]:
         yield source, momentum, f"{NAMES[source]}, {TRAINED[momentum]}"
 
 
-def _precision(rows: Sequence[Row]) -> Answer:
-    asked = f"the true precision is in its 90% interval in {COVERAGE:.0%} of audits or more"
-    audits = [row for row in rows if row["part"] == "calibration"]
-    one = covered(audits, "precision")
-    if one is None:
-        return Answer(asked, "not measured yet", None)
-    share = Interval(one.hits / one.audits, one.low, one.high)
-    words = f"{one.hits} of {one.audits}: {share.words('{:.0%}'.format)}"
-    return Answer(asked, words, share.value >= COVERAGE if len(audits) == AUDITS else None)
+def _precision(rows: Sequence[Row]) -> Iterator[Answer]:
+    for source, name in NAMES.items():
+        asked = (
+            f"{name}: the true precision is in its 90% interval in {COVERAGE:.0%} of audits or more"
+        )
+        audits = [row for row in rows if (row["part"], row["source"]) == ("calibration", source)]
+        one = covered(audits, "precision")
+        if one is None:
+            yield Answer(asked, "not measured yet", None)
+            continue
+        share = Interval(one.hits / one.audits, one.low, one.high)
+        words = f"{one.hits} of {one.audits}: {share.words('{:.0%}'.format)}"
+        whole = len(audits) == AUDITS[source]
+        yield Answer(asked, words, share.value >= COVERAGE if whole else None)
 
 
 def _onset(rows: Sequence[Row]) -> Iterator[Answer]:

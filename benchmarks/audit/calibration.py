@@ -13,7 +13,7 @@ PRECISION = 0.9
 
 def measure(case: Case) -> dict[str, Any]:
     """Return what an audit said, and what is true; a list of none has no precision."""
-    data = case.whole()
+    data = case.audited()
     wrong = (data.y != data.clean_y).numpy()
     found = byheart.audit(
         NETWORKS[case.source],

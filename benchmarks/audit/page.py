@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 from benchmarks.audit.asked import answers
@@ -30,6 +31,7 @@ RANKED = (
     "byheart ahead by: AUROC", "average precision", "missed",
 )  # fmt: skip
 CALIBRATION = (
+    "examples",
     "wrong labels",
     "stated",
     "true value inside",
@@ -109,8 +111,9 @@ def _beyond(rows: Sequence[Row]) -> str:
 def _calibration(rows: Sequence[Row]) -> list[Sequence[str]]:
     audits = [row for row in rows if row["part"] == "calibration"]
     found: list[Sequence[str]] = []
-    for kind in (None, *CALIBRATED):
-        some = [row for row in audits if kind in (None, (row["rate"], row["pairs"]))]
+    for (source, shown), kind in product(NAMES.items(), (None, *CALIBRATED)):
+        own = [row for row in audits if row["source"] == source]
+        some = [row for row in own if kind in (None, (row["rate"], row["pairs"]))]
         words = "all" if kind is None else in_words(("", 0.0, *kind))
         for name in STATED:
             one = covered(some, name)
@@ -120,7 +123,7 @@ def _calibration(rows: Sequence[Row]) -> list[Sequence[str]]:
             share = Interval(one.hits / one.audits, one.low, one.high)
             held = f"{one.hits} of {one.audits}"
             found.append(
-                (words, name, held, share.words(_whole), number(one.true), number(one.said))
+                (shown, words, name, held, share.words(_whole), number(one.true), number(one.said))
             )
     return found
 
