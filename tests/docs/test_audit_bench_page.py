@@ -41,4 +41,4 @@ def test_a_peer_that_is_better_is_told_of() -> None:
 def test_what_was_not_measured_to_the_end_is_neither_held_nor_missed() -> None:
     rows = [row for seed in range(4) for row in ranked(seed, 0.95, 0.96)]
     assert {one.holds for one in answers(rows)} == {None}
-    assert "| ? | the true precision is in its 90% interval" in page(rows)
+    assert "| ? | MNIST: the true precision is in its 90% interval" in page(rows)

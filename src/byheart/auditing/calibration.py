@@ -124,7 +124,9 @@ def calibrate(
     _add(lists, "recall", recalled, drawn, found / np.maximum(wrong, 1))
     at = int(np.searchsorted(lengths, flagged))
     # Without a list there is no recall to divide by.
-    totals = [wrong[:, 0], found[:, at] / drawn[:, at]] if flagged else [wrong[:, 0]]
+    totals = [wrong[:, 0]]
+    if flagged:
+        totals.append(found[:, at] / np.maximum(drawn[:, at], 1 / len(order)))
     everywhere = np.full(len(suspicion), np.nan)
     everywhere[order] = p_wrong
     row = lists.iloc[at] if flagged else None
