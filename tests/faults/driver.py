@@ -9,6 +9,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from tests.studies import tiny
 
@@ -37,10 +38,11 @@ class NotedStore(Store):
 
 def run(folder, runner, store=Store):
     """Run the study in this process; return its result."""
-    packs.FOOTPRINTS["cpu"] = replace(packs.FOOTPRINTS["cpu"], replicas=REPLICAS)
+    small = replace(packs.FOOTPRINTS["cpu"], replicas=REPLICAS)
     dataset = tiny.tiny_dataset()
     setting = tiny.tiny_setting(dataset)
-    with store.open(folder) as opened:
+    # For this study alone: tests run it in their own process too.
+    with mock.patch.dict(packs.FOOTPRINTS, cpu=small), store.open(folder) as opened:
         return run_session(
             studies_of(tiny.CLAIMS),
             tiny.CLAIMS,

@@ -267,7 +267,7 @@ def load_session(store: Store) -> SessionFacts:
         raise StoreError(
             f"no study was run in {store.folder}: run `byheart study --out {store.folder}` first"
         )
-    if "setting" not in run and "command" in run:
+    if "setting" not in run and run.get("command"):
         raise StoreError(
             f"the last run in {store.folder} was no study: give its command again, "
             f"`{shlex.join(run['command'])}`"
