@@ -18,16 +18,30 @@ def scored(share: float, n: int = 1_000, m: int = 200, seed: int = 0) -> tuple[n
     return wrong, user, flip
 
 
-def test_the_list_is_about_as_precise_as_was_asked_for() -> None:
-    for wanted in (0.8, 0.95):
-        wrong, user, planted = scored(0.1, 20_000, 2_000)
+@pytest.mark.parametrize("wanted", [0.8, 0.95])
+def test_the_list_is_about_as_precise_as_was_asked_for(wanted: float) -> None:
+    precise, recalled, counted = [], [], []
+    for seed in range(4):
+        wrong, user, planted = scored(0.1, 20_000, 2_000, seed)
         found = calibrate(user.mean(0), user, planted, wanted=wanted)
         top = found.p_wrong >= found.threshold
         assert set(np.flatnonzero(top)) == set(found.listed)
-        assert wrong[top].mean() == pytest.approx(wanted, abs=0.03)
         assert found.precision.value == pytest.approx(wanted, abs=0.01)
-        assert wrong[top].sum() / wrong.sum() == pytest.approx(found.recall.value, abs=0.03)
-        assert found.mislabelled.value == pytest.approx(wrong.sum(), rel=0.05)
+        precise.append(wrong[top].mean())
+        recalled.append(wrong[top].sum() / wrong.sum() - found.recall.value)
+        counted.append(found.mislabelled.value / wrong.sum())
+    assert np.mean(precise) == pytest.approx(wanted, abs=0.03)
+    assert np.mean(recalled) == pytest.approx(0, abs=0.03)
+    assert np.mean(counted) == pytest.approx(1, abs=0.05)
+
+
+def test_seeds_that_planted_nothing_may_be_surer_of_all_labels() -> None:
+    """Trained on fewer wrong labels, they are: a flip would be as suspect there, too."""
+    _, user, planted = scored(0.1, 20_000, 2_000)
+    surer = calibrate(1.3 * user.mean(0) + 0.2, user, planted, wanted=0.9)
+    same = calibrate(user.mean(0), user, planted, wanted=0.9)
+    np.testing.assert_array_equal(surer.listed, same.listed)
+    assert surer.mislabelled == same.mislabelled
 
 
 @pytest.mark.slow
@@ -65,18 +79,22 @@ def of_two_kinds(n: int, m: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(seed)
     hard = rng.random(n) < 0.2
     wrong = hard & (rng.random(n) < 0.4)
-    example, flips = rng.normal(2.5 * wrong), rng.random((2, m // 2)) < 0.8
-    planted = rng.normal(np.where(flips, 2.5, 7.0))
+    example, flips = rng.normal(3.0 * wrong), rng.random((2, m // 2)) < 0.8
+    planted = rng.normal(np.where(flips, 3.0, 7.0))
     return wrong, example + rng.normal(0, 0.1, (2, n)), planted, Kinds(hard, flips)
 
 
 def test_kinds_of_doubt_are_calibrated_apart() -> None:
-    wrong, user, planted, kinds = of_two_kinds(20_000, 2_000)
-    apart = calibrate(user.mean(0), user, planted, wanted=0.8, kinds=kinds)
-    assert apart.mislabelled.value == pytest.approx(wrong.sum(), rel=0.05)
-    assert wrong[apart.listed].mean() == pytest.approx(0.8, abs=0.03)
-    recall = wrong[apart.listed].sum() / wrong.sum()
-    assert recall == pytest.approx(apart.recall.value, abs=0.03)
+    counted, precise, recalled = [], [], []
+    for seed in range(4):
+        wrong, user, planted, kinds = of_two_kinds(20_000, 2_000, seed)
+        apart = calibrate(user.mean(0), user, planted, wanted=0.8, kinds=kinds)
+        counted.append(apart.mislabelled.value / wrong.sum())
+        precise.append(wrong[apart.listed].mean())
+        recalled.append(wrong[apart.listed].sum() / wrong.sum() - apart.recall.value)
+    assert np.mean(counted) == pytest.approx(1, abs=0.05)
+    assert np.mean(precise) == pytest.approx(0.8, abs=0.03)
+    assert np.mean(recalled) == pytest.approx(0, abs=0.03)
     together = calibrate(user.mean(0), user, planted, wanted=0.8)
     assert together.mislabelled.value < wrong.sum() / 2
 
@@ -154,6 +172,11 @@ def test_a_longer_list_is_less_precise_and_recalls_more() -> None:
 def test_too_few_flips_say_nothing() -> None:
     _, user, planted = scored(0.1)
     assert calibrate(user.mean(0), user, planted[:, :9], wanted=0.9) is None
+
+
+def test_flips_that_rank_like_the_users_labels_tell_nothing() -> None:
+    _, user, planted = scored(0.1)
+    assert calibrate(user.mean(0), user, planted - APART, wanted=0.9) is None
 
 
 def test_there_are_enough_draws_for_the_ends_of_an_interval() -> None:

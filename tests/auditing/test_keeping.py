@@ -134,7 +134,7 @@ class Squashing(nn.Module):
 def test_a_function_that_has_changed_is_another_network(
     data: byheart.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = {"epochs": 3, "subsets": 0}
+    changed = {"epochs": 3, "subsets": 0, "learning_rate": 0.5}
     cut_at(2, Squashing, data, tmp_path, **changed)
     monkeypatch.setattr("tests.auditing.test_keeping.SQUASHED", [torch.tanh])
     again = byheart.audit(Squashing, data, keep=tmp_path, **SETTINGS | changed)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
 
-from byheart.auditing.kinds import FEWEST, Fitted, Kind, Kinds, split
+from byheart.auditing.kinds import FEWEST, Fitted, Kind, Kinds, matched, split
 from byheart.auditing.recall import recall
 from byheart.seeds import generator
 
@@ -74,22 +73,24 @@ def calibrate(
     r"""Estimate precision and recall of every list of the most likely wrong labels.
 
     Formula: with w(s) the probability that a label of suspicion s is wrong (see
-    :func:`byheart.auditing.tilt.fit_tilt`), a list of the m likeliest has the expected precision
-    1/m sum w(s_i), and the data set sum w(s_i) / (1 - h) wrong labels. A list's recall is 1 - h
-    times the share of planted flips with a probability as high as that of its last example; h is
-    the share of wrong labels that look right, and that no flip is like (see
-    :func:`byheart.auditing.planting.mirrored`).
+    :func:`byheart.auditing.mixture.fit_mixtures`), a list of the m likeliest has the expected
+    precision 1/m sum w(s_i), and the data set sum w(s_i) / (1 - h) wrong labels. A list's recall
+    is 1 - h times the share of planted flips with a probability as high as that of its last
+    example; h is the share of wrong labels that look right, and that no flip is like (see
+    :func:`byheart.auditing.planting.mirrored`). For s_i, an example has the score of its rank in
+    the seeds that planted flips: the others, which train on fewer wrong labels, are surer of all.
 
     Labels between classes that are often confused are harder to find than others, and have lower
     suspicion when they are wrong: w is fitted to either kind alone, where 20 flips or more are of
     each, and shares of flips are averaged with the weight of either kind among wrong labels.
 
     Intervals are those of a bootstrap that draws examples (in all seeds at once) and planted flips
-    with replacement and fits again; each draw adds the chance by which labels turn out wrong,
-    of variance sum w (1 - w). For recall, see :func:`byheart.auditing.recall.recall`. Precision p,
-    recall r and the number of wrong labels M are bound by p m = r M: each is estimated by itself
-    and from the other two, and its interval spans both. Where the fitted curve is not quite right,
-    they differ.
+    with replacement and fits again, each time with another guess of what flips do not tell: how
+    fast right labels thin out, and by how much wrong labels rank elsewhere than flips. Each draw
+    adds the chance by which labels turn out wrong, of variance sum w (1 - w). For recall, see
+    :func:`byheart.auditing.recall.recall`. Precision p, recall r and the number of wrong labels M
+    are bound by p m = r M: each is estimated by itself and from the other two, and its interval
+    spans both. Where the fitted curve is not quite right, they differ.
 
     Args:
         suspicion: [N] over all seeds; NaN for examples without one.
@@ -100,11 +101,14 @@ def calibrate(
         seed: of the bootstrap.
 
     Returns:
-        None if fewer than 20 flips were planted.
+        None if fewer than 20 flips were planted, or they rank hardly above the user's labels.
     """
     if planted.size < FEWEST:
         return None
     each = split(user, planted, kinds)
+    if not each:
+        return None
+    suspicion = matched(each, suspicion)
     fitted, scored = Fitted.to(each), np.flatnonzero(~np.isnan(suspicion))
     odds = fitted.log_odds(suspicion)
     order = scored[np.argsort(-odds[scored], kind="stable")]
@@ -161,12 +165,9 @@ def _bootstrap(
 ) -> tuple[Floats, Floats]:
     """Return draws of how many labels are wrong in each list [RESAMPLES, L], and of h [.., K]."""
     rng, found, hidden = generator("calibration", seed), [], []
-    # The fits are of three numbers: threads of BLAS would only wait for each other.
-    with threadpool_limits(1, "blas"):
-        for _ in range(RESAMPLES):
-            one = Fitted.to(each, rng)
-            found.append(_with_chance(expit(one.log_odds(suspicion)[order]), lengths, rng))
-            hidden.append(one.hidden(suspicion))
+    for one in Fitted.drawn(each, RESAMPLES, rng):
+        found.append(_with_chance(expit(one.log_odds(suspicion)[order]), lengths, rng))
+        hidden.append(one.hidden(suspicion))
     return np.stack(found), np.stack(hidden)
 
 

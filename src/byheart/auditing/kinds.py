@@ -6,15 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import expit
 
-from byheart.auditing.tilt import Binned, Tilt, binned, fit_tilt
+from byheart.auditing.mixture import (
+    Binned,
+    Mixture,
+    are_told_apart,
+    fit_mixture,
+    fit_mixtures,
+    in_bins,
+)
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 FEWEST = 20
 """Planted flips below which nothing is estimated from them."""
+UNLIKE, UNLIKE_CONFUSED = 0.1, 0.2
+"""By how much wrong labels rank higher or lower than planted flips on average, in standard
+deviations of these: the standard deviation of that between data sets, and the same where classes
+are confused. Like the tail's decay, it was measured with known labels on the data sets listed in
+docs/measures/audit-scores.md."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,29 +55,37 @@ class Kind:
         member: bool [N] which examples are of it.
         data: scores of the user and of planted flips, in bins.
         example: int64 [n] which example each of the user's scores belongs to.
+        user: [n] the scores.
         planted: [m] scores of planted flips, ascending.
         mirrored: [N] chance that a wrong label of this kind lies on an example whose label is
             right, and which looks as if it deserved that wrong one.
+        unlike: by how much wrong labels may rank elsewhere than planted flips, in the unit of
+            ``data``.
     """
 
     member: Flags
     data: Binned
     example: NDArray[np.int64]
+    user: Floats
     planted: Floats
     mirrored: Floats
+    unlike: float
 
-    def fit(self, rng: np.random.Generator | None = None, times: Floats | None = None) -> Tilt:
-        """Return the fit to all scores, or to a sample of them with replacement.
+    def refit(self, rng: np.random.Generator, times: Floats) -> list[Mixture]:
+        """Return fits to samples with replacement, each with another guess of the tail.
 
         Args:
-            rng: draws planted flips.
-            times: [N] how often each example was drawn.
+            rng: draws planted flips and guesses.
+            times: [D, N] how often each example was drawn.
         """
-        if rng is None or times is None:
-            return fit_tilt(self.data)
-        flips = len(self.planted)
-        drawn = np.bincount(rng.integers(flips, size=flips), None, flips).astype(float)
-        return fit_tilt(self.data, times[self.example], drawn)
+        flips = len(self.data.planted)
+        user = [self.data.user_counts(one[self.example]) for one in times]
+        planted = [
+            self.data.planted_counts(rng.integers(flips, size=flips), shift)
+            for shift in self.unlike * rng.standard_normal(len(times))
+        ]
+        surprise = rng.standard_normal(len(times))
+        return fit_mixtures(self.data, np.stack(user), np.stack(planted), surprise)
 
 
 def split(user: Floats, planted: Floats, kinds: Kinds | None) -> list[Kind]:
@@ -74,23 +95,39 @@ def split(user: Floats, planted: Floats, kinds: Kinds | None) -> list[Kind]:
         user: [S, N] scores; NaN where there is none.
         planted: [S, P] scores.
         kinds: of both.
+
+    Returns:
+        None at all if flips rank hardly above the user's labels.
     """
+    if not are_told_apart(user[~np.isnan(user)], planted[~np.isnan(planted)]):
+        return []
     member, flips = np.zeros(user.shape[1], bool), np.zeros(planted.shape, bool)
     mirrored = np.zeros((2, user.shape[1]))
     if kinds is not None and kinds.mirrored is not None:
         mirrored = kinds.mirrored
     if kinds is not None and FEWEST <= kinds.planted.sum() <= planted.size - FEWEST:
-        member, flips = kinds.user, kinds.planted
+        member, flips, unlike = kinds.user, kinds.planted, UNLIKE_CONFUSED
     else:
-        mirrored = mirrored.sum(0, keepdims=True)
+        mirrored, unlike = mirrored.sum(0, keepdims=True), UNLIKE
     found = []
     for kind in (False, True):
         known = ~np.isnan(user) & (member == kind)
-        scores = planted[(flips == kind) & ~np.isnan(planted)]
+        scores = np.sort(planted[(flips == kind) & ~np.isnan(planted)])
         if known.any() and len(scores):
-            data = binned(user[known], scores)
+            data = in_bins(user[known], scores)
             examples, chance = np.nonzero(known)[1], mirrored[int(kind)] / (flips == kind).sum()
-            found.append(Kind(member == kind, data, examples, np.sort(scores), chance))
+            one = Kind(member == kind, data, examples, user[known], scores, chance, unlike)
+            found.append(one)
+    return found
+
+
+def matched(kinds: list[Kind], suspicion: Floats) -> Floats:
+    """Return suspicion as it would be in the seeds that planted flips: of the same rank."""
+    found = np.full(len(suspicion), np.nan)
+    for kind in kinds:
+        scored = np.flatnonzero(kind.member & ~np.isnan(suspicion))
+        ranks = stats.rankdata(suspicion[scored]) - 0.5
+        found[scored] = np.quantile(kind.user, ranks / len(scored))
     return found
 
 
@@ -100,26 +137,35 @@ class Fitted:
 
     Attributes:
         kinds: as split.
-        tilts: their fits.
+        mixtures: their fits.
     """
 
     kinds: list[Kind]
-    tilts: list[Tilt]
+    mixtures: list[Mixture]
 
     @classmethod
-    def to(cls, kinds: list[Kind], rng: np.random.Generator | None = None) -> Fitted:
-        """Return the fits to all scores, or to one bootstrap sample of examples and flips."""
-        if rng is None:
-            return cls(kinds, [kind.fit() for kind in kinds])
+    def to(cls, kinds: list[Kind]) -> Fitted:
+        """Return the fits to all scores."""
+        return cls(kinds, [fit_mixture(kind.data) for kind in kinds])
+
+    @classmethod
+    def drawn(cls, kinds: list[Kind], count: int, rng: np.random.Generator) -> list[Fitted]:
+        """Return fits to bootstrap samples of examples, in all seeds at once, and of flips."""
         examples = len(kinds[0].member)
-        times = np.bincount(rng.integers(examples, size=examples), None, examples).astype(float)
-        return cls(kinds, [kind.fit(rng, times) for kind in kinds])
+        times = np.stack(
+            [
+                np.bincount(rng.integers(examples, size=examples), None, examples)
+                for _ in range(count)
+            ]
+        ).astype(np.float64)
+        fits = [kind.refit(rng, times) for kind in kinds]
+        return [cls(kinds, list(mixtures)) for mixtures in zip(*fits, strict=True)]
 
     def log_odds(self, suspicion: Floats) -> Floats:
         """Return the log-odds [N] that each label is wrong."""
         found = np.full(len(suspicion), -np.inf)
-        for kind, tilt in zip(self.kinds, self.tilts, strict=True):
-            found[kind.member] = tilt.log_odds(suspicion[kind.member])
+        for kind, mixture in zip(self.kinds, self.mixtures, strict=True):
+            found[kind.member] = mixture.log_odds(suspicion[kind.member])
         return found
 
     def hidden(self, suspicion: Floats) -> Floats:

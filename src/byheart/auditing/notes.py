@@ -46,7 +46,7 @@ def remarks(
             f"{missed} epochs, over all seeds, did not see every example: gaps are left out"
         )
     if not calibrated:
-        notes.append(_too_few(flips))
+        notes.append(_uncalibrated(flips))
     if onset is not None and not onset.reached:
         notes.append(
             "accuracy on held-out examples did not fall within the epochs: memorization, if any, "
@@ -55,11 +55,16 @@ def remarks(
     return notes
 
 
-def _too_few(flips: int) -> str:
+def _uncalibrated(flips: int) -> str:
     unknown = "precision and recall are not known, and nothing is flagged"
     if not flips:
         return f"no flips were planted: {unknown}"
     planted = "1 flip was planted" if flips == 1 else f"{flips} flips were planted"
+    if flips >= FEWEST:
+        return (
+            f"{planted}, and they look hardly more suspect than the labels as they are: {unknown}; "
+            "train until the network has learned something, or look whether most labels are wrong"
+        )
     return (
         f"{planted}, over all seeds, which is too few: {unknown}; plant {FEWEST} or more, with a "
         "larger share of labels, more seeds or more examples"

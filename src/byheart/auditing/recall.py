@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import expit
 
 from byheart.auditing.kinds import Fitted, Kind
-from byheart.auditing.tilt import Tilt
+from byheart.auditing.mixture import Mixture
 from byheart.seeds import generator
 
 Floats = NDArray[np.float64]
@@ -27,9 +27,10 @@ def recall(
 
     Formula: sum_k v_k ((1 - h_k) r_k + h_k q_k), over the kinds of doubt k, with v_k the share of
     wrong labels that is of a kind, h_k the share of those that no flip is like, r_k the share of
-    planted flips that are on the list, and q_k that of the hidden ones. Flips are drawn from
-    Jeffreys' posterior of their share, Beta(hits + 1/2, misses + 1/2); each draw adds the chance by
-    which as many wrong labels turn out to be on the list.
+    planted flips that are on the list, and q_k that of the hidden ones. In each draw flips rank
+    higher or lower by as much as wrong labels may, and the share is drawn from Jeffreys' posterior
+    of their share, Beta(hits + 1/2, misses + 1/2); each draw adds the chance by which as many wrong
+    labels turn out to be on the list.
 
     Args:
         fitted: to flips and examples.
@@ -45,12 +46,13 @@ def recall(
     weights = fitted.masses(suspicion) / (1 - lost)
     weights /= weights.sum()
     right = 1 - np.nan_to_num(expit(fitted.log_odds(suspicion)))
-    for k, (kind, tilt) in enumerate(zip(fitted.kinds, fitted.tilts, strict=True)):
+    for k, (kind, mixture) in enumerate(zip(fitted.kinds, fitted.mixtures, strict=True)):
         weight, flips = weights[k], len(kind.planted)
-        hit = flips - np.searchsorted(kind.planted, tilt.scores(log_odds))
-        reached = _reached(kind, tilt, suspicion, right, log_odds)
+        hit = flips - np.searchsorted(mixture.log_odds(kind.planted), log_odds)
+        moved = _hits(kind, mixture, log_odds, kind.unlike * rng.standard_normal(len(drawn)))
+        reached = _reached(kind, mixture, suspicion, right, log_odds)
         # One quantile per draw, so that a longer list never recalls less.
-        found = stats.beta.ppf(rng.random((len(drawn), 1)), hit + 0.5, flips - hit + 0.5)
+        found = stats.beta.ppf(rng.random((len(drawn), 1)), moved + 0.5, flips - moved + 0.5)
         share = found + hidden[:, k, None] * (reached - found)
         spread = np.sqrt(share * (1 - share) / np.maximum(weight * total, 1))
         mean += weight * ((1 - lost[k]) * hit / flips + lost[k] * reached)
@@ -58,16 +60,25 @@ def recall(
     return mean, drawn
 
 
-def _reached(kind: Kind, tilt: Tilt, suspicion: Floats, right: Floats, log_odds: Floats) -> Floats:
+def _hits(kind: Kind, mixture: Mixture, log_odds: Floats, shifts: Floats) -> Floats:
+    """Return how many flips would be on each list [B, L], did they rank higher by some shift."""
+    odds = mixture.log_odds(kind.planted + mixture.scale * shifts[:, None])
+    below = np.stack([np.searchsorted(one, log_odds) for one in odds])
+    return (len(kind.planted) - below).astype(np.float64)
+
+
+def _reached(
+    kind: Kind, mixture: Mixture, suspicion: Floats, right: Floats, log_odds: Floats
+) -> Floats:
     """Return how many of the hidden wrong labels a list would hold, as a share of them.
 
     An example that looks as if it deserved another label has minus its suspicion, once it has that.
     """
-    scores = np.nan_to_num(-suspicion, nan=-np.inf)
-    order = np.argsort(scores)
+    odds = np.nan_to_num(mixture.log_odds(-suspicion), nan=-np.inf)
+    order = np.argsort(odds)
     mass = np.concatenate([[0.0], np.cumsum((kind.mirrored * right)[order])])
     if not mass[-1] > 0:
         return np.ones(len(log_odds))
-    below = np.searchsorted(scores[order], tilt.scores(log_odds))
+    below = np.searchsorted(odds[order], log_odds)
     shares: Floats = 1 - mass[below] / mass[-1]
     return shares
