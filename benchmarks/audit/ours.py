@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import byheart
 from benchmarks.audit.budget import EPOCHS, TRAININGS, recipe
 from benchmarks.audit.cases import Case
@@ -40,8 +42,10 @@ def measure(case: Case) -> dict[str, Any]:
     )
     assert audit.onset is not None
     wrong = (data.y != data.clean_y).numpy()
+    places = np.empty(len(data))
+    places[audit.ranking] = np.arange(len(data), 0, -1)
     return {
         "onset": audit.onset.epoch,
         "window": audit.window,
-        "rankings": {"byheart": scored(wrong, audit.table["suspicion"].to_numpy())},
+        "rankings": {"byheart": scored(wrong, places)},
     }

@@ -181,6 +181,46 @@ def test_too_few_planted_flips_are_counted_and_the_remedy_is_said(noisy: byheart
     assert any(note.startswith("1 flip was planted") for note in own.notes)
 
 
+def test_flips_of_a_network_that_learned_nothing_are_said_to_tell_nothing(
+    noisy: byheart.Dataset,
+) -> None:
+    found = byheart.audit(small, noisy, epochs=1, seeds=2, planted=0.2, learning_rate=1e-5)
+    assert found.calibration is None
+    (note,) = [note for note in found.notes if "planted" in note]
+    assert re.search(r"^\d+ flips were planted, and they look hardly more suspect than", note)
+    assert "train until the network has learned something" in note
+
+
+def test_as_few_labels_are_flipped_as_tell_enough(
+    noisy: byheart.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"epochs": 2, "seeds": 3, "sensitivity": False}
+    # Each of two seeds flips 6% of 400 labels: fewer than half of 300.
+    six = byheart.audit(small, noisy, **settings)
+    assert six.table.equals(byheart.audit(small, noisy, planted=0.06, **settings).table)
+    monkeypatch.setattr("byheart.auditing.audit.FLIPS", 32)
+    few = byheart.audit(small, noisy, **settings)
+    assert few.table.equals(byheart.audit(small, noisy, planted=0.04, **settings).table)
+    assert not few.table.equals(six.table)
+
+
+def test_the_ranking_is_that_of_the_list_and_goes_on_below_it(audited: byheart.Audit) -> None:
+    assert audited.calibration is not None
+    listed = audited.calibration.listed
+    assert len(listed) > 0
+    np.testing.assert_array_equal(audited.ranking[: len(listed)], listed)
+    np.testing.assert_array_equal(np.sort(audited.ranking), np.arange(len(audited.table)))
+    p_wrong = audited.table["p_wrong"].to_numpy()[audited.ranking]
+    assert (np.diff(p_wrong) <= 0).all()
+
+
+def test_without_flips_the_ranking_is_by_suspicion_and_leaves_out_what_has_none() -> None:
+    found = byheart.Audit.from_tracker(tracked()[0])
+    assert found.table["suspicion"].isna().any()
+    suspicion = found.table["suspicion"].dropna()
+    assert list(found.ranking) == list(suspicion.sort_values(ascending=False, kind="stable").index)
+
+
 def test_a_handful_of_examples_is_too_few(noisy: byheart.Dataset) -> None:
     with pytest.raises(InputError, match="has 19 examples: an audit needs 20"):
         byheart.audit(small, noisy.subset(range(19)), epochs=1)

@@ -26,8 +26,9 @@ from byheart.training.recipe import Recipe
 
 __all__ = ["Audit", "audit"]
 
-PLANTED = 0.06
-"""Share of labels that every second seed changes."""
+FLIPS, PLANTED = 300, 0.06
+"""How many labels are changed if not said otherwise, over all seeds, and what share at most by
+each: enough to learn from, and no more, since networks learn worse from changed labels."""
 FEWEST_EXAMPLES = 20
 FEWEST_SUBSETS = 10
 """Trainings on subsets below which each side of a comparison has next to none."""
@@ -45,7 +46,7 @@ def audit(
     weight_decay: float = 0.0,
     batch_size: int = 32,
     precision: float = PRECISION,
-    planted: float = PLANTED,
+    planted: float | None = None,
     sensitivity: bool = True,
     critical_radius: float | None = None,
     subsets: int = 0,
@@ -75,7 +76,8 @@ def audit(
         weight_decay: L2 coefficient.
         batch_size: examples per step.
         precision: wanted of the list that is flagged: the share of it whose labels are wrong.
-        planted: share of labels to change; 0 leaves all as they are, and flags nothing.
+        planted: share of labels that each of the other half changes; 0 leaves all as they are, and
+            flags nothing. If not given, 300 in all, but 6% of labels at most.
         sensitivity: take the column of input gradients; costs about a tenth more.
         critical_radius: of the box that the column ``critical`` searches around each input, in the
             first network as trained; not searched if not given.
@@ -93,6 +95,8 @@ def audit(
             training that diverged.
     """
     _require_counts(epochs=(epochs, 1), batch_size=(batch_size, 1), seeds=(seeds, 2))
+    if planted is None:
+        planted = min(PLANTED, FLIPS / (seeds - seeds // 2) / max(len(dataset), 1))
     _require_in_range(planted, subsets)
     if len(dataset) < FEWEST_EXAMPLES:
         raise InputError(

@@ -22,7 +22,7 @@ from byheart.auditing.onset import Onset
 from byheart.auditing.planting import Doubts
 from byheart.auditing.scores import checked
 from byheart.auditing.suspicion import suspicion
-from byheart.auditing.table import scores, suggested
+from byheart.auditing.table import ranked, scores, suggested
 from byheart.auditing.tracker import Tracker
 from byheart.auditing.verdicts import evidence, support, verdicts
 from byheart.data.dataset import Dataset
@@ -71,6 +71,15 @@ class Audit:
     def flagged(self) -> pd.DataFrame:
         """The rows of the table that are flagged, the likeliest to be wrong first."""
         return self.table.loc[[] if self.calibration is None else self.calibration.listed]
+
+    @property
+    def ranking(self) -> Ids:
+        """Ids of all examples that have a score, the likeliest to be wrong first.
+
+        By ``p_wrong``, which knows that some kinds of label are wrong more often than others; by
+        ``suspicion`` where that is equal, or not known because no flips were planted.
+        """
+        return ranked(self.table)
 
     def to_html(
         self,

@@ -55,6 +55,18 @@ def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> 
     return pd.DataFrame(table, index=index, copy=False)
 
 
+def ranked(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the ids of a table's examples that have a score, the likeliest to be wrong first.
+
+    Args:
+        table: with ``p_wrong`` and ``suspicion``; NaN where they are not known.
+    """
+    p_wrong, suspicion = (table[name].to_numpy(np.float64) for name in ("p_wrong", "suspicion"))
+    order = np.lexsort((-suspicion, -np.nan_to_num(p_wrong)))
+    found: NDArray[np.int64] = order[~np.isnan(suspicion[order])]
+    return found
+
+
 class Suggestion(NamedTuple):
     """Another label for each example.
 

@@ -68,8 +68,12 @@ def audit(
         float, typer.Option("--precision", help="Wanted of the list of flagged examples.")
     ] = 0.9,
     planted: Annotated[
-        float, typer.Option("--planted", help="Share of labels to flip; 0 flags nothing.")
-    ] = 0.06,
+        float | None,
+        typer.Option(
+            "--planted",
+            help="Share of labels to flip, 0 flags nothing; 300 in all, 6% at most, if not given.",
+        ),
+    ] = None,
     critical_radius: Annotated[
         str | None,
         typer.Option("--critical-radius", help="Add the column `critical`: 0.01 or 3/255."),
@@ -172,7 +176,7 @@ def _left(kept: Path) -> str:
     return f"{before}; what was trained is kept in {kept}, and the same command goes on from there"
 
 
-def _condition(text: str | None, planted: float) -> Condition | None:
+def _condition(text: str | None, planted: float | None) -> Condition | None:
     """Read a condition before anything is trained, and see that it will be decided."""
     from byheart.auditing.condition import read_condition
     from byheart.auditing.summary import QUANTITIES

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from byheart.auditing.table import ranked
 from byheart.seeds import generator
 
 Ids = NDArray[np.int64]
@@ -48,9 +49,7 @@ def select(table: pd.DataFrame, listed: Ids) -> Selection:
         table: of all examples.
         listed: ids of the flagged ones, the likeliest to be wrong first.
     """
-    suspicion = table["suspicion"].to_numpy(np.float64)
-    scored = np.flatnonzero(~np.isnan(suspicion))
-    order = scored[np.argsort(-suspicion[scored], kind="stable")]
+    order = ranked(table)
     gallery = listed[:GALLERY] if len(listed) else order[:UNFLAGGED]
     rest = order[~np.isin(order, gallery)]
     near = rest[: OTHERS // 2]
