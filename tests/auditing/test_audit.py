@@ -195,7 +195,7 @@ def test_as_few_labels_are_flipped_as_tell_enough(
     noisy: byheart.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"epochs": 2, "seeds": 3, "sensitivity": False}
-    # Each of two seeds flips 6% of 400 labels: fewer than half of 300.
+    # Each of two seeds flips 6% of 400 labels: fewer than half of 600.
     six = byheart.audit(small, noisy, **settings)
     assert six.table.equals(byheart.audit(small, noisy, planted=0.06, **settings).table)
     monkeypatch.setattr("byheart.auditing.audit.FLIPS", 32)

@@ -26,7 +26,7 @@ from byheart.training.recipe import Recipe
 
 __all__ = ["Audit", "audit"]
 
-FLIPS, PLANTED = 300, 0.06
+FLIPS, PLANTED = 600, 0.06
 """How many labels are changed if not said otherwise, over all seeds, and what share at most by
 each: enough to learn from, and no more, since networks learn worse from changed labels."""
 FEWEST_EXAMPLES = 20
@@ -77,7 +77,7 @@ def audit(
         batch_size: examples per step.
         precision: wanted of the list that is flagged: the share of it whose labels are wrong.
         planted: share of labels that each of the other half changes; 0 leaves all as they are, and
-            flags nothing. If not given, 300 in all, but 6% of labels at most.
+            flags nothing. If not given, 600 in all, but 6% of labels at most.
         sensitivity: take the column of input gradients; costs about a tenth more.
         critical_radius: of the box that the column ``critical`` searches around each input, in the
             first network as trained; not searched if not given.

@@ -71,7 +71,7 @@ def audit(
         float | None,
         typer.Option(
             "--planted",
-            help="Share of labels to flip, 0 flags nothing; 300 in all, 6% at most, if not given.",
+            help="Share of labels to flip, 0 flags nothing; 600 in all, 6% at most, if not given.",
         ),
     ] = None,
     critical_radius: Annotated[
