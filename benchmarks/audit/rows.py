@@ -13,7 +13,7 @@ from byheart.report.files import write_text
 
 Row = dict[str, Any]
 
-VERSIONS = dict.fromkeys(PARTS, 1) | {"calibration": 3, "ours": 2}
+VERSIONS = dict.fromkeys(PARTS, 1) | {"calibration": 4, "ours": 2}
 """Raise a part's when its numbers come to mean something else: its rows are then measured again."""
 DIGITS = 7
 """Significant ones that are kept."""

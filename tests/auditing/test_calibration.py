@@ -18,7 +18,7 @@ def scored(share: float, n: int = 1_000, m: int = 200, seed: int = 0) -> tuple[n
     return wrong, user, flip
 
 
-@pytest.mark.parametrize("wanted", [0.8, 0.95])
+@pytest.mark.parametrize("wanted", [0.9, 0.95])
 def test_the_list_is_about_as_precise_as_was_asked_for(wanted: float) -> None:
     precise, recalled, counted = [], [], []
     for seed in range(4):
@@ -147,6 +147,15 @@ def test_an_empty_list_has_no_precision_and_recalls_nothing() -> None:
     assert found.threshold == np.inf
     assert np.isnan(found.precision.value)
     assert found.recall.value == 0
+
+
+def test_a_list_ends_where_labels_are_surely_right_though_it_may_be_less_precise() -> None:
+    wrong, user, planted = scored(0.2, 5_000, 1_000)
+    apart = np.where(wrong, 20.0, 0.0)
+    found = calibrate((user + apart).mean(0), user + apart, planted + 20, wanted=0.5)
+    assert found.flagged == pytest.approx(wrong.sum(), abs=3)
+    assert wrong[found.listed].mean() > 0.99
+    assert found.threshold >= 0.1
 
 
 def test_examples_without_a_score_are_left_out() -> None:

@@ -18,6 +18,10 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.90
 RESAMPLES = 200
+DOUBTFUL = 0.1
+"""Least probability of being wrong of an example that is flagged. Where wrong labels are told apart
+almost without fail, a list that takes what is left of its wanted precision to the end would hold
+examples that are surely right."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Calibration:
 
     Attributes:
         wanted: the precision that was asked for.
-        flagged: how many examples the list holds: as many as keep its estimated precision there.
+        flagged: how many examples the list holds: as many as keep its estimated precision there,
+            each with a probability of being wrong of a tenth or more.
         listed: their ids, the likeliest to be wrong first.
         threshold: the probability of being wrong of the last of them; infinite if there are none.
         precision: estimated share of the list whose labels are wrong; NaN if it is empty.
@@ -114,7 +119,7 @@ def calibrate(
     order = scored[np.argsort(-odds[scored], kind="stable")]
     p_wrong = expit(odds[order])
     precision = np.cumsum(p_wrong) / np.arange(1, len(order) + 1)
-    flagged = _longest(precision, wanted)
+    flagged = _longest(precision, p_wrong, wanted)
     lengths = _lengths(len(order), flagged)
     found, hidden = _bootstrap(each, suspicion, order, lengths, seed)
     masses = fitted.masses(suspicion)
@@ -171,9 +176,9 @@ def _bootstrap(
     return np.stack(found), np.stack(hidden)
 
 
-def _longest(precision: Floats, wanted: float) -> int:
+def _longest(precision: Floats, p_wrong: Floats, wanted: float) -> int:
     """Return the length of the longest list whose precision is as wanted; 0 if none is."""
-    enough = np.flatnonzero(precision >= wanted)
+    enough = np.flatnonzero((precision >= wanted) & (p_wrong >= DOUBTFUL))
     return int(enough[-1]) + 1 if len(enough) else 0
 
 

@@ -49,8 +49,8 @@ def remarks(
         notes.append(_uncalibrated(flips))
     if onset is not None and not onset.reached:
         notes.append(
-            "accuracy on held-out examples did not fall within the epochs: memorization, if any, "
-            "has cost nothing yet"
+            "accuracy on held-out examples does not fall by more than chance within the epochs: "
+            "memorization, if any, has cost nothing yet"
         )
     return notes
 
