@@ -1,6 +1,6 @@
 """Long load: a study of 2,000 small packs through the processes runner, and its page.
 
-``python -m benchmarks.load [PACKS]`` writes out/load.json: memory of the driver (PSS) and its
+``python -m benchmarks.load [PACKS]`` writes out/load.json: the driver's own memory and its
 processor time for each result, in the first and the last quarter; the page's size, and how long it
 takes Chromium to open it.
 """
@@ -83,7 +83,7 @@ class WeighedStore(Store):
         """Store, and take note."""
         super().add(records)
         self.seconds.append(time.process_time())
-        self.weights.append(proportional_bytes("self"))
+        self.weights.append(proportional_bytes("self", "Pss_Anon"))
 
 
 def setting_of(wanted: int) -> Setting:

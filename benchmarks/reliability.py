@@ -85,8 +85,9 @@ def _load(load: Line) -> str:
         (
             f"A study of {load['packs']:,} packs of one trial, through the runner `processes`:",
             "",
-            f"- **Memory of the driver** (PSS): {load['bytes_after_tenth'] / mib:.0f} MiB after a "
-            f"tenth of the packs, {load['bytes_at_end'] / mib:.0f} MiB after the last, "
+            f"- **Memory of the driver** (its own, without files that it shares): "
+            f"{load['bytes_after_tenth'] / mib:.0f} MiB after a tenth of the packs, "
+            f"{load['bytes_at_end'] / mib:.0f} MiB after the last, "
             f"{grown:+.1f} MiB.",
             f"- **Processor time of the driver for a result**: {load['first_quarter_ms']:.1f} ms "
             f"in the first quarter, {load['last_quarter_ms']:.1f} ms in the last.",

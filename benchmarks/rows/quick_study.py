@@ -38,13 +38,19 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def proportional_bytes(process: int | str) -> int:
-    """Return the proportional set size of a process ("self" for this one); 0 if it has ended."""
+def proportional_bytes(process: int | str, part: str = "Pss") -> int:
+    """Return the proportional set size of a process ("self" for this one); 0 if it has ended.
+
+    Args:
+        process: its number.
+        part: "Pss" for all, "Pss_Anon" for what no file is behind, and other processes' coming and
+            going does not change.
+    """
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{part}:")), 0)
 
 
 def watched(command: list[str]) -> tuple[float, int]:
