@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from byheart.errors import ByheartError, StoreError
 from byheart.record import Record
 from byheart.report.facts import RunFacts
 from byheart.report.page import write_report
@@ -30,12 +31,23 @@ def report_stored(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
         The path of the page, and the findings.
 
     Raises:
-        StoreError: nothing was run, a record is damaged, or the folder cannot be written.
+        StoreError: nothing was run, a record is damaged or not what a trial leaves, or the folder
+            cannot be written.
     """
     facts = load_session(store)
-    records = stored_records(studies_of(facts.claims), facts.setting, store)
-    findings = judge(facts.claims, records, facts.setting)
-    return report_session(folder, facts, records, findings), findings
+    try:
+        records = stored_records(studies_of(facts.claims), facts.setting, store)
+        findings = judge(facts.claims, records, facts.setting)
+        return report_session(folder, facts, records, findings), findings
+    except ByheartError:
+        raise
+    except Exception as error:
+        # Whoever makes a store can make its checksums too: what is in it may be anything.
+        raise StoreError(
+            f"{folder}: its records are not what this version's trials leave "
+            f"({type(error).__name__}: {error}): run the study again in another folder; if byheart "
+            "wrote them, please report it"
+        ) from error
 
 
 def report_session(
