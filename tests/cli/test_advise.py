@@ -26,7 +26,13 @@ def test_json_is_all_there_is_on_stdout_and_the_folder_has_the_table(
     assert json.loads((out / "advice.json").read_text()) == found
     assert (out / "advice.csv").read_text().startswith("name,regularizer,strength,")
     assert "What stops memorization on digits" in (page := (out / "report.html").read_text())
-    assert "byheart advise digits" in page
+    words = "--regularizer &#39;label smoothing&#39; --regularizer &#39;early stopping&#39;"
+    assert f"byheart advise digits --model tests.networks.own:mlp --epochs 2 {words}" in page
+
+
+def test_options_that_were_not_given_are_not_in_the_command_on_the_page(tmp_path: Path) -> None:
+    assert main(["advise", "digits", *MODEL, "--rounds", "1,2,2", "--out", str(tmp_path)]) == 0
+    assert "--regularizer" not in (tmp_path / "report.html").read_text()
 
 
 def test_an_interrupted_run_keeps_what_it_trained_and_goes_on(

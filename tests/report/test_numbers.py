@@ -110,6 +110,7 @@ def test_a_note_becomes_a_sentence() -> None:
 
 def test_one_seed_is_no_seeds() -> None:
     assert [numbers.counted(n, "seed") for n in (1, 2)] == ["1 seed", "2 seeds"]
+    assert [numbers.points(one) for one in (0.01, 0.025)] == ["1 point", "2.5 points"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from byheart.advising.judging import Estimate, effect_of, verdict
 from byheart.advising.outcomes import Effect
 from byheart.advising.result import COLUMNS
 from byheart.advising.rounds import Found
+from byheart.report.numbers import points
 
 
 def rows(
@@ -91,7 +92,7 @@ def reason(found: Found, plain: Effect, classes: int, margin: float) -> str:
         own = Estimate.of(one.trusted_gain, one.held_out)
         if math.isfinite(own.mean):
             effect += f", on those that are trusted by {_points(own)}"
-        return f"{effect}: within the margin of {100 * margin:g} points"
+        return f"{effect}: within the margin of {points(margin)}"
     others = [one.arm.name for one in found.confirmed[:-1]]
     also = f" (as little as {' and '.join(others)} before it)" if others else ""
     return (
@@ -112,7 +113,7 @@ def _none(found: Found, plain: Effect, classes: int, margin: float) -> str:
     for one in found.compared:
         counts[verdict(one, margin)] = counts.get(verdict(one, margin), 0) + 1
     words = {
-        "costs": f"cost more than {100 * margin:g} points of accuracy",
+        "costs": f"cost more than {points(margin)} of accuracy",
         "unclear": "may or may not, by these seeds (give more minutes or a wider margin)",
         "no effect": "take nothing from memorization that these seeds can show",
         "diverged": "diverged",

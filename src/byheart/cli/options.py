@@ -88,10 +88,11 @@ def command_of(context: typer.Context) -> str:
         value = context.params.get(one.name or "")
         if value is None or value == one.default or value is False:
             continue
-        if one.param_type_name == "option":
-            words.append(one.opts[0])
-        if value is not True:
-            words.append(str(value))
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if one.param_type_name == "option":
+                words.append(one.opts[0])
+            if each is not True:
+                words.append(str(each))
     return visible(shlex.join(words))
 
 

@@ -33,6 +33,7 @@ def environment() -> jinja2.Environment:
         "chance": numbers.chance,
         "count": numbers.count,
         "counted": numbers.counted,
+        "points": numbers.points,
         "duration": numbers.duration,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "moment": numbers.moment,

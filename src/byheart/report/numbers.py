@@ -77,6 +77,11 @@ def counted(value: int, noun: str) -> str:
     return f"{count(value)} {noun}{'' if value == 1 else 's'}"
 
 
+def points(share: float) -> str:
+    """Return a share as percentage points ("1 point", "2.5 points")."""
+    return f"{100 * share:g} point{'' if math.isclose(share, 0.01) else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a time span in its two largest units."""
     if seconds < 10:
