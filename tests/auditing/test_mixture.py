@@ -86,7 +86,7 @@ def test_the_fit_is_that_of_the_likelihood_as_it_is_written(seed: int) -> None:
 def test_several_samples_are_fitted_as_each_by_itself() -> None:
     _, user, planted = drawn(0.2, 400, 60, 4)
     data, rng = in_bins(user, planted), np.random.default_rng(0)
-    times = rng.integers(0, 3, (2, 400)).astype(float)
+    times = rng.integers(0, 3, (2, 400))
     flips = rng.integers(0, 60, (2, 60))
     users = np.stack([data.user_counts(one) for one in times])
     planteds = np.stack([data.planted_counts(one) for one in flips])
@@ -105,7 +105,7 @@ def test_times_count_scores_that_often() -> None:
     times = np.random.default_rng(0).integers(0, 3, 400)
     bins = np.repeat(data.user, times)
     np.testing.assert_array_equal(
-        data.user_counts(times.astype(float)), np.bincount(bins, minlength=BELOW + ABOVE)
+        data.user_counts(times), np.bincount(bins, minlength=BELOW + ABOVE)
     )
 
 

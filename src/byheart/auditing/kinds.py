@@ -26,8 +26,7 @@ FEWEST = 20
 UNLIKE, UNLIKE_CONFUSED = 0.1, 0.2
 """By how much wrong labels rank higher or lower than planted flips on average, in standard
 deviations of these: the standard deviation of that between data sets, and the same where classes
-are confused. Like the tail's decay, it was measured with known labels on the data sets listed in
-docs/measures/audit-scores.md."""
+are confused. Like the tail's decay, it was measured with known labels: docs/decisions/tails.md."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,21 +70,20 @@ class Kind:
     mirrored: Floats
     unlike: float
 
-    def refit(self, rng: np.random.Generator, times: Floats) -> list[Mixture]:
-        """Return fits to samples with replacement, each with another guess of the tail.
+    def refit(self, rng: np.random.Generator, user: Floats) -> list[Mixture]:
+        """Return fits to samples with replacement, each with another guess of what is not known.
 
         Args:
-            rng: draws planted flips and guesses.
-            times: [D, N] how often each example was drawn.
+            rng: draws planted flips, how far wrong labels are from them, and where the tail is.
+            user: [D, bins] how many of the user's scores are in each bin, in each sample.
         """
         flips = len(self.data.planted)
-        user = [self.data.user_counts(one[self.example]) for one in times]
         planted = [
             self.data.planted_counts(rng.integers(flips, size=flips), shift)
-            for shift in self.unlike * rng.standard_normal(len(times))
+            for shift in self.unlike * rng.standard_normal(len(user))
         ]
-        surprise = rng.standard_normal(len(times))
-        return fit_mixtures(self.data, np.stack(user), np.stack(planted), surprise)
+        surprise = rng.standard_normal(len(user))
+        return fit_mixtures(self.data, user, np.stack(planted), surprise)
 
 
 def split(user: Floats, planted: Floats, kinds: Kinds | None) -> list[Kind]:
@@ -127,7 +125,10 @@ def matched(kinds: list[Kind], suspicion: Floats) -> Floats:
     for kind in kinds:
         scored = np.flatnonzero(kind.member & ~np.isnan(suspicion))
         ranks = stats.rankdata(suspicion[scored]) - 0.5
-        found[scored] = np.quantile(kind.user, ranks / len(scored))
+        own = np.sort(kind.user)
+        # What numpy.quantile is, which takes quadratic time for as many shares as numbers.
+        at = ranks / max(len(scored), 1) * (len(own) - 1)
+        found[scored] = np.interp(at, np.arange(len(own)), own)
     return found
 
 
@@ -152,13 +153,12 @@ class Fitted:
     def drawn(cls, kinds: list[Kind], count: int, rng: np.random.Generator) -> list[Fitted]:
         """Return fits to bootstrap samples of examples, in all seeds at once, and of flips."""
         examples = len(kinds[0].member)
-        times = np.stack(
-            [
-                np.bincount(rng.integers(examples, size=examples), None, examples)
-                for _ in range(count)
-            ]
-        ).astype(np.float64)
-        fits = [kind.refit(rng, times) for kind in kinds]
+        user: list[list[Floats]] = [[] for _ in kinds]
+        for _ in range(count):
+            times = np.bincount(rng.integers(examples, size=examples), None, examples)
+            for own, kind in zip(user, kinds, strict=True):
+                own.append(kind.data.user_counts(times[kind.example]))
+        fits = [kind.refit(rng, np.stack(own)) for own, kind in zip(user, kinds, strict=True)]
         return [cls(kinds, list(mixtures)) for mixtures in zip(*fits, strict=True)]
 
     def log_odds(self, suspicion: Floats) -> Floats:

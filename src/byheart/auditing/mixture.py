@@ -26,8 +26,8 @@ LEAST_AUROC = 0.65
 """Of planted scores among the user's, below which nothing is learned from them."""
 DECAY, DECAY_SPREAD = 0.55, 0.2
 """What the tail's mean excess is expected to be, in standard deviations of planted scores, and the
-standard deviation of its logarithm: what it was, and by how much it differed, with known labels, on
-the data sets listed in docs/measures/audit-scores.md."""
+standard deviation of its logarithm: what it was, and by how much it differed, with known labels
+(docs/decisions/tails.md)."""
 BELOW, ABOVE = 32, 64
 """Scores are put into so many bins of equal mass before a mixture is fitted, many times over."""
 STEPS = 1000
@@ -65,7 +65,7 @@ class Binned:
         upper = self.edges[BELOW - 1 :]
         return np.append(upper - upper[0], np.inf)
 
-    def user_counts(self, times: Floats | None = None) -> Floats:
+    def user_counts(self, times: Bins | None = None) -> Floats:
         """Return how many of the user's scores are in each bin, each counted so many times."""
         return np.bincount(self.user, times, BELOW + ABOVE).astype(np.float64)
 
