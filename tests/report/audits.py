@@ -111,6 +111,7 @@ def audit_facts(**changes: Any) -> AuditFacts:
         "epochs": 12,
         "alerts": ALERTS,
         "table": rows,
+        "ranking": np.flatnonzero(rows["suspicion"].notna()),
         "listed": np.flatnonzero(rows["flagged"]),
         "onset": onset(),
         "belief": belief(),

@@ -156,7 +156,7 @@ def test_a_pair_counts_once_and_the_most_suspect_leads() -> None:
 
 def test_the_map_takes_the_next_most_suspect_and_some_at_random() -> None:
     rows = table(3000, share=0.05)
-    chosen = select(rows, np.arange(150))
+    chosen = select(rows, np.arange(3000), np.arange(150))
     near, far = chosen.others[: OTHERS // 2], chosen.others[OTHERS // 2 :]
     assert near.tolist() == list(range(150, 150 + OTHERS // 2))
     assert len(far) == OTHERS // 2

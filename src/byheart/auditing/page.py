@@ -43,6 +43,7 @@ def _facts(audit: Audit, texts: Sequence[str] | None, about: Mapping[str, str]) 
         epochs=audit.epochs,
         alerts=alerts(audit),
         table=audit.table,
+        ranking=audit.ranking,
         listed=audit.flagged.index.to_numpy(np.int64),
         onset=onset_figure(audit.onset) if audit.onset else None,
         belief=belief_figure(audit.calibration) if audit.calibration else None,

@@ -108,8 +108,12 @@ class Tasks:
 
     def close(self) -> None:
         """End all tasks, by force: they hold nothing that could be left half done."""
-        for ref in self._flying:
-            self.ray.cancel(ref, force=True)
         if self._flying:
-            self.ray.wait(list(self._flying), num_returns=len(self._flying), timeout=_FAREWELL)
+            every = list(self._flying)
+            # A task that is cancelled while it ends can take Ray's core, and the driver, with it
+            # (ray-project/ray#54785): the fewer are, the better.
+            _, running = self.ray.wait(every, num_returns=len(every), timeout=0)
+            for ref in running:
+                self.ray.cancel(ref, force=True)
+            self.ray.wait(every, num_returns=len(every), timeout=_FAREWELL)
         self.ray.kill(self._board)

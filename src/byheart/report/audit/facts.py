@@ -41,7 +41,8 @@ class AuditFacts:
         alerts: what to know first.
         table: one row per example; see :class:`byheart.auditing.result.Audit`. Of the scores, those
             that it has are shown.
-        listed: ids of the flagged examples, the likeliest to be wrong first.
+        ranking: ids of all examples that have a score, the likeliest to be wrong first.
+        listed: ids of the flagged ones, in that order.
         onset: the chart of when memorization sets in, if it was looked for.
         belief: the chart of how far to believe lists of any length, if flips were planted.
         inputs: [N, *shape], drawn as pictures where they are, else given in numbers.
@@ -56,6 +57,7 @@ class AuditFacts:
     epochs: int
     alerts: tuple[Alert, ...]
     table: pd.DataFrame
+    ranking: NDArray[np.int64]
     listed: NDArray[np.int64]
     onset: Figure | None = None
     belief: Figure | None = None

@@ -46,7 +46,7 @@ def write_audit_page(path: Path, facts: AuditFacts) -> Path:
 
 def render(facts: AuditFacts) -> str:
     """Return the page as HTML."""
-    selection = select(facts.table, facts.listed)
+    selection = select(facts.table, facts.ranking, facts.listed)
     chosen = draw_map(facts.table, facts.classes, selection)
     figures = [draw(one) if one else None for one in (facts.onset, facts.belief)]
     page: str = (

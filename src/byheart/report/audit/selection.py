@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from byheart.auditing.table import ranked
 from byheart.seeds import generator
 
 Ids = NDArray[np.int64]
@@ -42,16 +41,16 @@ class Selection:
     conflicts: int
 
 
-def select(table: pd.DataFrame, listed: Ids) -> Selection:
+def select(table: pd.DataFrame, ranking: Ids, listed: Ids) -> Selection:
     """Choose what the page shows of a table.
 
     Args:
         table: of all examples.
-        listed: ids of the flagged ones, the likeliest to be wrong first.
+        ranking: ids of all that have a score, the likeliest to be wrong first.
+        listed: ids of the flagged ones, in that order.
     """
-    order = ranked(table)
-    gallery = listed[:GALLERY] if len(listed) else order[:UNFLAGGED]
-    rest = order[~np.isin(order, gallery)]
+    gallery = listed[:GALLERY] if len(listed) else ranking[:UNFLAGGED]
+    rest = ranking[~np.isin(ranking, gallery)]
     near = rest[: OTHERS // 2]
     far = rest[len(near) :]
     drawn = generator("map", 0).permutation(len(far))[: OTHERS - len(near)]
