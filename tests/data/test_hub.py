@@ -133,5 +133,5 @@ def test_a_name_is_needed() -> None:
 
 def test_without_the_package_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'byheart\[datasets,images\]'"):
+    with pytest.raises(InputError, match=r"pip install 'byheart\[datasets\]'"):
         load_dataset("hf:owner/pets")

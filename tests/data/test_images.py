@@ -1,6 +1,5 @@
 """A folder of images by class."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from PIL import Image
 
 from byheart.data import load_dataset
-from byheart.errors import DataError, InputError
+from byheart.errors import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -119,11 +118,3 @@ def test_an_empty_train_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match="holds no class folders"):
         load_dataset(tmp_path)
-
-
-def test_without_pillow_it_says_how_to_install_it(
-    grey: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(InputError, match=r"needs pillow: pip install 'byheart\[images\]'"):
-        load_dataset(grey)

@@ -35,8 +35,7 @@ def load_hub(source: str, split: str) -> Dataset:
         import datasets
     except ImportError:
         raise InputError(
-            f"data set '{source}' needs the datasets package: "
-            "pip install 'byheart[datasets,images]'"
+            f"data set '{source}' needs the datasets package: pip install 'byheart[datasets]'"
         ) from None
     try:
         table = datasets.load_dataset(name, split=split)

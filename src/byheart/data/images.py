@@ -5,18 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
 
 from byheart.data.assemble import assemble, from_bytes
 from byheart.data.dataset import Dataset
 from byheart.data.limits import require_file, require_room
-from byheart.errors import DataError, InputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from byheart.errors import DataError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is tried, whatever a file is called: pillow would hand an EPS to Ghostscript, a language."""
@@ -39,7 +36,6 @@ def load_image_folder(folder: Path, split: str) -> Dataset:
     of shape [3, H, W]. Files that are no images by their ending are left out.
 
     Raises:
-        InputError: pillow is not installed.
         DataError: a class without images, images that differ in size or cannot be read, or no
             such split.
     """
@@ -60,17 +56,12 @@ def image_paths(folder: Path, split: str) -> list[Path]:
     return _paths(_root(folder, split))
 
 
-def open_image(path: Path) -> Image:
+def open_image(path: Path) -> Image.Image:
     """Read an image from a file, the first one if it holds several.
 
     Raises:
-        InputError: pillow is not installed.
         DataError: the file is damaged, no image, or one of too many pixels.
     """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise InputError(f"reading {path} needs pillow: pip install 'byheart[images]'") from None
     require_file(path)
     try:
         # What pillow would only warn of either loads or is an error below.
@@ -89,7 +80,7 @@ def open_image(path: Path) -> Image:
         raise DataError(f"{path} is a damaged image: {error or type(error).__name__}") from None
 
 
-def _require_few_pixels(path: Path, image: Image) -> None:
+def _require_few_pixels(path: Path, image: Image.Image) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise DataError(
             f"{path} has {image.width}x{image.height} pixels, where {MOST_PIXELS:,} are the most: "
@@ -97,7 +88,9 @@ def _require_few_pixels(path: Path, image: Image) -> None:
         )
 
 
-def stack_images(images: Iterable[Image | None], names: Iterable[str]) -> npt.NDArray[np.uint8]:
+def stack_images(
+    images: Iterable[Image.Image | None], names: Iterable[str]
+) -> npt.NDArray[np.uint8]:
     """Return images of one size as bytes ``[N, H, W]``, or ``[N, 3, H, W]`` if any has colours.
 
     Args:
@@ -128,7 +121,7 @@ def stack_images(images: Iterable[Image | None], names: Iterable[str]) -> npt.ND
     return np.stack(coloured).transpose(0, 3, 1, 2)
 
 
-def _pixels(image: Image, name: str) -> npt.NDArray[np.uint8]:
+def _pixels(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     if image.mode[0] in DEEP:
         raise DataError(f"{name} has more than 8 bits a channel: convert it to 8 bits")
     try:
