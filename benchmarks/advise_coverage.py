@@ -25,7 +25,7 @@ from torch import nn
 import byheart
 from benchmarks.advising import trainer_of
 from byheart.advising.arms import PLAIN, Arm, menu
-from byheart.advising.judging import Estimate, effect_of
+from byheart.advising.judging import effect_of
 from byheart.advising.outcomes import Effect, Outcomes, Values
 from byheart.advising.plans import FixedPlan, Sizes
 from byheart.advising.regularizers.registry import chosen
@@ -33,6 +33,7 @@ from byheart.advising.rounds import Rounds
 from byheart.advising.trainer import Trainer, paired
 from byheart.advising.trainings import Trainings
 from byheart.seeds import seed as seed_of
+from byheart.statistics.estimate import Estimate
 from byheart.store import Store
 from byheart.training.recipe import Recipe
 
@@ -74,7 +75,7 @@ def coverage(answers: Sequence[Answer], truth: Mapping[Arm, Values]) -> str:
     """
     means = {arm: values.mean() for arm, values in truth.items()}
     covered = sum(a.estimate.low <= means[a.arm] <= a.estimate.high for a in answers)
-    off = np.array([a.estimate.mean - means[a.arm] for a in answers])
+    off = np.array([a.estimate.value - means[a.arm] for a in answers])
     common = np.mean([truth[a.arm] for a in answers], axis=0)
     error = np.sqrt(off.var(ddof=1) / len(off) + common.var(ddof=1) / len(common))
     low, high = (100 * (off.mean() + side * NORMAL * error) for side in (-1, 1))

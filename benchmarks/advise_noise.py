@@ -26,9 +26,9 @@ from torch import nn
 import byheart
 from benchmarks.advising import tested, trainer_of
 from byheart.advising.arms import PLAIN, Arm
-from byheart.advising.judging import Estimate
 from byheart.advising.regularizers.registry import BY_NAME
 from byheart.seeds import seed as seed_of
+from byheart.statistics.estimate import Estimate, student_estimate
 from byheart.training.recipe import Recipe
 
 NOISE, EXAMPLES, PIXELS, SEEDS = 0.4, 5000, 14, 3
@@ -82,7 +82,7 @@ def differences(rows: Sequence[Row]) -> dict[str, Estimate]:
         "the best of each repetition": [max(own.values()) for own in found],
     }
     return {
-        name: Estimate.of(advised - np.array(other), 1 / (EXAMPLES * SEEDS))
+        name: student_estimate(advised - np.array(other), smallest_step=1 / (EXAMPLES * SEEDS))
         for name, other in others.items()
     }
 
@@ -102,7 +102,7 @@ def main() -> None:
     (out / "rows.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     for name, one in differences(rows).items():
         low, high = 100 * one.low, 100 * one.high
-        print(f"as advised minus {name}: {100 * one.mean:.1f} points [{low:.1f}, {high:.1f}]")
+        print(f"as advised minus {name}: {100 * one.value:.1f} points [{low:.1f}, {high:.1f}]")
 
 
 if __name__ == "__main__":

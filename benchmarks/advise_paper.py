@@ -28,12 +28,13 @@ from torch import nn
 import byheart
 from benchmarks.advising import trainer_of
 from byheart.advising.arms import menu
-from byheart.advising.judging import Estimate, effect_of, verdict
+from byheart.advising.judging import assess, effect_of
 from byheart.advising.outcomes import Effect, Values
 from byheart.advising.plans import FixedPlan, Sizes
 from byheart.advising.regularizers.registry import chosen
 from byheart.advising.rounds import Rounds
 from byheart.advising.trainings import Trainings
+from byheart.statistics.estimate import Estimate, student_estimate
 from byheart.store import Store
 from byheart.training.recipe import Recipe
 
@@ -50,7 +51,7 @@ def perceptron() -> nn.Module:
 
 def harmless(effect: Effect) -> Values:
     """Return the drop [S] of a regularizer that helps; nothing where it does not."""
-    helps = verdict(effect, MARGIN) == "helps"
+    helps = assess(effect, MARGIN) == "helps"
     return effect.drop if helps else np.zeros_like(effect.drop)
 
 
@@ -67,7 +68,7 @@ def dropout_best(compared: Mapping[str, Effect]) -> dict[str, Estimate]:
         "adversarial training minus dropout": drops[ADVERSARIAL] - drops[DROPOUT],
     }
     step = compared[DROPOUT].trained
-    return {name: Estimate.of(values, step) for name, values in found.items()}
+    return {name: student_estimate(values, smallest_step=step) for name, values in found.items()}
 
 
 def rows(effects: Sequence[Effect]) -> list[dict[str, object]]:
@@ -75,7 +76,7 @@ def rows(effects: Sequence[Effect]) -> list[dict[str, object]]:
     return [
         {
             "arm": one.arm.name,
-            "verdict": verdict(one, MARGIN),
+            "verdict": assess(one, MARGIN),
             "drop": one.drop.tolist(),
             "gain": one.gain.tolist(),
         }
@@ -99,7 +100,7 @@ def main() -> None:
     for stage, effects in (("compared", found.compared), ("confirmed", found.confirmed)):
         for one in effects:
             gain, drop = effect_of(one)
-            print(f"{stage} {one.arm.name}: {verdict(one, MARGIN)}; drop {drop}, gain {gain}")
+            print(f"{stage} {one.arm.name}: {assess(one, MARGIN)}; drop {drop}, gain {gain}")
     for name, one in dropout_best({one.arm.regularizer: one for one in found.compared}).items():
         print(f"{name}: {one}")
 

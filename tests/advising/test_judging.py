@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 from tests.advising.simulated import KINDS
 
 from byheart.advising.arms import PLAIN, Arm
-from byheart.advising.judging import Estimate, choose, front, verdict
+from byheart.advising.judging import assess, choose, front
 from byheart.advising.outcomes import Curves, Effect, Outcomes
 from byheart.advising.regularizers.early_stopping import EarlyStopping
 
@@ -25,22 +24,6 @@ def effect(drop, gain, *, arm=ARM, spread=0.0, n=6) -> Effect:
     )  # fmt: skip
 
 
-def test_the_interval_is_students() -> None:
-    values = np.array([0.1, 0.4, 0.2, 0.25])
-    found = Estimate.of(values, 0.0)
-    wanted = stats.t.interval(0.9, 3, loc=values.mean(), scale=stats.sem(values))
-    assert (found.low, found.high) == pytest.approx(wanted)
-
-
-def test_seeds_that_agree_know_their_mean_to_one_example_over_the_root_of_their_number() -> None:
-    found = Estimate.of(np.zeros(4), 0.02)
-    assert found.high == pytest.approx(stats.t.ppf(0.95, 3) * 0.02 / 2)
-
-
-def test_one_missing_value_leaves_no_estimate() -> None:
-    assert np.isnan(Estimate.of(np.array([0.1, np.nan, 0.2]), 0.0).mean)
-
-
 @pytest.mark.parametrize(
     ("drop", "gain", "spread", "wanted"),
     [
@@ -53,12 +36,12 @@ def test_one_missing_value_leaves_no_estimate() -> None:
     ],
 )
 def test_the_verdict_is_by_both_bounds(drop, gain, spread, wanted) -> None:
-    assert verdict(effect(drop, gain, spread=spread), 0.01) == wanted
+    assert assess(effect(drop, gain, spread=spread), 0.01) == wanted
 
 
 def test_a_wider_margin_forgives_more() -> None:
     one = effect(0.3, -0.05, spread=0.001)
-    assert verdict(one, 0.1) == "helps"
+    assert assess(one, 0.1) == "helps"
 
 
 def test_the_strongest_near_the_most_accurate_comes_first_and_diverged_last() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.advising.simulated import KINDS, Simulated, menu_of
 
 from byheart.advising.arms import Arm
-from byheart.advising.judging import effect_of, verdict
+from byheart.advising.judging import assess, effect_of
 from byheart.advising.plans import FixedPlan, Sizes
 from byheart.advising.rounds import Rounds
 from byheart.advising.trainings import Trainings
@@ -78,7 +78,7 @@ def test_the_more_accurate_is_taken_before_what_memorizes_least() -> None:
 def test_where_everything_costs_too_much_nothing_is_confirmed() -> None:
     found = rounds(alike(0.5, -0.1))
     assert not found.confirmed
-    assert {verdict(one, 0.01) for one in found.compared} == {"costs"}
+    assert {assess(one, 0.01) for one in found.compared} == {"costs"}
 
 
 def test_no_seed_serves_two_rounds() -> None:
@@ -96,4 +96,4 @@ def test_a_training_that_diverged_is_not_chosen_and_is_said() -> None:
     one = found.recommended(0.01)
     assert one is not None
     assert one.arm == Arm(KINDS[0], 0.1)
-    assert verdict(found.compared[-1], 0.01) == "diverged"
+    assert assess(found.compared[-1], 0.01) == "diverged"

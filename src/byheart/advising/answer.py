@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from byheart.advising.arms import PLAIN, Arm
-from byheart.advising.judging import Estimate, effect_of, front
+from byheart.advising.judging import effect_of, front
 from byheart.advising.outcomes import Effect, Outcomes
 from byheart.advising.regularizers.base import Facts
 from byheart.advising.result import Advice, Recommendation
 from byheart.advising.rounds import Found
 from byheart.advising.table import on_front, reason, rows
 from byheart.data.dataset import Dataset
+from byheart.statistics.estimate import student_estimate
 
 
 def answer(
@@ -60,14 +61,15 @@ def answer(
 
 def _recommendation(one: Effect) -> Recommendation:
     gain, drop = effect_of(one)
-    trusted = Estimate.of(one.trusted_gain, one.held_out)
+    trusted = student_estimate(one.trusted_gain, smallest_step=one.held_out)
     return Recommendation(
         one.arm.name,
         one.arm.regularizer,
         one.arm.strength,
         drop,
         gain,
-        trusted if math.isfinite(trusted.mean) else None,
+        trusted if math.isfinite(trusted.value) else None,
+        n=len(one.gain),
     )
 
 

@@ -4,57 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from byheart.advising.arms import Arm
-from byheart.advising.outcomes import Effect, Values
+from byheart.advising.outcomes import Effect
+from byheart.statistics.estimate import Estimate, student_estimate
 
-LEVEL = 0.90
-"""Coverage of all intervals: their lower ends are one-sided 95% bounds."""
-
-Verdict = Literal["helps", "no effect", "costs", "unclear", "diverged", "not applicable"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds, and its interval."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    @classmethod
-    def of(cls, values: Values, step: float) -> Estimate:
-        r"""Return the mean of one value per seed, with Student's interval.
-
-        Formula: mean +- t_{n-1, 0.95} max(s, step) / sqrt(n). NaN throughout if a value is missing:
-        a training that diverged is not averaged away.
-
-        Args:
-            values: [n] one per seed.
-            step: by which a value moves at least, one example. A few seeds that happen to agree to
-                the example do not know their mean more exactly than that.
-        """
-        n = len(values)
-        mean = float(values.mean())
-        if n < 2 or not math.isfinite(mean):
-            return cls(mean, math.nan, math.nan, n)
-        spread = max(float(values.std(ddof=1)), step)
-        half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * spread / math.sqrt(n)
-        return cls(mean, float(mean - half), float(mean + half), n)
+Assessment = Literal["helps", "no effect", "costs", "unclear", "diverged", "not applicable"]
 
 
 def effect_of(effect: Effect) -> tuple[Estimate, Estimate]:
     """Return the gain and the drop of an arm."""
-    return Estimate.of(effect.gain, effect.held_out), Estimate.of(effect.drop, effect.trained)
+    return (
+        student_estimate(effect.gain, smallest_step=effect.held_out),
+        student_estimate(effect.drop, smallest_step=effect.trained),
+    )
 
 
-def verdict(effect: Effect, margin: float) -> Verdict:
+def assess(effect: Effect, margin: float) -> Assessment:
     """Return what a regularizer does at a strength, by non-inferiority.
 
     It costs nothing if the one-sided 95% interval of its gain lies above minus the margin, and it
@@ -65,7 +35,7 @@ def verdict(effect: Effect, margin: float) -> Verdict:
         margin: accuracy on held-out examples that may be lost.
     """
     gain, drop = effect_of(effect)
-    if not (math.isfinite(gain.mean) and math.isfinite(drop.mean)):
+    if not (math.isfinite(gain.value) and math.isfinite(drop.value)):
         return "diverged"
     if gain.low > -margin:
         return "helps" if drop.low > 0 else "no effect"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from byheart.advising.judging import Estimate
+from byheart.statistics.estimate import Estimate
 
 COLUMNS = (
     "name", "regularizer", "strength", "stage", "n", "verdict",
@@ -35,6 +35,7 @@ class Recommendation:
         drop: by how much it lowers the training accuracy on random labels.
         gain: by how much it raises accuracy on held-out examples.
         trusted_gain: the same on those that an audit did not flag; None without an audit.
+        n: number of seeds that the three estimates rest on.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Recommendation:
     drop: Estimate
     gain: Estimate
     trusted_gain: Estimate | None
+    n: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +117,11 @@ class Advice:
             else {
                 "regularizer": one.regularizer,
                 "strength": one.strength,
-                "drop": one.drop.mean,
+                "drop": one.drop.value,
                 "drop_ci": [one.drop.low, one.drop.high],
-                "gain": one.gain.mean,
+                "gain": one.gain.value,
                 "gain_ci": [one.gain.low, one.gain.high],
-                "n": one.gain.n,
+                "n": one.n,
             }
             | _trusted(one.trusted_gain),
             "why": self.why,
@@ -135,7 +137,7 @@ class Advice:
 def _trusted(gain: Estimate | None) -> dict[str, object]:
     if gain is None:
         return {}
-    return {"trusted_gain": gain.mean, "trusted_gain_ci": [gain.low, gain.high]}
+    return {"trusted_gain": gain.value, "trusted_gain_ci": [gain.low, gain.high]}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, object]]:

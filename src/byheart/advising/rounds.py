@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from byheart.advising.arms import PLAIN, Arm, Menu
-from byheart.advising.judging import choose, standard_error, verdict
+from byheart.advising.judging import assess, choose, standard_error
 from byheart.advising.outcomes import Curves, Effect, Outcomes
 from byheart.advising.pace import Kind
 from byheart.advising.plans import Plan, Sizes
@@ -48,7 +48,7 @@ class Found:
     def recommended(self, margin: float) -> Effect | None:
         """Return the arm that is confirmed to help; None if none is."""
         last = self.confirmed[-1] if self.confirmed else None
-        return last if last is not None and verdict(last, margin) == "helps" else None
+        return last if last is not None and assess(last, margin) == "helps" else None
 
 
 class Rounds:
@@ -120,7 +120,7 @@ class Rounds:
             if tried and not self._plan.another(arm, len(seeds)):
                 break
             tried += self._train("confirm", [arm], seeds)
-            if verdict(tried[-1], self._margin) == "helps":
+            if assess(tried[-1], self._margin) == "helps":
                 break
         return tried
 
@@ -180,7 +180,7 @@ def hopeful(compared: Sequence[Effect], margin: float) -> list[Arm]:
         compared: one arm per regularizer, on fresh seeds.
         margin: accuracy that may be lost.
     """
-    helping = [one for one in compared if verdict(one, margin) == "helps"]
+    helping = [one for one in compared if assess(one, margin) == "helps"]
     return choose(helping, margin, standard_error(helping))
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from byheart.advising.arms import PLAIN, Arm
-from byheart.advising.judging import Estimate, effect_of, verdict
+from byheart.advising.judging import assess, effect_of
 from byheart.advising.outcomes import Effect
 from byheart.advising.result import COLUMNS
 from byheart.advising.rounds import Found
 from byheart.report.numbers import points
+from byheart.statistics.estimate import Estimate, student_estimate
 
 
 def rows(
@@ -32,9 +33,9 @@ def rows(
     explored = [one for own in found.explored.values() for one in own] + [*found.left_behind]
     explored.sort(key=lambda one: (one.arm.regularizer, one.arm.strength))
     table = [_row(plain, "compared", "")]
-    table += [_row(one, "compared", verdict(one, margin)) for one in found.compared]
+    table += [_row(one, "compared", assess(one, margin)) for one in found.compared]
     table = [
-        *(_row(one, "confirmed", verdict(one, margin)) for one in reversed(found.confirmed)),
+        *(_row(one, "confirmed", assess(one, margin)) for one in reversed(found.confirmed)),
         *table,
     ]
     table += [_row(one, "explored", "") for one in explored]
@@ -47,27 +48,27 @@ def rows(
 
 
 def _row(effect: Effect, stage: str, judged: str) -> dict[str, object]:
-    memorized = Estimate.of(effect.memorized, effect.trained)
-    accuracy = Estimate.of(effect.accuracy, effect.held_out)
-    drop = Estimate.of(effect.drop, effect.trained)
-    cost = Estimate.of(-effect.gain, effect.held_out)
+    memorized = student_estimate(effect.memorized, smallest_step=effect.trained)
+    accuracy = student_estimate(effect.accuracy, smallest_step=effect.held_out)
+    drop = student_estimate(effect.drop, smallest_step=effect.trained)
+    cost = student_estimate(-effect.gain, smallest_step=effect.held_out)
     row: dict[str, object] = {
         "name": effect.arm.name,
         "regularizer": effect.arm.regularizer,
         "strength": effect.arm.strength if effect.arm != PLAIN else math.nan,
         "stage": stage,
-        "n": memorized.n,
+        "n": len(effect.memorized),
         "verdict": judged,
         "area": float(effect.area.mean()),
         "reason": "",
     }
-    trusted = Estimate.of(effect.trusted, effect.held_out)
-    trusted_gain = Estimate.of(effect.trusted_gain, effect.held_out)
+    trusted = student_estimate(effect.trusted, smallest_step=effect.held_out)
+    trusted_gain = student_estimate(effect.trusted_gain, smallest_step=effect.held_out)
     for name, own in (
         ("memorization", memorized), ("drop", drop), ("accuracy", accuracy), ("cost", cost),
         ("trusted", trusted), ("trusted_gain", trusted_gain),
     ):  # fmt: skip
-        row |= {name: own.mean, f"{name}_low": own.low, f"{name}_high": own.high}
+        row |= {name: own.value, f"{name}_low": own.low, f"{name}_high": own.high}
     return row
 
 
@@ -89,8 +90,8 @@ def reason(found: Found, plain: Effect, classes: int, margin: float) -> str:
         f"labels by {_points(drop)}, and accuracy on held-out examples changes by {_points(gain)}"
     )
     if found.recommended(margin) is not None:
-        own = Estimate.of(one.trusted_gain, one.held_out)
-        if math.isfinite(own.mean):
+        own = student_estimate(one.trusted_gain, smallest_step=one.held_out)
+        if math.isfinite(own.value):
             effect += f", on those that are trusted by {_points(own)}"
         return f"{effect}: within the margin of {points(margin)}"
     others = [one.arm.name for one in found.confirmed[:-1]]
@@ -111,7 +112,7 @@ def _none(found: Found, plain: Effect, classes: int, margin: float) -> str:
         )
     counts: dict[str, int] = {}
     for one in found.compared:
-        counts[verdict(one, margin)] = counts.get(verdict(one, margin), 0) + 1
+        counts[assess(one, margin)] = counts.get(assess(one, margin), 0) + 1
     words = {
         "costs": f"cost more than {points(margin)} of accuracy",
         "unclear": "may or may not, by these seeds (give more minutes or a wider margin)",
@@ -123,4 +124,4 @@ def _none(found: Found, plain: Effect, classes: int, margin: float) -> str:
 
 
 def _points(one: Estimate) -> str:
-    return f"{100 * one.mean:.1f} points [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+    return f"{100 * one.value:.1f} points [{100 * one.low:.1f}, {100 * one.high:.1f}]"
