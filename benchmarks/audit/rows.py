@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.audit.cases import PARTS, Case
-from byheart.report.files import write_text
+from byheart.files import write_text
 
 Row = dict[str, Any]
 

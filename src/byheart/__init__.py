@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from byheart.version import __version__
+
 if TYPE_CHECKING:
     from byheart.advising.advise import Advice, advise
     from byheart.auditing.adapters.indexed import IndexedDataset
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from byheart.measures.sharpness import sharpness
     from byheart.statistics.gini import gini
 
-__version__ = "0.1.0"
 __all__ = [
     "Advice",
     "Audit",

@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,7 +9,7 @@ from tests.report.figures import figures, sections
 
 from byheart.errors import StoreError
 from byheart.report.numbers import signs
-from byheart.report.page import render, write_report
+from byheart.report.page import render, write_findings, write_report
 from byheart.report.sections import Section
 from byheart.studies.figure import Axis, Figure
 from byheart.studies.finding import Finding
@@ -203,3 +204,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     blocked.write_text("a file", encoding="utf-8")
     with pytest.raises(StoreError, match="cannot write"):
         write_report(blocked, run_facts(), [], [])
+
+
+def test_findings_survive_the_file(tmp_path: Path) -> None:
+    rows = json.loads(write_findings(tmp_path, findings()).read_text(encoding="utf-8"))
+    assert [Finding.model_validate(row) for row in rows] == findings()
+
+
+def test_findings_are_a_list_that_a_person_can_read(tmp_path: Path) -> None:
+    text = write_findings(tmp_path, findings()[:1]).read_text(encoding="utf-8")
+    assert text.startswith('[\n  {\n    "claim": "easy-examples",\n')

@@ -11,9 +11,8 @@ from tests.runners.examples import a_pack
 from tests.runners.test_timeleft import Clock
 
 from byheart.runners import make_progress
-from byheart.runners.bars import RichProgress
 from byheart.runners.base import failed, pack_id
-from byheart.runners.progress import PlainProgress, SilentProgress
+from byheart.runners.progress import PlainProgress, RichProgress, SilentProgress
 
 TIME = re.compile(r"\b\d+:\d\d\b")
 """Minutes and seconds left, whatever they are on a busy machine."""
@@ -153,7 +152,7 @@ def test_nothing_to_train_draws_no_bar():
 
 
 def test_progress_and_runners_do_not_wait_for_torch():
-    script = "import sys, byheart.runners, byheart.runners.bars; sys.exit('torch' in sys.modules)"
+    script = "import sys, byheart.runners; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from byheart.report.files import write_text
+from byheart.files import write_text
 from byheart.report.table import frame_csv
 
 if TYPE_CHECKING:

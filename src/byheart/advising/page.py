@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from byheart import __version__
 from byheart.report.advice_page import AdviceFacts, write_advice_page
 from byheart.studies.conditions import mean_points
 from byheart.studies.figure import Axis, Figure, Point
+from byheart.version import __version__
 
 if TYPE_CHECKING:
     from byheart.advising.result import Advice

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from byheart import __version__
 from byheart.auditing.gradients import input_gradients
 from byheart.auditing.history import History
 from byheart.auditing.keeping import Keeping, digest_of
@@ -26,6 +25,7 @@ from byheart.training.autograd_sgd import AutogradSGD
 from byheart.training.own_run import OwnRun
 from byheart.training.packs import most_replicas
 from byheart.training.recipe import Recipe
+from byheart.version import __version__
 
 TRIED = 32
 """Examples whose outputs tell whether a network is the one that was kept."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from byheart.report.files import write_bytes
+from byheart.files import write_bytes
 
 EVERY = 10.0
 """Seconds of training that an interruption may cost, at least."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from byheart.files import write_bytes, write_text
 from byheart.report.audit.columns import with_names
-from byheart.report.files import write_bytes, write_text
 from byheart.report.table import frame_csv
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from byheart import __version__
 from byheart.auditing.alerts import alerts
 from byheart.auditing.figures import belief_figure, onset_figure
 from byheart.errors import InputError
 from byheart.report.audit.facts import AuditFacts
 from byheart.report.audit.page import write_audit_page
+from byheart.version import __version__
 
 if TYPE_CHECKING:
     from byheart.auditing.result import Audit

@@ -84,7 +84,7 @@ def advise(
     from byheart.advising.output import write_advice
     from byheart.advising.trusted import read_trusted
     from byheart.data import load_dataset
-    from byheart.report.files import require_writable
+    from byheart.files import require_writable
 
     if out is not None:
         require_writable(out)

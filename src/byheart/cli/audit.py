@@ -92,7 +92,7 @@ def audit(
     from byheart.auditing.keeping import forget
     from byheart.auditing.output import PARQUET, write_audit
     from byheart.auditing.summary import quantities, summary
-    from byheart.report.files import require_writable
+    from byheart.files import require_writable
     from byheart.runners.signals import exit_on_sigterm
 
     condition = _condition(fail_if, planted)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-import byheart
 from byheart.cli import advise, audit, claims, measure, plan, report, store, study
 from byheart.cli.console import CutShortError, error, say
 from byheart.errors import InputError
+from byheart.version import __version__
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -49,7 +49,7 @@ app.add_typer(store.app, name="store")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"byheart {byheart.__version__}")
+        print(f"byheart {__version__}")
         raise typer.Exit
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from byheart.files import write_text
 from byheart.report.drawn import draw
-from byheart.report.files import write_text
 from byheart.report.frame import environment, shell
 from byheart.report.table import frame_csv
 from byheart.studies.figure import Figure

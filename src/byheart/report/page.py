@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import jinja2
 
+from byheart.files import write_text
 from byheart.report import interval, numbers
 from byheart.report.drawn import DrawnFigure, draw_all
 from byheart.report.facts import RunFacts
-from byheart.report.files import write_findings, write_text
 from byheart.report.frame import environment, shell
 from byheart.report.sections import Section
 from byheart.store.distrust import require_own
@@ -56,6 +57,17 @@ def write_report(
         write_text(folder / "figures" / f"{name}.svg", one.svg)
     write_findings(folder, findings)
     return write_text(folder / "report.html", page)
+
+
+def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:
+    """Write ``findings.json``, the list of all findings, and return its path.
+
+    Raises:
+        StoreError: the folder cannot be written, or the disk is full.
+    """
+    rows = [finding.as_json() for finding in findings]
+    text = json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_text(folder / "findings.json", text)
 
 
 def render(run: RunFacts, findings: Sequence[Finding], sections: Sequence[Section]) -> str:

@@ -1,9 +1,9 @@
 """Where packs are trained: in this process, in one process per core, or on a cluster."""
 
-from byheart.runners.base import PackResult, Runner
+from byheart.runners.base import PackResult, Progress, Runner
 from byheart.runners.inline import InlineRunner
 from byheart.runners.processes import ProcessesRunner
-from byheart.runners.progress import Progress, SilentProgress, make_progress
+from byheart.runners.progress import SilentProgress, make_progress
 from byheart.runners.ray import RayRunner
 
 __all__ = [

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
@@ -15,7 +15,6 @@ from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
-    from byheart.runners.progress import Progress
 
 ENGINE = "byheart.training.engine:train"
 """Named, not imported: a runner is made before anyone knows whether torch is needed."""
@@ -39,6 +38,38 @@ class PackResult(NamedTuple):
     pack: Pack
     records: Sequence[Record]
     error: str | None = None
+
+
+class Progress(Protocol):
+    """Is told by session and runner how it goes. No method may raise: training comes first."""
+
+    def skipped(self, done: int) -> None:
+        """So many trials are stored already and are not trained again."""
+        ...
+
+    def later(self, cost: float) -> None:
+        """Rounds that depend on the next one will cost at most so much, in the unit of packs."""
+        ...
+
+    def planned(self, costs: Mapping[str, float]) -> None:
+        """These packs will be trained, after those of the rounds before: costs by pack id."""
+        ...
+
+    def started(self, pack: Pack) -> None:
+        """A pack begins to train, perhaps once more."""
+        ...
+
+    def epoch(self, pack: Pack, done: int, total: int) -> None:
+        """A pack has trained ``done`` of at most ``total`` epochs."""
+        ...
+
+    def finished(self, pack: Pack, records: Sequence[Record]) -> None:
+        """A pack ended, well or not."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will come: finished, failed or interrupted."""
+        ...
 
 
 class Runner(Protocol):

@@ -18,7 +18,7 @@ from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
-    from byheart.runners.progress import Progress
+    from byheart.runners.base import Progress
 
 
 class InlineRunner:

@@ -19,7 +19,7 @@ from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
-    from byheart.runners.progress import Progress
+    from byheart.runners.base import Progress
 
 _DEATHS = 2
 """Workers that may die of a pack, or hang with it, before it counts as failed."""

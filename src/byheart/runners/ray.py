@@ -23,7 +23,7 @@ from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
-    from byheart.runners.progress import Progress
+    from byheart.runners.base import Progress
 
 _AHEAD = 2
 """Tasks in flight for each that can run: the next is there when one ends, and a cluster that grows

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-import byheart
 from byheart.errors import StoreError
 from byheart.record import Record
-from byheart.runners.base import Runner
+from byheart.runners.base import Progress, Runner
 from byheart.runners.costs import cost_of
-from byheart.runners.progress import Progress, SilentProgress
+from byheart.runners.progress import SilentProgress
 from byheart.store import Store
 from byheart.studies.base import AdaptiveStudy, Records, Setting, Study
 from byheart.studies.finding import Finding
@@ -26,6 +25,7 @@ from byheart.studies.judging import judge
 from byheart.studies.own_network import OwnNetwork
 from byheart.training.packs import Pack, make_packs
 from byheart.trial import Trial
+from byheart.version import __version__
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
@@ -246,7 +246,7 @@ def current_facts(
     command: Sequence[str] = (),
 ) -> SessionFacts:
     """Return the facts of a session on this machine with the installed versions."""
-    versions = {"byheart": byheart.__version__, "python": platform.python_version()}
+    versions = {"byheart": __version__, "python": platform.python_version()}
     versions |= {name: metadata.version(name) for name in _LIBRARIES}
     machine = {
         "system": platform.system(),
@@ -286,7 +286,7 @@ def load_session(store: Store) -> SessionFacts:
         version = run.get("versions", {}).get("byheart", "of another version")
         raise StoreError(
             f"the study in {store.folder} was run by byheart {version}, which this byheart "
-            f"{byheart.__version__} cannot read: run the study again, or use that version"
+            f"{__version__} cannot read: run the study again, or use that version"
         ) from error
 
 

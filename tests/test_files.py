@@ -1,24 +1,11 @@
 import errno
-import json
 import os
 from pathlib import Path
 
 import pytest
-from tests.report.examples import findings
 
 from byheart.errors import StoreError
-from byheart.report.files import write_findings, write_text
-from byheart.studies.finding import Finding
-
-
-def test_findings_survive_the_file(tmp_path: Path) -> None:
-    rows = json.loads(write_findings(tmp_path, findings()).read_text(encoding="utf-8"))
-    assert [Finding.model_validate(row) for row in rows] == findings()
-
-
-def test_findings_are_a_list_that_a_person_can_read(tmp_path: Path) -> None:
-    text = write_findings(tmp_path, findings()[:1]).read_text(encoding="utf-8")
-    assert text.startswith('[\n  {\n    "claim": "easy-examples",\n')
+from byheart.files import write_text
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
