@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byheart.data.balance import split_indices
+from byheart.data.dataset import split_indices
 from byheart.errors import InputError
 
 

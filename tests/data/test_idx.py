@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from byheart.data.idx import read_idx
+from byheart.data.mnist import read_idx
 from byheart.errors import DataError
 
 Writer = Callable[..., Path]

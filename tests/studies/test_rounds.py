@@ -11,7 +11,7 @@ from tests.studies.test_session import Trainer
 from tests.studies.tiny import tiny_dataset, tiny_setting, without_timings
 
 from byheart.data import corrupt
-from byheart.data.balance import split_indices
+from byheart.data.dataset import split_indices
 from byheart.record import Record
 from byheart.report.session import report_stored
 from byheart.runners import InlineRunner

@@ -10,9 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from byheart import gini, load_dataset, loss_sensitivity
-from byheart.data.balance import split_indices
 from byheart.data.corruption import corrupt
-from byheart.data.dataset import Dataset
+from byheart.data.dataset import Dataset, split_indices
 from byheart.errors import InputError
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.record import Record

@@ -11,24 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from byheart.data.assemble import assemble, from_bytes
-from byheart.data.dataset import Dataset
-from byheart.data.files import Remote, fetch, find, require_hash
-from byheart.data.limits import require_file, require_room
+from byheart.data.dataset import Dataset, from_file
+from byheart.data.files import Remote, fetch, find, require_file, require_hash, require_room
 from byheart.errors import DataError
 
 CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 BATCHES = {
     "train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
     "test": ("test_batch.bin",),
@@ -125,7 +114,7 @@ def _dataset(name: str, paths: Sequence[Path], contents: Sequence[bytes]) -> Dat
         [_records(path, content) for path, content in zip(paths, contents, strict=True)]
     )
     pixels = records[:, 1:].reshape(-1, *SHAPE)
-    return assemble(paths[0].parent, name, from_bytes(pixels), records[:, 0], CLASSES)
+    return from_file(paths[0].parent, name, pixels, records[:, 0], CLASSES)
 
 
 def _records(path: Path, content: bytes) -> Bytes:

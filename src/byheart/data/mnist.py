@@ -1,19 +1,40 @@
-"""MNIST, Fashion-MNIST, and folders of IDX files like theirs."""
+"""MNIST, Fashion-MNIST, and folders of IDX files like theirs.
+
+An IDX file holds a magic number, the dimensions, then bytes; it is often gzipped.
+"""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from byheart.data.assemble import assemble, from_bytes
-from byheart.data.dataset import Dataset
-from byheart.data.files import Remote, fetch, find
-from byheart.data.idx import read_idx
+from byheart.data.dataset import Dataset, from_file
+from byheart.data.files import (
+    Remote,
+    fetch,
+    find,
+    read_up_to,
+    require_file,
+    require_hash,
+    require_room,
+)
 from byheart.errors import DataError
 
+_UNSIGNED_BYTE = 8
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 PREFIXES = {"train": ("train",), "test": ("t10k", "test")}
 
 
@@ -63,18 +84,7 @@ FAMILIES = {
         mirrors=(
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
         ),
-        classes=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
+        classes=FASHION_CLASSES,
         pins={
             "train-images-idx3-ubyte": (
                 "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -175,4 +185,81 @@ def _pair(
             f"{images_path} holds {len(images)} images but {labels_path} {len(labels)} labels: "
             "they are not of one data set"
         )
-    return assemble(images_path, name, from_bytes(images), labels, classes)
+    return from_file(images_path, name, images, labels, classes)
+
+
+def read_idx(path: Path, ndim: int, *, content_hash: str | None = None) -> npt.NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, gzipped or not.
+
+    Never reads more than the header announces, nor that if it is more than a data set may take.
+
+    Args:
+        path: the file.
+        ndim: dimensions it must have: 3 for images, 1 for labels.
+        content_hash: "sha256:..." or "md5:...", the hash its *content* (unzipped) must have; not
+            checked if None. The hash of a .gz file would change with whoever compressed it.
+
+    Returns:
+        The array, of the shape the header gives.
+
+    Raises:
+        DataError: the file is missing, damaged, truncated, too long, too large for a data set, of
+            another hash, or not IDX.
+    """
+    with _open(path) as file:
+        header = file.read(4 + 4 * ndim)
+        shape = _shape(path, header, ndim)
+        require_room(path, shape)
+        content = _read(file, path, math.prod(shape))
+        if file.read(1):
+            raise DataError(
+                f"{path} goes on after the {math.prod(shape)} bytes its header announces: "
+                "it is damaged, or two files in one"
+            )
+    if content_hash is not None:
+        algorithm = content_hash.partition(":")[0]
+        digest = hashlib.new(algorithm, header, usedforsecurity=False)
+        digest.update(content)
+        require_hash(path, content_hash, f"{algorithm}:{digest.hexdigest()}")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _shape(path: Path, header: bytes, ndim: int) -> tuple[int, ...]:
+    if len(header) < 4 or header[:3] != bytes([0, 0, _UNSIGNED_BYTE]):
+        raise DataError(
+            f"{path} is no IDX file of bytes: it starts with {header[:4].hex() or 'nothing'}, "
+            f"not 000008{ndim:02x}"
+        )
+    if header[3] != ndim:
+        raise DataError(f"{path} has {header[3]} dimensions where {ndim} were expected")
+    if len(header) < 4 + 4 * ndim:
+        raise DataError(f"{path} is truncated: it ends within its header")
+    return tuple(int(d) for d in np.frombuffer(header, dtype=">u4", offset=4))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    require_file(path)
+    try:
+        with path.open("rb") as raw:
+            # By content, not by name: browsers unzip downloads and leave the name.
+            if raw.peek(2)[:2] == b"\x1f\x8b":
+                with gzip.open(raw) as file:
+                    yield cast(BinaryIO, file)
+            else:
+                yield raw
+    except EOFError:
+        raise DataError(f"{path} is truncated: its gzip stream ends too early") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is a damaged gzip file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _read(file: BinaryIO, path: Path, size: int) -> bytearray:
+    content = read_up_to(file, size)
+    if len(content) < size:
+        raise DataError(
+            f"{path} is truncated: its header announces {size} bytes, it holds {len(content)}"
+        )
+    return content

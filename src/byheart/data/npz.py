@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from byheart.data.assemble import assemble, from_bytes
-from byheart.data.dataset import Dataset
-from byheart.data.limits import read_up_to, require_room
+from byheart.data.dataset import Dataset, from_file
+from byheart.data.files import read_up_to, require_room
 from byheart.errors import DataError
 
 KEYS = {
@@ -50,8 +49,9 @@ def load_npz(path: Path, split: str) -> Dataset:
     except (OSError, MemoryError, RuntimeError, ValueError, SyntaxError, TypeError) as error:
         # zipfile raises RuntimeError where a file is encrypted, numpy the last three of a header.
         raise DataError(f"{path} cannot be read: {error}") from None
-    inputs = from_bytes(x) if x.dtype == np.uint8 else x
-    return assemble(path, path.stem, inputs, _flat(y), classes)
+    # Keras and scikit-learn write labels as a column now and then.
+    labels = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
+    return from_file(path, path.stem, x, labels, classes)
 
 
 def _read(path: Path, split: str) -> tuple[Array, Array, list[str] | None]:
@@ -100,8 +100,3 @@ def _keys(path: Path, has: list[str], split: str) -> tuple[str, str]:
     more = f" and {len(has) - _NAMED} more" if len(has) > _NAMED else ""
     found = ", ".join(has[:_NAMED]) or "nothing"
     raise DataError(f"{path} holds {found}{more}: it must hold arrays {wanted}")
-
-
-def _flat(y: Array) -> Array:
-    # Keras and scikit-learn write labels as a column now and then.
-    return y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y

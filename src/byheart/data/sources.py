@@ -8,8 +8,13 @@ from pathlib import Path
 
 from byheart.data.cifar import is_cifar_folder, load_cifar10, load_cifar_folder
 from byheart.data.dataset import Dataset
-from byheart.data.hub import PREFIX, load_hub
-from byheart.data.images import image_paths, is_image_folder, load_image_folder
+from byheart.data.images import (
+    HUB_PREFIX,
+    image_paths,
+    is_image_folder,
+    load_hub,
+    load_image_folder,
+)
 from byheart.data.mnist import is_idx_folder, load_family, load_idx_folder
 from byheart.data.npz import load_npz
 from byheart.errors import DataError, InputError, choose
@@ -69,7 +74,7 @@ def example_files(source: str | os.PathLike[str], *, split: str = "train") -> li
 def _load(source: str, split: str) -> Dataset:
     if source.lower() in NAMED:
         return NAMED[source.lower()](split)
-    if source.startswith(PREFIX):
+    if source.startswith(HUB_PREFIX):
         return load_hub(source, split)
     path = _path(source)
     if path.is_dir():
@@ -83,7 +88,7 @@ def _load(source: str, split: str) -> Dataset:
     try:
         choose("data set", source, NAMED)
     except InputError as error:
-        raise InputError(f"{error}, a folder, a .npz file and {PREFIX}owner/name") from None
+        raise InputError(f"{error}, a folder, a .npz file and {HUB_PREFIX}owner/name") from None
     raise AssertionError(f"'{source}' is known but was not loaded")
 
 

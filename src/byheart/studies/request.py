@@ -150,7 +150,7 @@ def _on_own_network(request: Request, model: str, *, named: bool) -> Request:
 
 
 def _require_examples(trials: Sequence[Trial], dataset: Dataset, preset: str) -> None:
-    from byheart.data.balance import split_indices
+    from byheart.data.dataset import split_indices
 
     sizes = {(trial.data.train, trial.data.validation) for trial in trials}
     for train, validation in sorted(sizes, key=sum, reverse=True):

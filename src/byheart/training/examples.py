@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from byheart.data.balance import split_indices
 from byheart.data.corruption import draw_corruption, moments
-from byheart.data.dataset import Dataset
+from byheart.data.dataset import Dataset, split_indices
 from byheart.trial import DataFacts
 
 
