@@ -1,4 +1,4 @@
-"""The code of the tutorials, and of two how-tos, runs as printed, from top to bottom."""
+"""The code of the README, the tutorial and two how-tos runs as printed, from top to bottom."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = [DOCS / "how-to" / name for name in ("track.md", "audit.md")]
-PAGES = [*sorted((DOCS / "tutorials").glob("*.md")), *HOW_TO]
+PAGES = [DOCS.parent / "README.md", *sorted((DOCS / "tutorials").glob("*.md")), *HOW_TO]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
