@@ -20,7 +20,7 @@ LAYERS = (
     {"runners"},
     {"training"},
     {"measures"},
-    {"networks", "data", "statistics"},
+    {"networks", "data", "statistics", "charts"},
     {"store"},
     {"trial", "record", "errors", "files", "seeds", "texts", "version"},
 )
@@ -108,7 +108,7 @@ def _reachable(module: tuple[str, ...]) -> set[tuple[str, ...]]:
     return reached
 
 
-@pytest.mark.parametrize("package", ["store", "report", "statistics"])
+@pytest.mark.parametrize("package", ["store", "report", "charts", "statistics"])
 def test_a_package_that_only_reads_and_draws_never_imports_torch(package: str) -> None:
     names = [".".join(("byheart", *parts(path))) for path in (SOURCE / package).rglob("*.py")]
     assert_no_torch(names)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 
 from benchmarks.audit.compared import Line
-from byheart.studies.figure import Axis, Figure, Point
+from byheart.charts.figure import Axis, Figure, Point
 
 NAMES = {"mnist": "MNIST", "digits": "digits"}
 TRAINED = {0.9: "with momentum", 0.0: "without momentum"}

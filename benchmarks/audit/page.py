@@ -19,8 +19,8 @@ from benchmarks.audit.figure import NAMES, TRAINED, figure
 from benchmarks.audit.held import STATED, covered, stopped
 from benchmarks.audit.rows import Row, collected
 from benchmarks.tabled import table
+from byheart.charts.vega import Layout, draw_svg
 from byheart.files import write_text
-from byheart.report.charts import Layout, draw_svg
 
 FOLDER = Path(__file__).parents[2] / "docs" / "results"
 NAME = "bench-audit"

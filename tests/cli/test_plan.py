@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from byheart.charts import drawn
 from byheart.data.dataset import Dataset
-from byheart.report import pace
 from byheart.studies import estimate
 from byheart.studies.base import SourceFacts
 from byheart.studies.rehearsing import paces_at
@@ -33,7 +33,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     monkeypatch.setattr(
         estimate, "rehearse", lambda packs, dataset, *_: paces_at(packs, facts(dataset), 1e9)
     )
-    monkeypatch.setattr(pace, "drawing_pace", lambda: pace.DrawingPace(1.0, 0.5))
+    monkeypatch.setattr(drawn, "drawing_pace", lambda: drawn.DrawingPace(1.0, 0.5))
     return real
 
 

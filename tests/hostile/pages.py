@@ -10,11 +10,11 @@ from tests.report.audits import audit_facts, inputs, table
 from tests.report.examples import run_facts
 from tests.report.test_escaping import HOSTILE
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.files import write_text
 from byheart.report.advice_page import AdviceFacts, write_advice_page
 from byheart.report.audit.page import write_audit_page
 from byheart.report.page import Section, render
-from byheart.studies.figure import Axis, Figure, Point
 
 NAMES = (
     *HOSTILE,

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 
+from byheart.charts.figure import Axis, Figure, Point, Span
 from byheart.report.audit.facts import Alert, AuditFacts
-from byheart.studies.figure import Axis, Figure, Point, Span
 
 CLASSES = tuple("0123456789")
 KINDS = ("mislabelled", "ambiguous", "rare", "typical")

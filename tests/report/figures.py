@@ -8,8 +8,8 @@ from math import exp
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.report.sections import Section
-from byheart.studies.figure import Axis, Figure, Point
 
 KINDS = ("real", "randX", "randY")
 LEVELS = ("0%", "20%", "40%", "60%", "80%")

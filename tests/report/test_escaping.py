@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from tests.report.examples import finding, part, run_facts
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.report.page import render
 from byheart.report.sections import Section
-from byheart.studies.figure import Axis, Figure, Point
 
 HOSTILE = (
     "</script><script>window.hacked = 1</script>",

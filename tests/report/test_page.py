@@ -7,11 +7,11 @@ import pytest
 from tests.report.examples import finding, findings, part, run_facts
 from tests.report.figures import figures, sections
 
+from byheart.charts.figure import Axis, Figure
 from byheart.errors import StoreError
 from byheart.report.numbers import signs
 from byheart.report.page import render, write_findings, write_report
 from byheart.report.sections import Section
-from byheart.studies.figure import Axis, Figure
 from byheart.studies.finding import Finding
 
 

@@ -6,8 +6,9 @@ from urllib.parse import unquote
 import pytest
 from tests.report.figures import figures, sorted_examples
 
-from byheart.report.table import COLUMNS, data_uri, to_csv
-from byheart.studies.figure import Point
+from byheart.charts.drawn import COLUMNS, to_csv
+from byheart.charts.figure import Point
+from byheart.report.table import data_uri
 
 
 def test_the_table_holds_every_point_unrounded() -> None:

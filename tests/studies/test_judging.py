@@ -9,15 +9,14 @@ import pytest
 from tests.studies.planted import planted
 from tests.studies.simulated import Pool
 
+from byheart.charts.figure import Drawing, Figure
 from byheart.record import Record
 from byheart.statistics import inference
 from byheart.studies import dynamics
 from byheart.studies.base import Records, Setting
 from byheart.studies.conditions import KINDS, RANDX, RANDY, mean_points, read, slope, tally
-from byheart.studies.figure import Figure
 from byheart.studies.finding import Finding
 from byheart.studies.judging import judge
-from byheart.studies.picture import Drawing
 from byheart.studies.registry import STUDIES, claims
 from byheart.trial import Trial
 

@@ -11,15 +11,15 @@ import pytest
 from tests.studies.planted import sensitive
 from tests.studies.simulated import digits, tiny_setting
 
+from byheart.charts.drawn import to_csv
+from byheart.charts.figure import Figure, MatrixFigure
+from byheart.charts.tiles import draw_tiles
 from byheart.record import Record
-from byheart.report import heatmaps, table
 from byheart.statistics import inference
 from byheart.studies.base import Records, Setting
-from byheart.studies.figure import Figure
 from byheart.studies.figure3_4 import Figure3And4
 from byheart.studies.figure3_unique import Figure3Unique
 from byheart.studies.judging import judge
-from byheart.studies.matrix import MatrixFigure
 from byheart.trial import Foreign, SensitivityProbe, Trial
 
 SEEDS = 12
@@ -162,9 +162,9 @@ def test_the_figures_show_curves_and_matrices(setting: Setting) -> None:
     assert {point.series for point in curves.points} == {"real", "randX", "randY"}
     assert {point.series for point in unique.points} == {"real", "randX"}
     assert [matrix.name for matrix in matrices.matrices] == ["real", "randX", "randY"]
-    svg = heatmaps.draw_svg(matrices, heatmaps.WIDE)
+    svg = draw_tiles(matrices, narrow=False)
     assert svg.count("<rect") == 3 * CLASSES**2
-    assert len(table.to_csv(matrices).splitlines()) == 1 + 3 * CLASSES**2
+    assert len(to_csv(matrices).splitlines()) == 1 + 3 * CLASSES**2
 
 
 def test_without_records_there_is_nothing_to_draw(setting: Setting) -> None:

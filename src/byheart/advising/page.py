@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.report.advice_page import AdviceFacts, write_advice_page
 from byheart.studies.conditions import mean_points
-from byheart.studies.figure import Axis, Figure, Point
 from byheart.version import __version__
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from byheart.auditing.calibration import Calibration
 from byheart.auditing.onset import Onset
-from byheart.studies.figure import Axis, Figure, Point, Span
+from byheart.charts.figure import Axis, Figure, Point, Span
 
 
 def onset_figure(onset: Onset) -> Figure:

@@ -49,7 +49,7 @@ def plan(
     as_json: options.AsJson = False,
 ) -> None:
     """Say what a study would take on this machine; train nothing."""
-    from byheart.report.pace import drawing_pace
+    from byheart.charts.drawn import drawing_pace
     from byheart.studies.estimate import Place, estimate
     from byheart.studies.request import make_request
 

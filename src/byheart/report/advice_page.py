@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from byheart.charts.drawn import draw
+from byheart.charts.figure import Figure
 from byheart.files import write_text
-from byheart.report.drawn import draw
 from byheart.report.frame import environment, shell
 from byheart.report.table import frame_csv
-from byheart.studies.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from byheart.report import charts, interval, numbers, palette, table
+from byheart.charts import vega
+from byheart.charts.style import dark_twins
+from byheart.report import interval, numbers, table
 from byheart.texts import visible
 
 
@@ -56,7 +58,7 @@ def shell(styles: Sequence[str], scripts: Sequence[str], *, with_charts: bool) -
         with_charts: whether the page needs the chart library.
     """
     texts = {
-        "libraries": charts.libraries() if with_charts else "",
+        "libraries": vega.libraries() if with_charts else "",
         "own": "\n".join(_asset(name) for name in scripts),
     }
     style = "".join(map(_asset, styles)) + _dark_charts()
@@ -84,7 +86,7 @@ def _dark_charts() -> str:
     rules = "\n".join(
         f'  .chart [fill="{light}"] {{ fill: {dark}; }}\n'
         f'  .chart [stroke="{light}"] {{ stroke: {dark}; }}'
-        for light, dark in palette.dark_twins().items()
+        for light, dark in dark_twins().items()
     )
     return f"\n@media screen and (prefers-color-scheme: dark) {{\n{rules}\n}}\n"
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import jinja2
 
+from byheart.charts.drawn import DrawnFigure, draw_all
+from byheart.charts.figure import Drawing
 from byheart.files import write_text
 from byheart.report import interval, numbers
-from byheart.report.drawn import DrawnFigure, draw_all
 from byheart.report.facts import RunFacts
 from byheart.report.frame import environment, shell
 from byheart.report.sections import Section
 from byheart.store.distrust import require_own
 from byheart.studies.finding import Finding, FindingPart
-from byheart.studies.picture import Drawing
 
 __all__ = ["RunFacts", "Section", "render", "write_report"]
 

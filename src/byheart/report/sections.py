@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from byheart.studies.picture import Drawing
+from byheart.charts.figure import Drawing
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from byheart.charts.figure import Drawing
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence, Rule
-from byheart.studies.picture import Drawing
 from byheart.studies.presets import Preset
 from byheart.trial import MLP, Foreign, Network, Trial
 

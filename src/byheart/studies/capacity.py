@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, Claim, Records, Setting
@@ -21,7 +22,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure import Axis, Figure
 from byheart.trial import Algorithm, Trial
 
 WIDTH_X = "log2 of the smallest width that fits, randX over real"

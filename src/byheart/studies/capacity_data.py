@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.bisection import Search, bisect, bisection_grid
@@ -21,7 +22,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure import Axis, Figure
 from byheart.trial import Algorithm, Trial
 
 PAIRS = ((REAL, RANDX), (REAL, RANDY), (RANDX, RANDY))

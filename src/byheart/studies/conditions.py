@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from byheart.charts.figure import Point
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence
 from byheart.studies.base import Records, Setting
-from byheart.studies.figure import Point
 from byheart.trial import Algorithm, DataFacts, Probe, Trial
 
 Values = NDArray[np.float64]

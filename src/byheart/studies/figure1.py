@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.measures.difficulty import Difficulty, difficulty
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import KINDS, Condition, tally
-from byheart.studies.figure import Axis, Figure, Point
 from byheart.trial import Algorithm, CorrectProbe, DataFacts, Trial
 
 TO_RANDX = "log2 over-dispersion of P(correct), real minus randX"

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import regularizing
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import Values, mean_points, tally
-from byheart.studies.figure import Axis, Figure, Point
 from byheart.studies.regularizing import (
     ADVERSARIAL,
     DROPOUT,

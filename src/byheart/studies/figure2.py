@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure, Picture, PictureFigure, Point, picture_of
 from byheart.errors import InputError
 from byheart.measures.first_layer import low_frequencies, network_low_frequency_energy
 from byheart.networks.cnn_shapes import cnn_shapes
@@ -24,8 +25,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure import Axis, Figure, Point
-from byheart.studies.picture import Picture, PictureFigure, picture_of
 from byheart.studies.presets import log_spaced
 from byheart.trial import CNN, AccuracyProbe, Algorithm, FiltersProbe, Trial
 

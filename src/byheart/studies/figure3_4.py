@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from byheart.charts.figure import Figure, Matrix, MatrixFigure
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import KINDS, RANDX, RANDY, REAL, Condition, Values, read
-from byheart.studies.figure import Figure
-from byheart.studies.matrix import Matrix, MatrixFigure
 from byheart.studies.sensitivity import (
     GINI_SMALLEST,
     evidence,

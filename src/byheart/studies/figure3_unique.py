@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from byheart.charts.figure import Figure
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import RANDX, REAL, Condition
-from byheart.studies.figure import Figure
 from byheart.studies.sensitivity import (
     GINI_SMALLEST,
     evidence,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure
 from byheart.measures.capacity import accuracy_at, sufficient_width
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, Claim, Records, Setting
@@ -21,7 +22,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure import Axis, Figure
 from byheart.studies.presets import log_spaced
 from byheart.trial import AccuracyProbe, Algorithm, Trial
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.measures.convergence import kaplan_meier, restricted
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
@@ -25,7 +26,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure import Axis, Figure, Point
 from byheart.trial import Algorithm, Trial
 
 MOST_CENSORED = 0.5

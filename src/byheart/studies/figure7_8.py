@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import dynamics
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import Condition, Values, mean_points, slope
 from byheart.studies.dynamics import FITTED, by_inputs, by_labels, curves
-from byheart.studies.figure import Axis, Figure
 from byheart.trial import Trial
 
 FINAL_X = "slope of final validation accuracy on input noise level"

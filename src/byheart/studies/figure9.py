@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import dynamics
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
@@ -25,7 +26,6 @@ from byheart.studies.dynamics import (
     by_labels,
     curves,
 )
-from byheart.studies.figure import Axis, Figure
 from byheart.trial import Trial
 
 SLOPE_X = "slope of final CSR on input noise level"

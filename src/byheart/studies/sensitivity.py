@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence
 from byheart.studies.base import Records, Setting
@@ -17,7 +18,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure import Axis, Figure, Point
 from byheart.trial import Algorithm, SensitivityProbe, Trial
 
 GINI_SMALLEST = 0.05

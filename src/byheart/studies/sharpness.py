@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
@@ -23,7 +24,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure import Axis, Figure, Point
 from byheart.studies.figure6 import MOST_CENSORED
 from byheart.trial import Algorithm, SharpnessProbe, Trial
 

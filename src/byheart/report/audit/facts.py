@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from byheart.studies.figure import Figure
+from byheart.charts.figure import Figure
 
 VERDICTS = ("mislabelled", "ambiguous", "rare", "typical")
 """In the order of the page."""

@@ -5,29 +5,29 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from byheart.report import charts, palette
+from byheart.charts import style, vega
+from byheart.charts.drawn import DrawnFigure
+from byheart.charts.figure import Caption
+from byheart.charts.vega import Layout
 from byheart.report.audit.columns import class_name
 from byheart.report.audit.facts import VERDICTS
 from byheart.report.audit.selection import Selection
-from byheart.report.charts import Layout
-from byheart.report.drawn import DrawnFigure
 from byheart.texts import cell, visible_within
 
 WIDE, NARROW = Layout(600, 380, 1), Layout(236, 260, 1, compact=True)
 CELLS = 36
 """Steps of the shade on either axis."""
 COLOURS = {
-    "mislabelled": palette.KINDS["randX"],
-    "ambiguous": palette.OTHERS[0],
-    "rare": palette.KINDS["real"],
-    "typical": palette.REFERENCE,
+    "mislabelled": style.KINDS["randX"],
+    "ambiguous": style.OTHERS[0],
+    "rare": style.KINDS["real"],
+    "typical": style.REFERENCE,
 }
 SHAPES = {
     "mislabelled": "diamond",
@@ -37,16 +37,6 @@ SHAPES = {
 }
 _AXIS = alt.Axis(format=".1f", tickCount=5)
 FIELDS = ("panel", "series", "x", "y", "id", "label")
-
-
-@dataclass(frozen=True)
-class MapCaption:
-    """What stands above the map."""
-
-    id: str
-    title: str
-    source: str
-    reading: str
 
 
 def draw_map(
@@ -83,7 +73,7 @@ def draw_map(
     caption = _caption(len(known), len(dots))
     points = [dict(zip(FIELDS, row, strict=True)) for row in rows]
     drawn = [_declare(layout, cells, points=points) for layout in (WIDE, NARROW)]
-    wide, narrow = (charts.to_svg(one, caption.title, caption.reading) for one in drawn)
+    wide, narrow = (vega.to_svg(one, caption.title, caption.reading) for one in drawn)
     return DrawnFigure(
         figure=caption,
         svg=wide,
@@ -95,14 +85,14 @@ def draw_map(
     )
 
 
-def _caption(examples: int, dots: int) -> MapCaption:
+def _caption(examples: int, dots: int) -> Caption:
     reading = (
         "At the top are examples that the network gets right throughout, at the bottom those whose "
         "label it never believes, to the right those on which it changes its mind."
     )
     if dots < examples:
         reading += f" The shade counts all {examples:,} examples; {dots:,} have a dot."
-    return MapCaption("map", "The map of the data set", "", reading)
+    return Caption("map", "The map of the data set", "", reading)
 
 
 def _declare(
@@ -132,7 +122,7 @@ def _declare(
     view = alt.layer(*layers).properties(width=layout.width, height=layout.height)
     whole = view.properties(background="transparent", padding=4)
     declaration: dict[str, Any] = whole.to_dict(validate=False)
-    declaration["config"] = charts.config(VERDICTS, layout)
+    declaration["config"] = vega.config(VERDICTS, layout)
     declaration["datasets"] = {"cells": cells} if cells else {}
     if points is not None:
         declaration["datasets"]["points"] = points
@@ -142,7 +132,7 @@ def _declare(
 def _shade() -> alt.Chart:
     shade: alt.Chart = (
         alt.Chart(alt.NamedData("cells"))
-        .mark_rect(color=palette.REFERENCE)
+        .mark_rect(color=style.REFERENCE)
         .encode(
             x=alt.X("x:Q"),
             x2="x2:Q",

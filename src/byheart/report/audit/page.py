@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from byheart.charts.drawn import draw
 from byheart.files import write_text
 from byheart.report.audit.cards import cards
 from byheart.report.audit.columns import class_name, explained, with_names
 from byheart.report.audit.facts import VERDICTS, AuditFacts
 from byheart.report.audit.map import draw_map
 from byheart.report.audit.selection import Selection, select
-from byheart.report.drawn import draw
 from byheart.report.frame import environment, shell
 from byheart.report.table import frame_csv
 

@@ -8,9 +8,9 @@ import altair as alt
 import pytest
 from tests.report.figures import figures, sorted_examples
 
-from byheart.report import charts, marks
-from byheart.report.axes import log_ticks
-from byheart.studies.figure import Axis, Figure, Point
+from byheart.charts import marks, vega
+from byheart.charts.figure import Axis, Figure, Point
+from byheart.charts.marks import log_ticks
 
 BY_ID = {figure.id: figure for figure in figures()}
 
@@ -30,7 +30,7 @@ def encodings(declaration: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("figure", figures(), ids=lambda figure: figure.id)
 def test_every_figure_becomes_an_svg_that_names_itself(figure: Figure) -> None:
-    root = ElementTree.fromstring(charts.draw_svg(figure, charts.wide(figure)))
+    root = ElementTree.fromstring(vega.draw_svg(figure, vega.wide(figure)))
     words = [element.text for element in root[:2]]
     assert words == [figure.title, figure.reading]
 
@@ -39,31 +39,31 @@ def test_every_figure_becomes_an_svg_that_names_itself(figure: Figure) -> None:
 @pytest.mark.parametrize("figure", figures(), ids=lambda figure: figure.id)
 def test_every_declaration_is_valid_vega_lite(figure: Figure, interactive: bool) -> None:
     # Checked here and not at run time, where it took as long as drawing.
-    for layout in (charts.wide(figure), charts.narrow(figure)):
-        alt.Chart.from_dict(charts.declare(figure, layout, interactive=interactive))
+    for layout in (vega.wide(figure), vega.narrow(figure)):
+        alt.Chart.from_dict(vega.declare(figure, layout, interactive=interactive))
 
 
 def test_an_svg_holds_no_ids_that_could_clash_within_a_page() -> None:
-    svg = charts.draw_svg(BY_ID["csr-radius"], charts.wide(BY_ID["csr-radius"]))
+    svg = vega.draw_svg(BY_ID["csr-radius"], vega.wide(BY_ID["csr-radius"]))
     assert not [one for one in ElementTree.fromstring(svg).iter() if "id" in one.attrib]
 
 
 def test_the_same_figure_is_the_same_svg() -> None:
     figure = BY_ID["time-width"]
-    first, second = (charts.draw_svg(figure, charts.wide(figure)) for _ in range(2))
+    first, second = (vega.draw_svg(figure, vega.wide(figure)) for _ in range(2))
     assert first == second
 
 
 def test_the_background_is_transparent() -> None:
     figure = BY_ID["csr-noise"]
-    assert charts.declare(figure, charts.wide(figure), interactive=False)["background"] == (
+    assert vega.declare(figure, vega.wide(figure), interactive=False)["background"] == (
         "transparent"
     )
 
 
 def scale_of(figure: Figure, channel: str) -> list[Any]:
     """Return the range of one channel's scale."""
-    declaration = charts.declare(figure, charts.wide(figure), interactive=False)
+    declaration = vega.declare(figure, vega.wide(figure), interactive=False)
     found = [one[channel] for one in encodings(declaration) if channel in one]
     return list(found[0]["scale"]["range"])
 
@@ -86,7 +86,7 @@ def test_a_reference_has_no_dots() -> None:
         dashed=("chance",),
         series=("real", "chance"),
     )
-    view = charts.declare(figure, charts.wide(figure), interactive=False)
+    view = vega.declare(figure, vega.wide(figure), interactive=False)
     dots = [layer for layer in view["layer"] if layer["mark"]["type"] == "point"]
     assert dots[0]["transform"] == [{"filter": {"field": "series", "oneOf": ["real"]}}]
 
@@ -94,7 +94,7 @@ def test_a_reference_has_no_dots() -> None:
 def test_only_the_page_answers_the_pointer() -> None:
     figure = BY_ID["csr-noise"]
     alive, still = (
-        json.dumps(charts.declare(figure, charts.wide(figure), interactive=one))
+        json.dumps(vega.declare(figure, vega.wide(figure), interactive=one))
         for one in (True, False)
     )
     assert "tooltip" in alive
@@ -103,7 +103,7 @@ def test_only_the_page_answers_the_pointer() -> None:
 
 def test_panels_stand_in_the_order_of_the_points() -> None:
     figure = small(Point("b", "s", 1, 1), Point("a", "s", 1, 1))
-    declaration = charts.declare(figure, charts.wide(figure), interactive=False)
+    declaration = vega.declare(figure, vega.wide(figure), interactive=False)
     assert declaration["facet"]["sort"] == ["b", "a"]
 
 
@@ -133,13 +133,13 @@ def test_an_interval_that_reaches_zero_is_cut_on_a_logarithmic_axis() -> None:
 
 def test_a_lone_point_shows_its_interval_as_a_line() -> None:
     figure = small(Point("", "s", 1, 5, 3, 7))
-    view = charts.declare(figure, charts.wide(figure), interactive=False)
+    view = vega.declare(figure, vega.wide(figure), interactive=False)
     assert "rule" in [layer["mark"]["type"] for layer in view["layer"]]
 
 
 def test_a_figure_without_points_is_still_an_svg() -> None:
     figure = small(series=("s",))
-    assert ElementTree.fromstring(charts.draw_svg(figure, charts.wide(figure))) is not None
+    assert ElementTree.fromstring(vega.draw_svg(figure, vega.wide(figure))) is not None
 
 
 def test_few_values_are_their_own_ticks() -> None:
@@ -162,14 +162,14 @@ def test_a_share_that_almost_reaches_the_whole_is_drawn_up_to_it() -> None:
     figure = small(
         Point("", "s", 0.0005, 1), Point("", "s", 0.9995, 2), x=Axis("share", percent=True)
     )
-    declaration = charts.declare(figure, charts.wide(figure), interactive=False)
+    declaration = vega.declare(figure, vega.wide(figure), interactive=False)
     assert encodings(declaration)[0]["x"]["scale"]["domain"] == [0, 1]
 
 
 @pytest.mark.parametrize("log", [True, False])
 def test_the_highest_point_keeps_clear_of_the_upper_edge(log: bool) -> None:
     figure = small(Point("", "s", 1, 1), Point("", "s", 2, 100), y=Axis("y", log=log))
-    low, high = encodings(charts.declare(figure, charts.wide(figure), interactive=False))[0]["y"][
+    low, high = encodings(vega.declare(figure, vega.wide(figure), interactive=False))[0]["y"][
         "scale"
     ]["domain"]
     assert low < 1 and high > 100
@@ -180,7 +180,7 @@ def test_hostile_names_are_escaped_in_the_svg() -> None:
     figure = small(
         Point(name, name, 1, 1), Point("b", "c", 1, 2), title=name, reading=name, legend=name
     )
-    svg = charts.draw_svg(figure, charts.wide(figure))
+    svg = vega.draw_svg(figure, vega.wide(figure))
     assert "<img" not in svg
     assert ElementTree.fromstring(svg) is not None
 
@@ -193,7 +193,7 @@ def bracketed() -> Figure:
 
 
 def test_a_bracket_is_shaded_up_to_a_dashed_line() -> None:
-    declaration = charts.declare(bracketed(), charts.wide(bracketed()), interactive=True)
+    declaration = vega.declare(bracketed(), vega.wide(bracketed()), interactive=True)
     alt.Chart.from_dict(declaration)
     shade, edge = declaration["layer"][:2]
     assert shade["mark"]["type"] == "area"
@@ -206,13 +206,13 @@ def test_a_bracket_is_shaded_up_to_a_dashed_line() -> None:
 
 def test_a_bracket_fits_on_its_axis_and_is_known_at_its_own_points() -> None:
     assert [row["upper"] for row in marks.rows(bracketed())] == [None, 0.7, 0.6]
-    declaration = charts.declare(bracketed(), charts.wide(bracketed()), interactive=False)
+    declaration = vega.declare(bracketed(), vega.wide(bracketed()), interactive=False)
     shared = [one["y"]["scale"] for one in encodings(declaration) if "scale" in one["y"]]
     assert shared and all(scale["domain"][1] > 0.7 for scale in shared)
-    assert "svg" in charts.draw_svg(bracketed(), charts.narrow(bracketed()))
+    assert "svg" in vega.draw_svg(bracketed(), vega.narrow(bracketed()))
 
 
 def test_a_figure_without_brackets_carries_nothing_of_them() -> None:
     plain = small(Point("", "a", 1.0, 0.2), Point("", "a", 2.0, 0.3))
     assert all("upper" not in row for row in marks.rows(plain))
-    assert "upper" not in json.dumps(charts.declare(plain, charts.wide(plain), interactive=True))
+    assert "upper" not in json.dumps(vega.declare(plain, vega.wide(plain), interactive=True))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from tests.report.figures import figures
 
-from byheart.report import palette
+from byheart.charts import style
 
 WHITE, DARK = "#ffffff", "#14171c"
 
@@ -20,58 +20,58 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-LINES = [light for light in palette.dark_twins() if light != palette.GRID]
+LINES = [light for light in style.dark_twins() if light != style.GRID]
 
 
 @pytest.mark.parametrize("light", LINES)
 def test_every_line_shows_on_white_and_its_twin_on_dark(light: str) -> None:
     assert contrast(light, WHITE) >= 3
-    assert contrast(palette.dark_twins()[light], DARK) >= 3
+    assert contrast(style.dark_twins()[light], DARK) >= 3
 
 
-@pytest.mark.parametrize("light", [palette.INK, palette.FAINT])
+@pytest.mark.parametrize("light", [style.INK, style.FAINT])
 def test_every_text_can_be_read_in_both_modes(light: str) -> None:
     assert contrast(light, WHITE) >= 4.5
-    assert contrast(palette.dark_twins()[light], DARK) >= 4.5
+    assert contrast(style.dark_twins()[light], DARK) >= 4.5
 
 
 def test_the_three_kinds_keep_their_colour_in_every_figure() -> None:
     for figure in figures():
-        colours = dict(zip(figure.series, palette.series_colours(figure), strict=True))
-        assert all(colours[k] == palette.KINDS[k] for k in palette.KINDS if k in colours)
+        colours = dict(zip(figure.series, style.series_colours(figure), strict=True))
+        assert all(colours[k] == style.KINDS[k] for k in style.KINDS if k in colours)
 
 
 def test_levels_grow_steadily_lighter() -> None:
     leveled = next(figure for figure in figures() if figure.ordered)
-    ramp = [luminance(colour) for colour in palette.series_colours(leveled)]
+    ramp = [luminance(colour) for colour in style.series_colours(leveled)]
     assert ramp == sorted(ramp)
     assert len(set(ramp)) == len(leveled.series)
 
 
 def test_dark_twins_keep_the_order_of_the_levels() -> None:
     leveled = next(figure for figure in figures() if figure.ordered)
-    twins = palette.dark_twins()
-    ramp = [luminance(twins[colour]) for colour in palette.series_colours(leveled)]
+    twins = style.dark_twins()
+    ramp = [luminance(twins[colour]) for colour in style.series_colours(leveled)]
     assert ramp == sorted(ramp)
 
 
 def test_a_reference_is_grey_among_kinds_and_among_levels() -> None:
     for ordered in (False, True):
         figure = replace(figures()[0], ordered=ordered)
-        assert palette.series_colours(figure)[-1] == palette.REFERENCE
+        assert style.series_colours(figure)[-1] == style.REFERENCE
 
 
 def test_a_reference_named_after_a_series_has_its_colour() -> None:
     names = ("real", "randX", "real, binomial", "chance")
     figure = replace(figures()[0], series=names, dashed=names[2:])
-    real, _, named, plain = palette.series_colours(figure)
-    assert (named, plain) == (real, palette.REFERENCE)
+    real, _, named, plain = style.series_colours(figure)
+    assert (named, plain) == (real, style.REFERENCE)
 
 
 def test_many_series_all_get_a_colour_with_a_twin() -> None:
     names = tuple(f"series {index}" for index in range(23))
     for ordered in (False, True):
         figure = replace(figures()[0], series=names, dashed=(), ordered=ordered)
-        colours = palette.series_colours(figure)
+        colours = style.series_colours(figure)
         assert len(colours) == 23
-        assert set(colours) <= set(palette.dark_twins())
+        assert set(colours) <= set(style.dark_twins())

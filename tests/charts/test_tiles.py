@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from byheart.report import pictures
-from byheart.report.table import PIXEL_COLUMNS, to_csv
-from byheart.studies.picture import Picture, PictureFigure, picture_of
+from byheart.charts.drawn import PIXEL_COLUMNS, to_csv
+from byheart.charts.figure import Picture, PictureFigure, picture_of
+from byheart.charts.tiles import draw_tiles
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -20,8 +20,14 @@ def figure(*shown: Picture, title: str = "Filters") -> PictureFigure:
     return PictureFigure("filters", title, "A17 Fig 2", "read it", shown)
 
 
-def drawn(shown: PictureFigure, sheet: pictures.Sheet = pictures.WIDE) -> ElementTree.Element:
-    return ElementTree.fromstring(pictures.draw_svg(shown, sheet))
+def drawn(shown: PictureFigure, *, narrow: bool = False) -> ElementTree.Element:
+    return ElementTree.fromstring(draw_tiles(shown, narrow=narrow))
+
+
+def moved(group: ElementTree.Element) -> tuple[float, float]:
+    """Return how far a group is moved, in pixels."""
+    x, y = group.attrib["transform"].removeprefix("translate(").split(")")[0].split()
+    return float(x), float(y)
 
 
 def colours(root: ElementTree.Element) -> dict[str, int]:
@@ -52,17 +58,18 @@ def test_a_filter_of_zeros_is_grey() -> None:
     assert colours(drawn(figure(picture_of("one", np.zeros((1, 1, 3, 3)))))) == {"#808080": 9}
 
 
-@pytest.mark.parametrize("sheet", [pictures.WIDE, pictures.NARROW])
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize(("count", "side"), [(1, 5), (6, 3), (8, 5), (32, 7)])
-def test_everything_stays_within_the_drawing(sheet: pictures.Sheet, count: int, side: int) -> None:
+def test_everything_stays_within_the_drawing(narrow: bool, count: int, side: int) -> None:
     rng = np.random.default_rng(0)
     shown = [picture_of(name, rng.normal(size=(count, 1, side, side))) for name in "abcd"]
-    root = drawn(figure(*shown), sheet)
+    root = drawn(figure(*shown), narrow=narrow)
     *_, width, height = (float(value) for value in root.attrib["viewBox"].split())
-    assert width == sheet.width
-    for group in root.iter(f"{SVG}g"):
-        move, scale = group.attrib["transform"].removesuffix(")").split(") scale(")
-        left, top = (float(value) for value in move.removeprefix("translate(").split())
+    assert width == (300 if narrow else 600)
+    for panel in root.findall(f"{SVG}g"):
+        group = panel[1]
+        scale = group.attrib["transform"].removesuffix(")").split(") scale(")[1]
+        left, top = (sum(values) for values in zip(moved(panel), moved(group), strict=True))
         places = [
             [int(value) for value in place.split("h")[0].split()]
             for path in group.iter(f"{SVG}path")
@@ -83,7 +90,7 @@ def test_the_drawing_names_itself_and_its_pictures() -> None:
 def test_hostile_names_are_escaped() -> None:
     hostile = '"><script>alert(1)</script>'
     shown = figure(picture_of(hostile, np.ones((1, 1, 2, 2))), title=hostile)
-    assert "<script" not in pictures.draw_svg(shown, pictures.WIDE)
+    assert "<script" not in draw_tiles(shown, narrow=False)
 
 
 def test_the_table_holds_every_weight_unrounded() -> None:

@@ -1,18 +1,18 @@
-"""Colours that colour-blind readers can tell apart, each with a twin for dark backgrounds.
+"""Colours, fonts and line styles of every chart.
 
-A chart is drawn once, in the colours for white paper. The page swaps every colour for its twin by
-style sheet, so that dark mode needs no second drawing and print is always light.
+A chart is drawn once, in the colours for white paper, which colour-blind readers can tell apart.
+For dark mode, the page's style sheet replaces every colour by its twin. Print is always light.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from byheart.studies.figure import Figure
+from byheart.charts.figure import Figure
 
 KINDS = {"real": "#0072b2", "randX": "#c65102", "randY": "#007f5f"}
-"""The papers' three kinds of data keep their colour in every figure."""
-
+"""The papers' three kinds of data have the same colour in every figure."""
 OTHERS = ("#a8478a", "#7a6200", "#4c5fd7", "#5b5f66", "#9b2c2c", "#0e7c86")
 REFERENCE = "#747b85"
 INK = "#2b3038"
@@ -24,10 +24,61 @@ _VIRIDIS = (
     "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725",
 )  # fmt: skip
 """Eleven even stops, from Smith and van der Walt (2015)."""
-
 LEVEL_STEPS = 31
 _LIGHT_RANGE = (0.0, 0.58)
 _DARK_RANGE = (0.36, 1.0)
+_CELLS = ("#eef3f8", "#a9c9e4", "#3f84bd", "#0a2f5c")
+
+FONT = (
+    "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', "
+    "'Liberation Sans', Arial, sans-serif"
+)
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+DASHES = ([1, 0], [8, 3], [8, 3, 2, 3], [3, 2], [12, 3], [5, 2, 1, 2])
+REFERENCE_SHAPE = "stroke"
+REFERENCE_DASH = [2, 3]
+BRACKET_DASH = [3, 3]
+
+CONFIG: dict[str, Any] = {
+    "font": FONT,
+    "aria": False,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": FAINT,
+        "titleColor": INK,
+        "domainColor": FAINT,
+        "tickColor": FAINT,
+        "grid": True,
+        "gridColor": GRID,
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "labelFlush": False,
+    },
+    "axisX": {"grid": False},
+    "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
+    "header": {"labelColor": INK, "labelFontSize": 12, "labelFontWeight": 600, "labelPadding": 6},
+    "legend": {
+        "labelColor": FAINT,
+        "titleColor": INK,
+        "orient": "top",
+        "direction": "horizontal",
+        "titleOrient": "left",
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "labelLimit": 260,
+        "titleLimit": 320,
+        "symbolSize": 110,
+        "symbolOpacity": 1,
+        "symbolStrokeWidth": 2,
+        "columnPadding": 14,
+        "offset": 10,
+    },
+    "facet": {"spacing": 22},
+}
+"""Vega-Lite's configuration."""
 
 
 def series_colours(figure: Figure) -> list[str]:
@@ -45,7 +96,7 @@ def series_colours(figure: Figure) -> list[str]:
 
 
 def dark_twins() -> dict[str, str]:
-    """Return the colour that stands for each colour of a chart on a dark background."""
+    """Return the dark-mode colour for every colour of a chart."""
     twins = {
         KINDS["real"]: "#56b4e9",
         KINDS["randX"]: "#f0894a",
@@ -63,10 +114,7 @@ def dark_twins() -> dict[str, str]:
     return twins
 
 
-_CELLS = ("#eef3f8", "#a9c9e4", "#3f84bd", "#0a2f5c")
-
-
-def cell(share: float) -> str:
+def cell_colour(share: float) -> str:
     """Return the colour of a share from 0 to 1 in a heat map, the same on any background."""
     position = min(1.0, max(0.0, share)) * (len(_CELLS) - 1)
     index = min(int(position), len(_CELLS) - 2)
@@ -80,7 +128,7 @@ def _reference(name: str, colours: Mapping[str, str]) -> str:
 
 
 def _levels(count: int) -> list[str]:
-    """Return ``count`` even steps of the ramp, snapped to those that have a twin."""
+    """Return ``count`` even steps of the ramp, rounded to steps that have a twin."""
     last = LEVEL_STEPS - 1
     steps = [round(last * index / max(1, count - 1)) for index in range(count)]
     return [_ramp(_LIGHT_RANGE, step / last) for step in steps]
@@ -93,6 +141,6 @@ def _ramp(span: tuple[float, float], share: float) -> str:
 
 
 def _mix(pair: Sequence[str], share: float) -> str:
-    first, second = ([int(one[i : i + 2], 16) for i in (1, 3, 5)] for one in pair)
+    first, second = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in pair)
     mixed = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return "#" + "".join(f"{value:02x}" for value in mixed)

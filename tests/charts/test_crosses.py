@@ -1,7 +1,8 @@
 """Points whose place is estimated on both axes, and more series than there are colours."""
 
-from byheart.report import charts, marks, table
-from byheart.studies.figure import Axis, Figure, Point
+from byheart.charts import marks, vega
+from byheart.charts.drawn import to_csv
+from byheart.charts.figure import Axis, Figure, Point
 
 
 def figure(points: tuple[Point, ...]) -> Figure:
@@ -13,19 +14,19 @@ CROSS = Point("", "one", 0.5, 0.6, 0.5, 0.7, left=0.2, right=0.9)
 
 
 def test_an_interval_on_the_horizontal_axis_is_drawn_and_fits_on_it() -> None:
-    declared = charts.declare(figure((CROSS,)), charts.wide(figure((CROSS,))), interactive=False)
+    declared = vega.declare(figure((CROSS,)), vega.wide(figure((CROSS,))), interactive=False)
     assert any(
         layer["encoding"]["x"].get("field") == "left" and "x2" in layer["encoding"]
         for layer in declared["layer"]
     )
     assert marks.rows(figure((CROSS,)))[0]["right"] == 0.9
-    assert charts.draw_svg(figure((CROSS,)), charts.wide(figure((CROSS,)))).startswith("<svg")
+    assert vega.draw_svg(figure((CROSS,)), vega.wide(figure((CROSS,)))).startswith("<svg")
 
 
 def test_the_csv_has_it_and_that_of_other_figures_has_not() -> None:
-    assert table.to_csv(figure((CROSS,))).splitlines()[0].endswith(",left,right")
+    assert to_csv(figure((CROSS,))).splitlines()[0].endswith(",left,right")
     other = figure((Point("", "one", 0.5, 0.6),))
-    assert "left" not in table.to_csv(other)
+    assert "left" not in to_csv(other)
 
 
 def test_no_two_of_many_series_look_alike() -> None:
@@ -42,5 +43,5 @@ def test_no_two_of_many_series_look_alike() -> None:
 
 def test_a_legend_of_many_names_stands_in_columns() -> None:
     own = figure(tuple(Point("", f"a long name {k}", k, k) for k in range(18)))
-    legend = charts.config(own.series, charts.wide(own))["legend"]
+    legend = vega.config(own.series, vega.wide(own))["legend"]
     assert legend["columns"] == 600 // (7 * len("a long name 17") + 34)

@@ -1,4 +1,4 @@
-"""From a figure to a chart: one declaration for the page, the SVG and the paper."""
+"""From a figure to a Vega-Lite declaration, which the page and the SVG share."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from byheart.report.marks import layers, rows
-from byheart.report.style import CONFIG
-from byheart.studies.figure import Figure
+from byheart.charts.figure import Figure
+from byheart.charts.marks import layers, rows
+from byheart.charts.style import CONFIG
 from byheart.texts import visible_within, xml
 
 SPILL = 1.6
 """How many times as wide as the panels a legend on one line may be."""
 LETTER, SYMBOL = 7, 34
-"""Room in pixels that a letter of the legend takes, and a symbol with the space around it."""
+"""Pixels that a letter of the legend takes, and a symbol with the space around it."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Size of a panel in pixels, how many stand side by side, and how the legend is set.
+    """Size of a panel in pixels, panels in a row, and how the legend is set.
 
     A compact legend has its title above the names, which stand in as many columns as fit.
     """
@@ -40,7 +40,7 @@ def panels(figure: Figure) -> list[str]:
 
 
 def wide(figure: Figure) -> Layout:
-    """Return the layout of the SVG: what fits on the width of a page of paper."""
+    """Return the layout of the SVG: it fits the width of a page of paper."""
     count = len(panels(figure))
     if count <= 1:
         return Layout(600, 300, 1)
@@ -58,7 +58,7 @@ def declare(figure: Figure, layout: Layout, *, interactive: bool) -> dict[str, A
     Args:
         figure: what to draw.
         layout: size of a panel in pixels, and the number of columns.
-        interactive: answer the pointer; left out of the SVG, which cannot.
+        interactive: add tooltips; the SVG has none.
 
     Returns:
         The declaration; its data set is named ``points`` and holds the rows of the figure.
@@ -80,14 +80,14 @@ def declare(figure: Figure, layout: Layout, *, interactive: bool) -> dict[str, A
 
 
 def draw_svg(figure: Figure, layout: Layout) -> str:
-    """Return the figure as SVG, with its title and reading for those who cannot see it."""
+    """Return the figure as SVG, with title and reading for screen readers."""
     declaration = declare(figure, layout, interactive=False)
     declaration["datasets"] = {"points": rows(figure)}
     return to_svg(declaration, figure.title, figure.reading)
 
 
 def to_svg(declaration: dict[str, Any], title: str, reading: str) -> str:
-    """Return what a declaration with its data draws, with words for those who cannot see it."""
+    """Return a declaration with its data as SVG, with title and reading for screen readers."""
     svg: str = vl_convert.vegalite_to_svg(visible_within(declaration), vl_version=library_version())
     head, body = svg.split(">", 1)
     words = f"<title>{xml(title)}</title><desc>{xml(reading)}</desc>"
@@ -95,14 +95,14 @@ def to_svg(declaration: dict[str, Any], title: str, reading: str) -> str:
 
 
 def library_version() -> str:
-    """Return the version of Vega-Lite that Altair declares for, as vl-convert wants it."""
+    """Return the version of Vega-Lite that Altair writes for, as vl-convert wants it."""
     return alt.SCHEMA_VERSION.lstrip("v").rsplit(".", 1)[0]
 
 
 def config(series: Sequence[str], layout: Layout) -> dict[str, Any]:
-    """Return Vega-Lite's configuration, with a legend for names of that length."""
+    """Return Vega-Lite's configuration, with a legend that fits names of this length."""
     room = layout.columns * layout.width
-    if not layout.compact and sum(LETTER * len(one) + SYMBOL for one in series) <= SPILL * room:
+    if not layout.compact and sum(LETTER * len(name) + SYMBOL for name in series) <= SPILL * room:
         return CONFIG
     longest = max(map(len, series), default=1)
     columns = max(1, room // (LETTER * longest + SYMBOL))

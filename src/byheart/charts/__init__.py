@@ -1,0 +1,1 @@
+"""Figure data, and the charts that are drawn from it. Never imports torch."""
