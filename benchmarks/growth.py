@@ -24,7 +24,7 @@ from scipy import stats
 
 from byheart.data.dataset import Dataset
 from byheart.training.cost import Kind, work
-from byheart.training.engine import Run, train
+from byheart.training.engine import make_loop, train
 from byheart.training.paces import clock
 from byheart.training.packs import Pack, make_packs
 from byheart.training.probes import take_probes
@@ -194,14 +194,12 @@ def probed(probe: Callable[[Size], Probe], kind: Kind) -> Prepare:
     def prepare(size: Size) -> tuple[Callable[[], object], float]:
         data, own = dataset(size.examples), probe(size)
         pack = Pack(tuple(trials(size, data, EPOCHS)))
-        run = Run.start(pack, data, device="cpu", dtype=torch.float32)
-        with torch.no_grad():
-            for epoch in range(1, EPOCHS + 1):
-                run.train_epoch(epoch)
+        loop = make_loop(pack, data)
+        loop.train(EPOCHS)
 
         def take() -> None:
             with torch.no_grad():
-                take_probes((own,), 1, run.network, run.examples, ended=own.at_end)
+                take_probes((own,), 1, loop.network, loop.examples, ended=own.at_end)
 
         return take, counted(trials(size, data, 1, own), kind)
 

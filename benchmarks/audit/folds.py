@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 from benchmarks.audit.budget import recipe
 from benchmarks.audit.cases import Case
 from benchmarks.audit.scored import METRICS, Floats, scored
-from benchmarks.audit.training import run_of
+from benchmarks.audit.training import examples_of, loop_of
 from benchmarks.audit_data import NETWORKS
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
@@ -45,17 +45,14 @@ def out_of_fold(source: Source, data: Dataset, recipe: Recipe, *, seed: int) -> 
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(y, y)
     trained, held_out = (np.stack(ids) for ids in zip(*folds, strict=True))
     seeds = [seed_of("fold", seed, k) for k in range(FOLDS)]
-    run = run_of(source, data, trained, recipe, seeds)
-    found = np.zeros((recipe.epochs, len(data), data.n_classes))
-
+    examples = examples_of(data, torch.from_numpy(trained), torch.from_numpy(held_out))
+    loop = loop_of(source, data, examples, recipe, seeds)
+    probabilities = np.zeros((recipe.epochs, len(data), data.n_classes))
     for epoch in range(recipe.epochs):
-
-        def saw(ids: torch.Tensor, logits: torch.Tensor, epoch: int = epoch) -> None:
-            found[epoch, ids.numpy()] = torch.softmax(logits.double(), 2).numpy()
-
-        run.train_epoch(epoch)
-        run.evaluate(torch.from_numpy(held_out), saw)
-    return found
+        loop.train_epoch()
+        logits = examples.logits(loop.network, examples.validation_rows)
+        probabilities[epoch, held_out] = torch.softmax(logits.double(), 2).numpy()
+    return probabilities
 
 
 def of_cleanlab(probabilities: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, Floats]:

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.audit.training import run_of
+from benchmarks.audit.training import examples_of, loop_of
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
 from byheart.seeds import generator
 from byheart.seeds import seed as seed_of
-from byheart.training.own_run import OwnRun
+from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.recipe import Recipe
+from byheart.training.step import Batch
 
 FIRST_AT_MOST = 2 / 3
 """Share of the epochs that the first half may take to be fitted."""
@@ -60,17 +61,21 @@ def second_split(
     """
     halves = _halves(len(data), splits, seed)
     seeds = [seed_of("second split", seed, k) for k in range(len(halves))]
-    run = run_of(source, data, halves[:, 0], recipe, seeds)
-    first, epochs = torch.from_numpy(halves[:, 0]), 2 * recipe.epochs
-    for epoch in range(round(FIRST_AT_MOST * epochs)):
-        if _fits(run, epoch):
+    first, second = (torch.from_numpy(halves[:, k]) for k in (0, 1))
+    loop, wrong = loop_of(source, data, examples_of(data, first, second), recipe, seeds), _Wrong()
+    loop.hooks.append(wrong)
+    epochs = 2 * recipe.epochs
+    for _ in range(round(FIRST_AT_MOST * epochs)):
+        loop.train_epoch()
+        if wrong.count == 0:
             break
-    spent, fitted = epoch + 1, _correct(run, first).mean()
-    run.trained = torch.from_numpy(halves[:, 1])
+    spent = loop.epoch
+    fitted = _correct(loop, loop.examples.train_rows, loop.examples.train_y).mean()
+    loop.examples = examples_of(data, second, first)
     correct = []
-    for epoch in range(spent, epochs):
-        run.train_epoch(epoch)
-        correct.append(_correct(run, first))
+    for _ in range(spent, epochs):
+        loop.train_epoch()
+        correct.append(_correct(loop, loop.examples.validation_rows, loop.examples.validation_y))
     after = forgotten_after(np.stack(correct).reshape(len(correct), -1))
     total = np.zeros(len(data))
     np.add.at(total, halves[:, 0].ravel(), after)
@@ -85,20 +90,21 @@ def _halves(n: int, splits: int, seed: int) -> NDArray[np.int64]:
     return np.stack([half for order in orders for half in (order, order[::-1])])
 
 
-def _fits(run: OwnRun, epoch: int) -> bool:
-    """Train an epoch, and return whether all examples were classified as labelled in it."""
-    wrong = 0
+class _Wrong(Hook):
+    """Counts the examples of an epoch that were not classified as labelled."""
 
-    def saw(ids: Tensor, logits: Tensor) -> None:
-        nonlocal wrong
-        wrong += int((logits.argmax(2) != run.labels.gather(1, ids)).sum())
+    def start_epoch(self, loop: TrainingLoop) -> None:
+        """Begin to count."""
+        self.count = 0
 
-    run.train_epoch(epoch, saw)
-    return wrong == 0
+    def on_batch(self, loop: TrainingLoop, batch: Batch, logits: Tensor) -> None:
+        """Count those of a batch."""
+        self.count += int((logits.argmax(2) != batch.y).sum())
 
 
-def _correct(run: OwnRun, ids: Tensor) -> NDArray[np.bool_]:
+def _correct(loop: TrainingLoop, rows: Tensor, labels: Tensor) -> NDArray[np.bool_]:
     """Return which examples [R, M] are classified as labelled."""
-    found: list[Tensor] = []
-    run.evaluate(ids, lambda i, logits: found.append(logits.argmax(2) == run.labels.gather(1, i)))
-    return torch.cat(found, 1).numpy()
+    correct: NDArray[np.bool_] = (
+        loop.examples.logits(loop.network, rows).argmax(2) == labels
+    ).numpy()
+    return correct

@@ -4,46 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import examine
 from byheart.networks.foreign import Source, initialised
-from byheart.training.autograd_sgd import AutogradSGD
-from byheart.training.own_run import OwnRun
+from byheart.training.examples import Examples
+from byheart.training.loop import TrainingLoop
 from byheart.training.recipe import Recipe
 
 
-def run_of(
-    source: Source,
-    data: Dataset,
-    trained: NDArray[np.int64],
-    recipe: Recipe,
-    seeds: Sequence[int],
-) -> OwnRun:
-    """Return a pack that is ready to train.
+def examples_of(data: Dataset, trained: Tensor, held_out: Tensor) -> Examples:
+    """Return the examples of replicas that train on some ids [R, n] and hold out others [R, m]."""
+    return Examples.of(data.x, data.y.expand(len(trained), -1), trained, held_out)
+
+
+def loop_of(
+    source: Source, data: Dataset, examples: Examples, recipe: Recipe, seeds: Sequence[int]
+) -> TrainingLoop:
+    """Return the loop that trains a pack.
 
     Args:
         source: of the networks.
-        data: the examples.
-        trained: [R, n] ids that each network trains on.
+        data: the whole data set.
+        examples: that each network trains on and holds out.
         recipe: how to train.
         seeds: [R] of initial weights and order.
     """
-    found = examine(source, data.shape, data.n_classes)
-    network = found.pack.stacked(
+    examined = examine(source, data.shape, data.n_classes)
+    network = examined.pack.stacked(
         [initialised(source, seed) for seed in seeds],
-        takes=found.takes,
+        takes=examined.takes,
         shape=data.shape,
         seeds=seeds,
     )
-    return OwnRun(
-        network,
-        AutogradSGD(network, [recipe.algorithm(source, found)] * len(seeds), seeds),
-        data.x.flatten(1),
-        trained,
-        np.tile(data.y.numpy(), (len(seeds), 1)),
-        seeds,
-        batch_size=recipe.batch_size,
-    )
+    algorithms = [recipe.algorithm(source, examined)] * len(seeds)
+    return recipe.loop(network, algorithms, examples, seeds)

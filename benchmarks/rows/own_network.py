@@ -17,7 +17,7 @@ from benchmarks.duel import Agreement, Duel
 from byheart.networks.examine import examine
 from byheart.networks.foreign import initialised
 from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork
-from byheart.training.autograd_sgd import AutogradSGD
+from byheart.training.step import AutogradStep, Batch
 from byheart.trial import Algorithm, Foreign
 
 REPLICAS, BATCH, STEPS, COMPARED = 10, 32, 10, 3
@@ -104,12 +104,12 @@ class Packed:
             batch_size=BATCH,
             epochs=1,
         )
-        self.sgd = AutogradSGD(self.pack, [algorithm] * REPLICAS, list(range(REPLICAS)))
+        self.training = AutogradStep(self.pack, [algorithm] * REPLICAS, list(range(REPLICAS)))
 
     @torch.no_grad()
     def step(self, x: Tensor, y: Tensor) -> None:
         """Take a step of every network."""
-        self.sgd.step(x.flatten(2), y)
+        self.training.step(Batch(y, x.flatten(2), y))
 
 
 def batch(takes: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:

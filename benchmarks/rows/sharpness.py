@@ -28,7 +28,8 @@ from byheart.measures.pack_data import PackData
 from byheart.measures.pack_sharpness import pack_sharpness
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import generator
-from byheart.training.sgd import SGD
+from byheart.training.mlp_step import MLPStep
+from byheart.training.step import Batch
 from byheart.trial import MLP, Algorithm
 
 TOLERANCE = 1e-3
@@ -66,14 +67,20 @@ def trained(
         network=MLP(hidden=hidden), learning_rate=0.1, batch_size=batch, epochs=epochs
     )
     network = ReplicatedMLP.initialised(sizes, range(replicas))
-    sgd = SGD(network, [algorithm] * replicas, range(replicas))
+    step = MLPStep(network, [algorithm] * replicas, range(replicas))
     draw = generator("benchmark-sharpness")
     with torch.no_grad():
         for _ in range(epochs):
             for rows in torch.from_numpy(draw.permutation(len(x))).split(batch):
-                sgd.step(x[rows].expand(replicas, -1, -1), y[rows].expand(replicas, -1))
+                step.step(
+                    Batch(
+                        rows.expand(replicas, -1),
+                        x[rows].expand(replicas, -1, -1),
+                        y[rows].expand(replicas, -1),
+                    )
+                )
     words = "-".join(map(str, sizes))
-    return Trained(f"MLP {words}, {len(x)} examples of {data}", sgd.network, x, y)
+    return Trained(f"MLP {words}, {len(x)} examples of {data}", step.network, x, y)
 
 
 def ours(nets: Trained) -> Callable[[], Found]:

@@ -25,8 +25,9 @@ from byheart.networks.build import build_pack
 from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.size import size_of
 from byheart.seeds import generator
-from byheart.training.optimizer import Optimizer, make_optimizer
+from byheart.training.engine import make_step
 from byheart.training.packs import FOOTPRINTS
+from byheart.training.step import Batch, TrainingStep
 from byheart.trial import CNN, MLP, Algorithm
 
 CLASSES = 10
@@ -123,7 +124,7 @@ def plain_loop(case: Case, models: Sequence[nn.Module], x: Tensor, y: Tensor) ->
             optimizer.step()
 
 
-def packs(case: Case, replicas: Sequence[int], dtype: torch.dtype) -> list[Optimizer]:
+def packs(case: Case, replicas: Sequence[int], dtype: torch.dtype) -> list[TrainingStep]:
     """Return what trains the same networks in packs."""
     algorithm = Algorithm(
         network=case.network,
@@ -136,21 +137,21 @@ def packs(case: Case, replicas: Sequence[int], dtype: torch.dtype) -> list[Optim
     for start in range(0, len(replicas), case.together):
         numbers = list(replicas[start : start + case.together])
         network = build_pack(case.network, case.shape, CLASSES, numbers, dtype=dtype)
-        made.append(make_optimizer(network, [algorithm] * len(numbers), numbers))
+        made.append(make_step(network, [algorithm] * len(numbers), numbers))
     return made
 
 
 @torch.no_grad()
-def in_packs(case: Case, optimizers: Sequence[Optimizer], x: Tensor, y: Tensor) -> None:
+def in_packs(case: Case, steps: Sequence[TrainingStep], x: Tensor, y: Tensor) -> None:
     """Train the same networks as byheart's engine does."""
     flat, first = x.flatten(1), 0
-    for optimizer in optimizers:
-        replicas = range(first, first + optimizer.network.replicas)
+    for step in steps:
+        replicas = range(first, first + step.network.replicas)
         first = replicas.stop
         rows = torch.stack([order(replica, len(x)) for replica in replicas])
         for batch in torch.split(rows, case.batch, dim=1):
             inputs = flat.index_select(0, batch.reshape(-1)).view(*batch.shape, -1)
-            optimizer.step(inputs, y[batch])
+            step.step(Batch(batch, inputs, y[batch]))
 
 
 def same_weights(case: Case, ours: object, theirs: object) -> Agreement:
@@ -159,10 +160,10 @@ def same_weights(case: Case, ours: object, theirs: object) -> Agreement:
     numbers = range(min(COMPARED, case.replicas))
     x, y = examples(case, torch.float64, min(case.examples, 20 * case.batch))
     models = plain_networks(case, numbers, x.dtype)
-    optimizers = packs(case, numbers, x.dtype)
+    steps = packs(case, numbers, x.dtype)
     plain_loop(case, models, x, y)
-    in_packs(case, optimizers, x, y)
-    mine = [one.network.module(i) for one in optimizers for i in range(one.network.replicas)]
+    in_packs(case, steps, x, y)
+    mine = [one.network.module(i) for one in steps for i in range(one.network.replicas)]
     apart = max(
         float((a - b).detach().abs().max())
         for pair in zip(mine, models, strict=True)

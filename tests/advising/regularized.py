@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from byheart.advising.optimizer import RegularizedSGD
 from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.networks.foreign import initialised
 from byheart.networks.hidden import Disturbed
 from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork
 from byheart.training.recipe import Recipe
+from byheart.training.step import AutogradStep, Batch
 from byheart.trial import MLP, Algorithm
 
 N, SHAPE, CLASSES, BATCH, STEPS, LR = 24, (6, 6), 4, 8, 6, 0.1
@@ -67,11 +67,12 @@ def trained(
         )
         for strength in strengths
     ]  # fmt: skip
-    sgd = RegularizedSGD(pack, algorithms, seeds, kind(strengths, seeds, facts(), x), CLASSES)
-    sgd.start_epoch(0)
+    regularizer = kind(strengths, seeds, facts(), x)
+    step = AutogradStep(pack, algorithms, seeds, regularizer=regularizer)
+    step.start_epoch(0)
     for own in ids:
         rows = own.expand(len(seeds), -1)
-        sgd.step_on(rows, x[rows], y[rows], None)
+        step.step(Batch(rows, x[rows], y[rows]))
     return pack
 
 

@@ -14,8 +14,9 @@ from tests.auditing.networks import normed, small
 from torch import nn
 
 import byheart
-from byheart.auditing import calibration, following, keeping
+from byheart.auditing import calibration, keeping
 from byheart.errors import StoreError
+from byheart.training.loop import TrainingLoop
 
 SETTINGS: dict[str, Any] = {
     "epochs": 4,
@@ -58,13 +59,13 @@ def at_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Return the epochs that are trained from here on."""
     epochs: list[int] = []
-    train = following._Run.train_epoch
+    train = TrainingLoop.train_epoch
 
-    def train_epoch(run: following._Run, epoch: int) -> None:
-        train(run, epoch)
-        epochs.append(epoch)
+    def train_epoch(loop: TrainingLoop) -> None:
+        train(loop)
+        epochs.append(loop.epoch - 1)
 
-    monkeypatch.setattr(following._Run, "train_epoch", train_epoch)
+    monkeypatch.setattr(TrainingLoop, "train_epoch", train_epoch)
     yield epochs
 
 

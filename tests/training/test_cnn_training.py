@@ -13,11 +13,10 @@ from byheart.data.dataset import Dataset
 from byheart.data.sources import load_dataset
 from byheart.errors import InputError
 from byheart.networks.build import build_pack
-from byheart.training.autograd_sgd import AutogradSGD
 from byheart.training.cost import flops, pack_bytes
-from byheart.training.engine import train
-from byheart.training.optimizer import make_optimizer
+from byheart.training.engine import make_step, train
 from byheart.training.packs import Pack, make_packs
+from byheart.training.step import AutogradStep, Batch
 from byheart.trial import CNN, AccuracyProbe, Algorithm, CriticalProbe, DataFacts, Trial
 
 EPOCHS = 4
@@ -167,9 +166,10 @@ def test_critical_samples_are_searched_on_cnns_as_on_others(digits: Dataset) -> 
 def test_the_network_carries_no_graph_between_steps(digits: Dataset) -> None:
     own = trial(digits)
     network = build_pack(NETWORK, digits.shape, digits.n_classes, [0])
-    optimizer = make_optimizer(network, [own.algorithm], [0])
-    assert isinstance(optimizer, AutogradSGD)
-    given = optimizer.step(digits.x[:8].flatten(1)[None], digits.y[:8][None])
+    step = make_step(network, [own.algorithm], [0])
+    assert isinstance(step, AutogradStep)
+    y = digits.y[:8][None]
+    given = step.step(Batch(y, digits.x[:8].flatten(1)[None], y))
     assert given.shape == (1, 8)
     assert not given.requires_grad
     assert not network(digits.x[:8].flatten(1)).requires_grad
@@ -198,9 +198,10 @@ def test_training_counts_what_pytorch_counts(network: CNN) -> None:
         seed=0,
     )
     pack = build_pack(network, shape, classes, [0])
-    optimizer = make_optimizer(pack, [own.algorithm], [0])
+    step = make_step(pack, [own.algorithm], [0])
     with FlopCounterMode(display=False) as counter:
-        optimizer.step(torch.rand(1, 10, 768), torch.zeros(1, 10, dtype=torch.int64))
+        y = torch.zeros(1, 10, dtype=torch.int64)
+        step.step(Batch(y, torch.rand(1, 10, 768), y))
     assert flops(own, shape, classes) == 5 * 4 * counter.get_total_flops()
 
 

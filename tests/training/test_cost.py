@@ -7,9 +7,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.training.cost import certificate_flops, flops, pack_bytes, work
 from byheart.training.examples import Examples
+from byheart.training.mlp_step import MLPStep
 from byheart.training.packs import Pack
 from byheart.training.probes import take_probes
-from byheart.training.sgd import SGD
+from byheart.training.step import Batch
 from byheart.trial import (
     MLP,
     AccuracyProbe,
@@ -36,13 +37,18 @@ def trial(*probes: Probe, seed: int = 0, epochs: int = 5, inputs: float = 0.0) -
     )
 
 
+def batch() -> Batch:
+    y = torch.zeros(1, 10, dtype=torch.int64)
+    return Batch(y, torch.rand(1, 10, INPUTS), y)
+
+
 def test_training_counts_what_pytorch_counts() -> None:
     network = ReplicatedMLP.initialised(
         (INPUTS, 8, 6, CLASSES), [0], dtype=torch.float32, device="cpu"
     )
-    sgd = SGD(network, [trial().algorithm], [0])
+    step = MLPStep(network, [trial().algorithm], [0])
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        sgd.step(torch.rand(1, 10, INPUTS), torch.zeros(1, 10, dtype=torch.int64))
+        step.step(batch())
     steps = 5 * 40 // 10
     # The counter does not see products added in place: those that update the weights.
     updates = 2 * 10 * (INPUTS * 8 + 8 * 6 + 6 * CLASSES)
@@ -55,9 +61,9 @@ def test_training_on_critical_samples_counts_what_pytorch_counts() -> None:
     algorithm = plain.algorithm.model_copy(update=numbers)
     own = plain.model_copy(update={"algorithm": algorithm})
     network = ReplicatedMLP.initialised((INPUTS, 8, 6, CLASSES), [0])
-    sgd = SGD(network, [algorithm], [0])
+    step = MLPStep(network, [algorithm], [0])
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        sgd.step(torch.rand(1, 10, INPUTS), torch.zeros(1, 10, dtype=torch.int64))
+        step.step(batch())
     steps = 5 * 40 // 10
     updates = 2 * 20 * (INPUTS * 8 + 8 * 6 + 6 * CLASSES)
     assert flops(own, (INPUTS,), CLASSES) == steps * (counter.get_total_flops() + updates)

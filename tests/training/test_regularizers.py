@@ -13,10 +13,11 @@ from byheart.networks.mlp import ReplicatedMLP
 from byheart.training import row_noise
 from byheart.training.adversary import Adversary
 from byheart.training.engine import train
+from byheart.training.mlp_step import MLPStep
 from byheart.training.packs import Pack, make_packs
 from byheart.training.regularizers import HiddenNoise, InputNoise
 from byheart.training.row_noise import RowNoise
-from byheart.training.sgd import SGD
+from byheart.training.step import Batch
 from byheart.trial import MLP, AccuracyProbe, Algorithm, DataFacts, Trial
 
 EPOCHS = 2
@@ -199,8 +200,9 @@ def test_the_search_looks_at_the_network_without_dropout(digits: Dataset) -> Non
     own = trial(digits, dropout=0.5, adversarial_weight=0.5).algorithm
     x = torch.rand(1, 16, 64, dtype=torch.float64)
     before = network.select(torch.tensor([0]))
+    y = torch.zeros(1, 16, dtype=torch.int64)
     with torch.no_grad():
-        SGD(network, [own], [0]).step(x, torch.zeros(1, 16, dtype=torch.int64))
+        MLPStep(network, [own], [0]).step(Batch(y, x, y))
     torch.testing.assert_close(seen[0], ReplicatedMLP.__call__(before, x))
 
 

@@ -7,7 +7,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from byheart.networks.build import build_pack
-from byheart.training.optimizer import make_optimizer
+from byheart.training.engine import make_step
+from byheart.training.step import Batch
 from byheart.trial import CNN, MLP, Algorithm
 
 
@@ -29,11 +30,11 @@ def operators(network: MLP | CNN, shape: tuple[int, ...], replicas: int, momentu
         network=network, learning_rate=0.1, momentum=momentum, batch_size=4, epochs=1
     )
     pack = build_pack(network, shape, 10, seeds)
-    optimizer = make_optimizer(pack, [algorithm] * replicas, seeds)
+    step = make_step(pack, [algorithm] * replicas, seeds)
     inputs = int(torch.tensor(shape).prod())
     x, y = torch.rand(replicas, 4, inputs), torch.zeros(replicas, 4, dtype=torch.int64)
     with torch.no_grad(), Operators() as counted:
-        optimizer.step(x, y)
+        step.step(Batch(y, x, y))
     return counted.count
 
 

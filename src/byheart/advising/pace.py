@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from byheart.advising.arms import PLAIN, Arm
 from byheart.advising.regularizers.base import Regularizer
 from byheart.advising.regularizers.early_stopping import EarlyStopping
-from byheart.advising.trainer import Replica, Trainer
+from byheart.advising.trainer import Accuracies, Replica, Trainer
 
 STEPS = 3
 SMALL, LARGE = 2, 16
@@ -109,17 +109,17 @@ class _Timing:
 def _time(trainer: Trainer, arm: Arm, size: int) -> _Timing:
     pack = [Replica(arm, r, r % 2 == 0) for r in range(size)]
     start = time.perf_counter()
-    run = trainer.run(pack)
+    loop = trainer.loop(pack)
     making = (time.perf_counter() - start) / size
-    batches = list(run.batches())
+    batches = list(loop.batches(loop.draw_order()))
     steps = []
-    for ids in batches[: STEPS + 1]:
+    for batch in batches[: STEPS + 1]:
         start = time.perf_counter()
-        run.step(ids)
+        loop.take_step(batch)
         steps.append(time.perf_counter() - start)
     start = time.perf_counter()
     if arm is PLAIN:
-        trainer.measure(run, pack)
+        Accuracies(trainer.trusted, ()).take(loop)
     look = time.perf_counter() - start
     # The first step finds nothing in the caches.
     return _Timing(size, len(batches), making, min(steps[1:] or steps), look)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from byheart.advising.arms import Arm
-from byheart.advising.optimizer import RegularizedSGD
 from byheart.advising.outcomes import Curves
 from byheart.advising.regularizers.base import Facts
 from byheart.advising.regularizers.early_stopping import checkpoints
@@ -22,7 +21,8 @@ from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, initialised
 from byheart.networks.hidden import Disturbed
 from byheart.networks.vmapped import ForeignPack
-from byheart.training.own_run import OwnRun
+from byheart.training.examples import Examples
+from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import most_replicas
 from byheart.training.recipe import Recipe
 
@@ -98,17 +98,12 @@ class Trainer:
             self.found.size, self.recipe.batch_size, momentum=True, device=self.recipe.device
         )
 
-    @torch.no_grad()
     def train(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
         """Train a pack to the end, and return the curves of each replica."""
-        run = self.run(pack)
-        taken: list[NDArray[np.float64]] = []
-        for epoch in range(self.recipe.epochs):
-            run.train_epoch(epoch)
-            if epoch + 1 in self.checkpoints:
-                taken.append(self.measure(run, pack))
-        curves = np.stack(taken, 2)
-        empty = np.full(len(taken), np.nan)
+        accuracies = Accuracies(self.trusted, self.checkpoints)
+        self.loop(pack, hooks=[accuracies]).train(self.recipe.epochs)
+        curves = np.stack(accuracies.taken, 2)
+        empty = np.full(len(accuracies.taken), np.nan)
         return {
             replica: Curves(
                 random=own[0] if replica.random else empty,
@@ -119,8 +114,8 @@ class Trainer:
             for replica, own in zip(pack, curves.transpose(1, 0, 2), strict=True)
         }
 
-    def run(self, pack: Sequence[Replica]) -> OwnRun:
-        """Return a pack ready to train."""
+    def loop(self, pack: Sequence[Replica], hooks: Sequence[Hook] = ()) -> TrainingLoop:
+        """Return the loop that trains a pack."""
         kind = pack[0].arm.kind
         seeds = [replica.seed for replica in pack]
         network = self._network(seeds, reaches_in=kind.reaches_in)
@@ -131,21 +126,28 @@ class Trainer:
             )
             for replica in pack
         ]
-        x = self.dataset.x.flatten(1).to(self.recipe.device)
-        regularizer = kind([replica.arm.strength for replica in pack], seeds, self.facts, x)
-        y = self.dataset.y.numpy()
+        examples = self._examples(pack)
+        strengths = [replica.arm.strength for replica in pack]
+        return self.recipe.loop(
+            network,
+            algorithms,
+            examples,
+            seeds,
+            regularizer=kind(strengths, seeds, self.facts, examples.pool),
+            hooks=hooks,
+        )
+
+    def _examples(self, pack: Sequence[Replica]) -> Examples:
+        y, seeds = self.dataset.y.numpy(), [replica.seed for replica in pack]
         labels = [
             random_labels(len(y), self.facts.classes, replica.seed) if replica.random else y
             for replica in pack
         ]
-        return OwnRun(
-            network,
-            RegularizedSGD(network, algorithms, seeds, regularizer, self.facts.classes),
-            x,
-            np.stack([trained(y, seed) for seed in seeds]),
-            np.stack(labels),
-            seeds,
-            batch_size=self.recipe.batch_size,
+        return Examples.of(
+            self.dataset.x.to(self.recipe.device),
+            torch.from_numpy(np.stack(labels)),
+            torch.from_numpy(np.stack([trained(y, seed) for seed in seeds])),
+            torch.from_numpy(np.stack([held_out(y, seed) for seed in seeds])),
         )
 
     def _network(self, seeds: Sequence[int], *, reaches_in: bool) -> ForeignPack:
@@ -156,39 +158,49 @@ class Trainer:
             modules, takes=self.found.takes, shape=self.dataset.shape, seeds=seeds
         )
 
-    def measure(self, run: OwnRun, pack: Sequence[Replica]) -> NDArray[np.float64]:
-        """Return accuracies [3, R]: in training, on held-out examples, on trusted ones of those."""
-        y = self.dataset.y.numpy()
-        out = torch.from_numpy(np.stack([held_out(y, replica.seed) for replica in pack]))
-        within = _Right(run.labels)
-        run.evaluate(run.trained, within)
-        beyond = _Right(run.labels)
-        run.evaluate(out, beyond)
-        trusted = np.full(len(pack), np.nan)
-        if self.trusted is not None:
+
+class Accuracies(Hook):
+    """Takes accuracies at some epochs.
+
+    Args:
+        trusted: bool [N], examples that an audit did not flag; None without an audit.
+        epochs: when to take them.
+
+    Attributes:
+        taken: for each of the epochs [3, R]: accuracy on the training examples, on held-out
+            examples, and on the trusted ones of those; NaN for a replica that diverged.
+    """
+
+    def __init__(self, trusted: NDArray[np.bool_] | None, epochs: Sequence[int]) -> None:
+        self._trusted = trusted
+        self._epochs = epochs
+        self.taken: list[NDArray[np.float64]] = []
+
+    def end_epoch(self, loop: TrainingLoop) -> None:
+        """Take the accuracies."""
+        if loop.epoch in self._epochs:
+            self.take(loop)
+
+    def take(self, loop: TrainingLoop) -> None:
+        """Take the accuracies now."""
+        examples = loop.examples
+        within = _right(loop, examples.train_rows, examples.train_y)
+        beyond = _right(loop, examples.validation_rows, examples.validation_y)
+        trusted = np.full(len(within), np.nan)
+        if self._trusted is not None:
             # Held-out examples of a seed that are all flagged have no accuracy: NaN, not 0.
-            mask = self.trusted[out.numpy()]
+            mask = self._trusted[examples.validation_rows.cpu().numpy()]
             with np.errstate(invalid="ignore"):
-                trusted = (beyond.right() * mask).sum(1) / mask.sum(1)
-        return np.stack([within.right().mean(1), beyond.right().mean(1), trusted])
+                trusted = (beyond * mask).sum(1) / mask.sum(1)
+        self.taken.append(np.stack([within.mean(1), beyond.mean(1), trusted]))
 
 
-class _Right:
-    """Keeps which examples were classified as labelled; NaN for a replica that diverged."""
-
-    def __init__(self, labels: Tensor) -> None:
-        self._labels = labels
-        self._parts: list[Tensor] = []
-
-    def __call__(self, ids: Tensor, logits: Tensor) -> None:
-        right = (logits.argmax(2).cpu() == self._labels.gather(1, ids)).double()
-        finite = torch.isfinite(logits).all(2).all(1).cpu()
-        right[~finite] = float("nan")
-        self._parts.append(right)
-
-    def right(self) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = torch.cat(self._parts, 1).numpy()
-        return found
+def _right(loop: TrainingLoop, rows: Tensor, labels: Tensor) -> NDArray[np.float64]:
+    """Return which examples [R, N] are classified as labelled; NaN for a replica that diverged."""
+    logits = loop.examples.logits(loop.network, rows)
+    right = (logits.argmax(2) == labels).cpu().numpy().astype(np.float64)
+    right[~torch.isfinite(logits).all(2).all(1).cpu().numpy()] = np.nan
+    return right
 
 
 def paired(found: dict[Replica, Curves]) -> dict[tuple[Arm, int], Curves]:

@@ -21,10 +21,11 @@ from byheart.errors import InputError
 from byheart.networks.examine import Examined, examine
 from byheart.networks.foreign import Source, initialised
 from byheart.networks.vmapped import ForeignPack
-from byheart.training.autograd_sgd import AutogradSGD
-from byheart.training.own_run import OwnRun
+from byheart.training.examples import Examples
+from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import most_replicas
 from byheart.training.recipe import Recipe
+from byheart.training.step import Batch
 from byheart.version import __version__
 
 TRIED = 32
@@ -89,9 +90,12 @@ def follow(
     packs = np.array_split(np.arange(len(seeds)), -(-len(seeds) // most))
     parts: list[Followed] = []
     for pack in packs:
-        run = _Run(source, found, dataset, layout, recipe, seeds, pack.tolist(), watched=watched)
-        _train(run, recipe.epochs, gradients_at, keeping, on_epoch)
-        parts.append(run.followed())
+        training = _Training(
+            source, found, dataset, layout, recipe, seeds, pack.tolist(), watched=watched,
+            gradients_at=gradients_at, keeping=keeping, on_epoch=on_epoch,
+        )  # fmt: skip
+        training.loop.train(recipe.epochs)
+        parts.append(training.followed())
     return Followed(
         [one for part in parts for one in part.histories],
         [one for part in parts for one in part.planted],
@@ -100,32 +104,7 @@ def follow(
     )
 
 
-def _train(
-    run: _Run,
-    epochs: int,
-    gradients_at: Sequence[int],
-    keeping: Keeping | None,
-    on_epoch: Callable[[int], None] | None,
-) -> None:
-    """Train a pack to its end, from where it was kept."""
-    tell = on_epoch or (lambda trainings: None)
-    facts: dict[str, Any] = {}
-    if keeping is not None:
-        facts = run.facts() | {"gradients": list(gradients_at)}
-        held = keeping.found(facts)
-        if held is not None:
-            run.restore(held)
-            tell(run.replicas * run.epochs)
-    for epoch in range(run.epochs, epochs):
-        run.train_epoch(epoch)
-        if epoch + 1 in gradients_at:
-            run.take_gradients(epoch + 1)
-        if keeping is not None and (epoch + 1 == epochs or keeping.due()):
-            keeping.keep(facts, run.state())
-        tell(run.replicas)
-
-
-class _Run:
+class _Training(Hook):
     """A pack in training: some rows of the layout, and their seeds."""
 
     def __init__(
@@ -139,100 +118,71 @@ class _Run:
         pack: Sequence[int],
         *,
         watched: bool,
+        gradients_at: Sequence[int],
+        keeping: Keeping | None,
+        on_epoch: Callable[[int], None] | None,
     ) -> None:
-        own, labels = [seeds[r] for r in pack], dataset.y.numpy()
-        modules = [initialised(source, seed).to(recipe.device) for seed in own]
+        chosen, labels = [seeds[r] for r in pack], dataset.y.numpy()
+        modules = [initialised(source, seed).to(recipe.device) for seed in chosen]
         network: ForeignPack = found.pack.stacked(
-            modules, takes=found.takes, shape=dataset.shape, seeds=own
+            modules, takes=found.takes, shape=dataset.shape, seeds=chosen
         )
         self._recipe = recipe
         self._network = network
-        self._facts = {
+        self._gradients_at = gradients_at
+        self._keeping = keeping
+        self._tell = on_epoch or (lambda trainings: None)
+        self._labels = torch.from_numpy(np.stack([layout.labels(r, labels) for r in pack]))
+        self._trained = torch.from_numpy(np.stack([layout.trained(r, len(dataset)) for r in pack]))
+        self._held_out = torch.from_numpy(layout.held_out[list(pack)])
+        self._y = dataset.y.to(recipe.device)
+        self._planted = layout.planted[list(pack)]
+        self._gradients: list[tuple[int, NDArray[np.float32]]] = []
+        self._watch = Watch(labels, layout, pack) if watched else None
+        self._facts: dict[str, Any] = {
             "byheart": __version__,
             "torch": torch.__version__,
             "data": dataset.fingerprint,
             "recipe": asdict(recipe),
-            "seeds": own,
+            "seeds": chosen,
             "network": [found.way, found.fingerprint],
             "watched": watched,
+            "gradients": list(gradients_at),
         }
-        self._x = dataset.x.flatten(1).to(recipe.device)
-        self._optimizer = AutogradSGD(network, [recipe.algorithm(source, found)] * len(own), own)
-        self._run = OwnRun(
-            network,
-            self._optimizer,
-            self._x,
-            np.stack([layout.trained(r, len(dataset)) for r in pack]),
-            np.stack([layout.labels(r, labels) for r in pack]),
-            own,
-            batch_size=recipe.batch_size,
+        examples = Examples.of(
+            dataset.x.to(recipe.device), self._labels, self._trained, self._held_out
         )
-        self._held_out = torch.from_numpy(layout.held_out[list(pack)])
-        self._labels = dataset.y.to(recipe.device)
-        self._gradients: list[tuple[int, NDArray[np.float32]]] = []
-        self._planted = layout.planted[list(pack)]
-        self._watch = Watch(labels, layout, pack) if watched else None
-        self.epochs = 0
+        algorithms = [recipe.algorithm(source, found)] * len(chosen)
+        self.loop = recipe.loop(network, algorithms, examples, chosen, hooks=[self])
 
-    @property
-    def replicas(self) -> int:
-        """Number of trainings in the pack."""
-        return self._network.replicas
+    def start(self, loop: TrainingLoop) -> None:
+        """Go on from where the pack was kept."""
+        if self._keeping is None:
+            return
+        self._facts |= self._digests(loop.examples.pool)
+        held = self._keeping.found(self._facts)
+        if held is not None:
+            self._restore(loop, held)
+            self._tell(self._network.replicas * loop.epoch)
 
-    @torch.no_grad()
-    def facts(self) -> dict[str, Any]:
-        """Return all that decides what becomes of the pack; to be asked for before it trains.
+    def on_batch(self, loop: TrainingLoop, batch: Batch, logits: Tensor) -> None:
+        """Take in what the networks said of a batch just before the step that uses it."""
+        self._saw(loop, batch.rows, logits)
 
-        In it are the initial weights and what the networks make of some examples in train and in
-        eval mode: code that ``forward`` calls may have changed.
-        """
-        run, some = self._run, self._x[:TRIED]
-        copy = self._network.select(torch.arange(self.replicas))
-        outputs = [copy(some), copy.training_logits(some.expand(self.replicas, -1, -1))]
-        return self._facts | {
-            "layout": digest_of(run.trained, run.labels, self._held_out, self._planted),
-            "weights": digest_of(*self._network.parameters(), *self._network.kept()),
-            "outputs": digest_of(*outputs),
-        }
-
-    def state(self) -> dict[str, Any]:
-        """Return all that a pack needs to go on after an epoch: tensors and plain values."""
-        return {
-            "epochs": self.epochs,
-            "network": self._network.state(),
-            "velocity": self._optimizer.state(),
-            "orders": self._run.orders(),
-            "gradients": [(epoch, torch.from_numpy(one)) for epoch, one in self._gradients],
-            "watch": [] if self._watch is None else self._watch.state(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` gave."""
-        self.epochs = state["epochs"]
-        self._network.restore(state["network"])
-        self._optimizer.restore(state["velocity"])
-        self._run.restore_orders(state["orders"])
-        self._gradients = [(epoch, one.numpy()) for epoch, one in state["gradients"]]
+    def end_epoch(self, loop: TrainingLoop) -> None:
+        """Look at the held-out examples, take input gradients, and keep the pack."""
         if self._watch is not None:
-            self._watch.restore(state["watch"])
-
-    @torch.no_grad()
-    def train_epoch(self, epoch: int) -> None:
-        """Train every replica for one epoch (counted from 0)."""
-
-        def saw(ids: Tensor, logits: Tensor) -> None:
-            self._saw(ids, logits, epoch)
-
-        self._run.train_epoch(epoch, saw)
-        if self._watch is not None:
-            self._run.evaluate(self._held_out, saw)
+            if self._held_out.shape[1]:
+                rows = loop.examples.validation_rows
+                self._saw(loop, rows, loop.examples.logits(loop.network, rows))
             self._watch.end_epoch()
-        self.epochs = epoch + 1
-
-    def take_gradients(self, epoch: int) -> None:
-        """Keep the input gradients of all examples, by the user's labels."""
-        taken = input_gradients(self._network, self._x, self._labels)
-        self._gradients += [(epoch, one) for one in taken]
+        if loop.epoch in self._gradients_at:
+            taken = input_gradients(self._network, loop.examples.pool, self._y)
+            self._gradients += [(loop.epoch, one) for one in taken]
+        last = loop.epoch == self._recipe.epochs
+        if self._keeping is not None and (last or self._keeping.due()):
+            self._keeping.keep(self._facts, self._state(loop))
+        self._tell(self._network.replicas)
 
     def followed(self) -> Followed:
         """Return what the trainings left."""
@@ -241,11 +191,41 @@ class _Run:
             return Followed([], [], networks, self._gradients)
         return Followed(self._watch.histories(), self._watch.planted(), networks, self._gradients)
 
-    def _saw(self, ids: Tensor, logits: Tensor, epoch: int) -> None:
+    def _digests(self, x: Tensor) -> dict[str, str]:
+        """Return hashes of all that decides what becomes of the pack, before it trains.
+
+        In it are the initial weights and what the networks make of some examples in train and in
+        eval mode: code that ``forward`` calls may have changed.
+        """
+        network, some = self._network, x[:TRIED]
+        copy = network.select(torch.arange(network.replicas))
+        outputs = [copy(some), copy.training_logits(some.expand(network.replicas, -1, -1))]
+        return {
+            "layout": digest_of(self._trained, self._labels, self._held_out, self._planted),
+            "weights": digest_of(*network.parameters(), *network.kept()),
+            "outputs": digest_of(*outputs),
+        }
+
+    def _state(self, loop: TrainingLoop) -> dict[str, Any]:
+        """Return all that a pack needs to go on after an epoch: tensors and plain values."""
+        return {
+            "loop": loop.state(),
+            "gradients": [(epoch, torch.from_numpy(one)) for epoch, one in self._gradients],
+            "watch": [] if self._watch is None else self._watch.state(),
+        }
+
+    def _restore(self, loop: TrainingLoop, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`_state` gave."""
+        loop.restore(state["loop"])
+        self._gradients = [(epoch, one.numpy()) for epoch, one in state["gradients"]]
+        if self._watch is not None:
+            self._watch.restore(state["watch"])
+
+    def _saw(self, loop: TrainingLoop, rows: Tensor, logits: Tensor) -> None:
         if not bool(torch.isfinite(logits).all()):
             raise InputError(
-                f"training diverged in epoch {epoch + 1}: the network's outputs are not finite at "
+                f"training diverged in epoch {loop.epoch}: the network's outputs are not finite at "
                 f"learning_rate={self._recipe.learning_rate:g}: lower it"
             )
         if self._watch is not None:
-            self._watch.saw(ids, logits)
+            self._watch.saw(rows.cpu(), logits)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 
 from byheart.errors import InputError
-from byheart.networks.base import PackNetwork
 from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.examine import examine
 from byheart.networks.foreign import initialised
@@ -25,7 +24,7 @@ def build_pack(
     *,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
-) -> PackNetwork:
+) -> ReplicatedMLP | ReplicatedCNN | ForeignPack:
     """Return one initialised replica per seed.
 
     Args:

@@ -12,8 +12,8 @@ from byheart.measures.mlp_loss import KEPT
 from byheart.measures.pack_sharpness import BASIS, WIDTH
 from byheart.networks.size import NetworkSize
 from byheart.training.adversary import SEARCH_STEPS
+from byheart.training.examples import CHUNK
 from byheart.training.packs import Pack, trial_size
-from byheart.training.probes import CHUNK
 from byheart.training.sweep_cost import sweep_bytes, sweep_flops
 from byheart.training.trajectory_run import sensitivity_probe
 from byheart.trial import (

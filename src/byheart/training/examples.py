@@ -11,7 +11,11 @@ from torch.nn import functional
 
 from byheart.data.corruption import draw_corruption, moments
 from byheart.data.dataset import Dataset, split_indices
+from byheart.networks.base import PackNetwork
 from byheart.trial import DataFacts
+
+CHUNK = 256
+"""Examples per forward pass and replica, where nothing is trained."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,27 @@ class Examples:
     validation_rows: Tensor
     validation_y: Tensor
 
+    @classmethod
+    def of(cls, x: Tensor, labels: Tensor, trained: Tensor, held_out: Tensor) -> Examples:
+        """Return the examples of replicas that split and label one data set each in its own way.
+
+        Args:
+            x: [N, *shape] inputs, the same for all; gives the device.
+            labels: [R, N] that each replica takes for right.
+            trained: [R, n] ids that each replica trains on.
+            held_out: [R, m] ids that it does not.
+        """
+        labels, trained, held_out = (part.to(x.device) for part in (labels, trained, held_out))
+        return cls(
+            x.flatten(1),
+            tuple(x.shape[1:]),
+            trained,
+            labels.gather(1, trained),
+            torch.zeros_like(trained, dtype=torch.bool),
+            held_out,
+            labels.gather(1, held_out),
+        )
+
     def select(self, replicas: Tensor) -> Examples:
         """Return the examples of some replicas, by index or mask."""
         return Examples(
@@ -53,7 +78,12 @@ class Examples:
 
     def inputs(self, rows: Tensor) -> Tensor:
         """Return the inputs [R, B, inputs] of rows [R, B]."""
-        return self.pool.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+        return self.pool.index_select(0, rows.reshape(-1)).view(*rows.shape, self.pool.shape[1])
+
+    def logits(self, network: PackNetwork, rows: Tensor) -> Tensor:
+        """Return a network's logits [R, N, classes] of rows [R, N], a chunk at a time."""
+        parts = [network(self.inputs(part)) for part in torch.split(rows, CHUNK, dim=1)]
+        return torch.cat(parts, dim=1)
 
 
 def gather_examples(

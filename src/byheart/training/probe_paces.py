@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from byheart.data.dataset import Dataset
 from byheart.networks.base import PackNetwork
 from byheart.training.cost import Kind, work
-from byheart.training.engine import Run
 from byheart.training.examples import Examples
+from byheart.training.loop import TrainingLoop
 from byheart.training.paces import clock
 from byheart.training.packs import trial_size
 from byheart.training.probes import take_probes
@@ -59,11 +59,11 @@ class Stage:
     classes: int
 
     @classmethod
-    def of(cls, trial: Trial, run: Run, dataset: Dataset) -> Stage:
-        """Return the live replicas of a run with the first examples of each."""
-        examples, products = run.examples, 12 * (1 + ITERATIONS)
+    def of(cls, trial: Trial, loop: TrainingLoop, dataset: Dataset) -> Stage:
+        """Return the live replicas of a loop with the first examples of each."""
+        examples, products = loop.examples, 12 * (1 + ITERATIONS)
         weights = trial_size(trial, dataset.shape, dataset.n_classes).products
-        fitting = int(GENTLE / (products * weights * run.network.replicas))
+        fitting = int(GENTLE / (products * weights * loop.network.replicas))
         count = min(LOOKED_AT, max(AT_LEAST, fitting))
         few = replace(
             examples,
@@ -82,7 +82,7 @@ class Stage:
             "algorithm": trial.algorithm.model_copy(update={"epochs": 1}),
         }
         return cls(
-            trial.model_copy(update=small), run.network, few, dataset.shape, dataset.n_classes
+            trial.model_copy(update=small), loop.network, few, dataset.shape, dataset.n_classes
         )
 
     def pace(self, kind: Kind, probe: Probe, less: Probe | None = None) -> float:

@@ -23,9 +23,6 @@ from byheart.trial import (
     SharpnessProbe,
 )
 
-CHUNK = 256
-"""Examples per forward pass and replica."""
-
 Measured = dict[str, NDArray[np.generic]]
 """For each name an array whose first axis is the replicas."""
 
@@ -73,15 +70,9 @@ def take_probes(
     return measured
 
 
-def logits(network: PackNetwork, examples: Examples, rows: Tensor) -> Tensor:
-    """Return the logits [R, N, classes] of rows [R, N], a chunk of examples at a time."""
-    parts = [network(examples.inputs(part)) for part in torch.split(rows, CHUNK, dim=1)]
-    return torch.cat(parts, dim=1)
-
-
 def _accuracy(network: PackNetwork, examples: Examples) -> Measured:
     # Means are taken in float64, which not every device has.
-    scores = logits(network, examples, examples.train_rows).cpu()
+    scores = examples.logits(network, examples.train_rows).cpu()
     labels, noisy = examples.train_y.cpu(), examples.noisy.cpu()
     correct = scores.argmax(-1) == labels
     loss = torch.logsumexp(scores, -1) - scores.gather(-1, labels[..., None])[..., 0]
@@ -92,7 +83,7 @@ def _accuracy(network: PackNetwork, examples: Examples) -> Measured:
         "train_loss": loss.double().mean(1),
     }
     if examples.validation_rows.shape[1]:
-        guess = logits(network, examples, examples.validation_rows).argmax(-1)
+        guess = examples.logits(network, examples.validation_rows).argmax(-1)
         measured["validation"] = (guess == examples.validation_y).cpu().double().mean(1)
     return {name: values.numpy() for name, values in measured.items()}
 
@@ -103,6 +94,6 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _correct(network: PackNetwork, examples: Examples) -> Measured:
-    guess = logits(network, examples, examples.train_rows).argmax(-1)
+    guess = examples.logits(network, examples.train_rows).argmax(-1)
     bits = np.packbits((guess == examples.train_y).cpu().numpy(), axis=1)
     return {"bits": bits, "label": examples.train_y.cpu().numpy()}

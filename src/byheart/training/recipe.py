@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
 
 from byheart.errors import InputError
 from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, called
+from byheart.networks.vmapped import ForeignPack
+from byheart.seeds import generator
+from byheart.training.examples import Examples
+from byheart.training.loop import Hook, TrainingLoop
+from byheart.training.step import AutogradStep, Regularizer
 from byheart.trial import Algorithm, Foreign
 
 
@@ -38,6 +46,36 @@ class Recipe:
                 "momentum must be from 0 to below 1 and weight_decay 0 or more, got "
                 f"{self.momentum!r} and {self.weight_decay!r}"
             )
+
+    @torch.no_grad()
+    def loop(
+        self,
+        network: ForeignPack,
+        algorithms: Sequence[Algorithm],
+        examples: Examples,
+        seeds: Sequence[int],
+        *,
+        regularizer: Regularizer | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> TrainingLoop:
+        """Return the loop that trains a pack of the user's network.
+
+        Args:
+            network: the replicas.
+            algorithms: one per replica.
+            examples: of the replicas.
+            seeds: of the replicas: draw the order of their examples.
+            regularizer: of all replicas.
+            hooks: see :class:`TrainingLoop`.
+        """
+        return TrainingLoop(
+            AutogradStep(network, algorithms, seeds, regularizer=regularizer),
+            examples,
+            [generator("shuffle", seed) for seed in seeds],
+            batch_size=self.batch_size,
+            even=True,
+            hooks=hooks,
+        )
 
     def algorithm(self, source: Source, found: Examined) -> Algorithm:
         """Return the same as the facts that the engine takes."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from byheart.data.dataset import Dataset
 from byheart.record import Record
 from byheart.training.cost import work
-from byheart.training.engine import Run
+from byheart.training.engine import at_goal, make_loop
+from byheart.training.loop import TrainingLoop
 from byheart.training.paces import Paces, clock
 from byheart.training.packs import Pack
 from byheart.training.probe_paces import Stage, probe_paces
@@ -73,17 +74,17 @@ def _of_training(pack: Pack, dataset: Dataset, device: str) -> Paces:
     few = Pack(tuple(_smaller(trial) for trial in pack.trials))
     times = one.data.train / few.trials[0].data.train
     started = clock(device)
-    run = Run.start(few, dataset, device=device, dtype=torch.float32)
+    loop = make_loop(few, dataset, device=device)
     start = times * (clock(device) - started) / replicas
-    all_of_them = times * _epoch_seconds(run)
+    all_of_them = times * _epoch_seconds(loop, one)
     fewer = math.ceil(replicas / FEWER)
     if fewer == replicas:
         fixed, each = 0.0, all_of_them / replicas
     else:
-        run.finish(torch.arange(replicas) >= fewer, "budget", 0)
-        each = max(0.0, all_of_them - times * _epoch_seconds(run)) / (replicas - fewer)
+        loop.leave(torch.arange(replicas) >= fewer)
+        each = max(0.0, all_of_them - times * _epoch_seconds(loop, one)) / (replicas - fewer)
         fixed = max(0.0, all_of_them - replicas * each)
-    return Paces(start, fixed, each, dict(probe_paces(Stage.of(one, run, dataset), one.probes)))
+    return Paces(start, fixed, each, dict(probe_paces(Stage.of(one, loop, dataset), one.probes)))
 
 
 def _smaller(trial: Trial) -> Trial:
@@ -96,23 +97,24 @@ def _smaller(trial: Trial) -> Trial:
     return trial.model_copy(update={"data": data.model_copy(update=sizes), "probes": ()})
 
 
-def _epoch_seconds(run: Run) -> float:
+def _epoch_seconds(loop: TrainingLoop, one: Trial) -> float:
     """Return how long the live replicas take for an epoch, from a moment of its steps."""
-    one, device = run.trials[0], run.examples.pool.device.type
-    size = one.algorithm.batch_size
-    run.optimizer.start_epoch(0)
-    order = run.shuffled()
-    batches = torch.split(order, size, dim=1)
-    run.steps(batches[0])  # buffers are made once
+    device = loop.examples.pool.device.type
+    loop.step.start_epoch(0)
+    loop.order = loop.draw_order()
+    loop.given = torch.full(loop.order.shape, 0.5, device=loop.order.device)
+    loop.take_step(next(loop.batches(loop.order)))  # buffers are made once
     started, done, passed = clock(device), 0, 0.0
     while passed < MOMENT:
-        _wait(run.steps(batches[done % len(batches)]))
-        done += batches[done % len(batches)].shape[1]
-        passed = clock(device) - started
-    given = torch.full(order.shape, 0.5, device=order.device)
+        for batch in loop.batches(loop.order):
+            _wait(loop.take_step(batch))
+            done += batch.x.shape[1]
+            passed = clock(device) - started
+            if passed >= MOMENT:
+                break
     ending = clock(device)
-    run.shuffled()
-    run.at_goal(order, given)
+    loop.draw_order()
+    at_goal(loop, one.algorithm)
     return passed * one.data.train / done + clock(device) - ending
 
 

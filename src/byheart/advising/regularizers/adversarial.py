@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Batch, Facts
+from byheart.advising.regularizers.base import Facts
 from byheart.advising.regularizers.hidden_noise import Dropout
 from byheart.advising.snippet import Snippet
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.adversary import SEARCH_STEPS
 from byheart.training.row_noise import RowNoise
+from byheart.training.step import Batch
 
 RATE = 0.25
 RADIUS = 8 / 255
@@ -101,14 +102,14 @@ class DropoutAdversarial(Dropout):
             eta=self._eta.take(size).view(replicas, size, SEARCH_STEPS, inputs),
         )
         both = Batch(
-            torch.cat((batch.ids, batch.ids), 1),
+            torch.cat((batch.rows, batch.rows), 1),
             torch.cat((batch.x, found.witness), 1),
-            torch.cat((batch.targets, batch.targets), 1),
+            torch.cat((batch.y, batch.y), 1),
         )
         return super().change(both, network)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the loss [R, 2B] of each example, weighted so that its mean is the loss."""
-        weight, half = self.weights.view(-1, 1), logits.shape[1] // 2
+        weight, half = self.weights.view(-1, 1), scores.shape[1] // 2
         shares = torch.cat(((1 - weight).expand(-1, half), weight.expand(-1, half)), 1)
-        return 2 * shares * super().loss(logits, batch)
+        return 2 * shares * super().loss(scores, batch)

@@ -10,10 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.row_noise import RowNoise
+from byheart.training.step import Batch
 
 
 class _Augmentation(Regularizer):

@@ -10,23 +10,8 @@ import torch
 from torch import Tensor
 
 from byheart.advising.snippet import Snippet
-from byheart.networks.vmapped import ForeignPack
+from byheart.training import step
 from byheart.training.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step is about.
-
-    Attributes:
-        ids: [R, B] of the examples in the data set.
-        x: [R, B, inputs].
-        targets: [R, B, classes] probabilities; one-hot unless a regularizer changed them.
-    """
-
-    ids: Tensor
-    x: Tensor
-    targets: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ Gradients = Callable[[], list[Tensor]]
 """Computes the gradients of a batch at the parameters as they stand."""
 
 
-class Regularizer:
+class Regularizer(step.Regularizer):
     """Changes nothing: plain training. Each regularizer overrides what it changes.
 
     Args:
@@ -84,6 +69,7 @@ class Regularizer:
     def __init__(
         self, strengths: Sequence[float], seeds: Sequence[int], facts: Facts, like: Tensor
     ) -> None:
+        self.classes = facts.classes
         self.strengths = torch.tensor(list(strengths), dtype=like.dtype, device=like.device)
 
     @classmethod
@@ -105,32 +91,6 @@ class Regularizer:
     def snippet(cls, strength: float) -> Snippet:
         """Return how to train with it."""
         return Snippet()
-
-    def start_epoch(self, epoch: int) -> None:
-        """Begin the random numbers of an epoch, counted from 0."""
-
-    def change(self, batch: Batch, network: ForeignPack) -> Batch:
-        """Return the batch to train on instead; may disturb the network for this step."""
-        return batch
-
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the loss [R, B] of each example, from logits [R, B, classes].
-
-        Formula: cross-entropy -sum_k t_k log p_k.
-        """
-        return -(batch.targets * torch.log_softmax(logits, 2)).sum(2)
-
-    def gradients(
-        self, network: ForeignPack, parameters: Sequence[Tensor], compute: Gradients
-    ) -> list[Tensor]:
-        """Return the gradients to step by, each [R, ...].
-
-        Args:
-            network: the pack.
-            parameters: its, each [R, ...]; may be moved, and must be moved back.
-            compute: those of the loss.
-        """
-        return compute()
 
     def rows(self, dims: int) -> Tensor:
         """Return the strengths as [R, 1, ...] with so many dimensions."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.advising.snippet import Snippet
+from byheart.training.step import Batch
 
 MOMENTUM = 0.7
 """The authors' beta on CIFAR-10."""
@@ -60,14 +61,14 @@ class EarlyLearning(Regularizer):
             ids=True,
         )
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the loss [R, B] of each example."""
-        p = torch.softmax(logits, 2).clamp(EDGE, 1 - EDGE)
+        p = torch.exp(scores).clamp(EDGE, 1 - EDGE)
         rows = torch.arange(len(p), device=p.device).unsqueeze(1)
-        ids = batch.ids.to(p.device)
+        ids = batch.rows
         with torch.no_grad():
             said = p / p.sum(2, keepdim=True)
             means = MOMENTUM * self.means[rows, ids] + (1 - MOMENTUM) * said
             self.means[rows, ids] = means
         pull = torch.log(1 - (p * means).sum(2))
-        return super().loss(logits, batch) + self.rows(2) * pull
+        return super().loss(scores, batch) + self.rows(2) * pull

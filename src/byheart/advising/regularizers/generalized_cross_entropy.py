@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.advising.snippet import Snippet
+from byheart.training.step import Batch
 
 
 class GeneralizedCrossEntropy(Regularizer):
@@ -33,9 +34,9 @@ class GeneralizedCrossEntropy(Regularizer):
             loss=f"((1 - torch.exp({strength:g} * given)) / {strength:g}).mean()",
         )
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the loss [R, B] of each example."""
         q = self.rows(3)
         # p^q by its logarithm: the slope of p^q at p = 0 is infinite, that of exp(q log p) is not.
-        powers = torch.exp(q * torch.log_softmax(logits, 2))
-        return (batch.targets * (1 - powers) / q).sum(2)
+        powers = torch.exp(q * scores)
+        return (batch.probabilities(self.classes) * (1 - powers) / q).sum(2)

@@ -8,11 +8,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.advising.snippet import Snippet
 from byheart.networks.hidden import SCALE, SHIFT
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.row_noise import RowNoise
+from byheart.training.step import Batch
 
 
 class _Hidden(Regularizer):

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 from byheart.training.row_noise import RowNoise
+from byheart.training.step import Batch
 
 
 class InputDropout(Regularizer):

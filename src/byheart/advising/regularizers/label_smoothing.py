@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
+from byheart.training.step import Batch
 
 
 class LabelSmoothing(Regularizer):
@@ -34,5 +35,5 @@ class LabelSmoothing(Regularizer):
     def change(self, batch: Batch, network: ForeignPack) -> Batch:
         """Return the batch with smoothed targets."""
         share = self.rows(3)
-        smooth = (1 - share) * batch.targets + share / batch.targets.shape[2]
-        return replace(batch, targets=smooth)
+        targets = batch.probabilities(self.classes)
+        return replace(batch, targets=(1 - share) * targets + share / self.classes)

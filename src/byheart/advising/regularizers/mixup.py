@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Batch, Facts, Regularizer
+from byheart.advising.regularizers.base import Facts, Regularizer
 from byheart.advising.snippet import Snippet
 from byheart.networks.vmapped import ForeignPack
 from byheart.seeds import generator
+from byheart.training.step import Batch
 
 
 class Mixup(Regularizer):
@@ -66,5 +67,6 @@ class Mixup(Regularizer):
         share = batch.x.new_tensor(drawn).view(-1, 1, 1)
         rows = torch.arange(len(orders)).unsqueeze(1)
         x = share * batch.x + (1 - share) * batch.x[rows, orders]
-        targets = share * batch.targets + (1 - share) * batch.targets[rows, orders]
-        return Batch(batch.ids, x, targets)
+        targets = batch.probabilities(self.classes)
+        mixed = share * targets + (1 - share) * targets[rows, orders]
+        return Batch(batch.rows, x, batch.y, mixed)

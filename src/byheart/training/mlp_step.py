@@ -1,8 +1,9 @@
-"""Stochastic gradient descent on a pack, with every hyperparameter a number per replica."""
+"""The training step of a pack of MLPs, with its backward pass written out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,17 +11,18 @@ from torch import Tensor
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.training.adversary import Adversary
 from byheart.training.regularizers import HiddenNoise, InputNoise
+from byheart.training.step import Batch, learning_rates
 from byheart.trial import Algorithm
 
 
-class SGD:
-    r"""SGD with momentum, weight decay and a step schedule (PyTorch's convention).
+class MLPStep:
+    r"""The same step as :class:`AutogradStep` with :class:`SGD`, several times faster.
 
     Formula: g <- grad + lambda theta; v <- mu v + g; theta <- theta - lr v.
 
-    Backpropagation is written out so that each gradient is formed and applied by one matrix
-    product: without momentum, theta <- theta + h^T (-lr delta) needs no gradient buffer at all, and
-    passes over the weights, not arithmetic, are what small networks spend their time on.
+    One matrix product forms each gradient and applies it: without momentum,
+    theta <- theta + h^T (-lr delta) needs no gradient buffer. Small networks spend their time on
+    passes over the weights, not on arithmetic.
     """
 
     def __init__(
@@ -56,13 +58,8 @@ class SGD:
         self.start_epoch(epoch)
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the learning rates of an epoch (counted from 0) by each replica's schedule."""
-        self._learning_rate = self._column(
-            [
-                a.learning_rate * (a.decay ** (epoch // a.decay_every) if a.decay_every else 1.0)
-                for a in self._algorithms
-            ]
-        )
+        """Begin an epoch, counted from 0; see :class:`TrainingStep`."""
+        self._learning_rate = self._column(learning_rates(self._algorithms, epoch))
         # Backpropagation is linear in delta: without momentum the step's length goes in at once.
         self._factor = (
             -self._learning_rate if self._momentum is None else torch.ones_like(self._learning_rate)
@@ -71,9 +68,9 @@ class SGD:
             if noise is not None:
                 noise.start_epoch(epoch)
 
-    def select(self, replicas: Tensor, *, epoch: int) -> SGD:
-        """Return the optimizer of copies of some replicas; see :class:`Optimizer`."""
-        chosen = SGD(
+    def select(self, replicas: Tensor, *, epoch: int) -> MLPStep:
+        """Return the step of copies of some replicas; see :class:`TrainingStep`."""
+        chosen = MLPStep(
             self.network.select(replicas),
             [self._algorithms[i] for i in replicas.tolist()],
             [self._seeds[i] for i in replicas.tolist()],
@@ -83,9 +80,20 @@ class SGD:
             chosen._velocity = [(w[replicas], b[replicas]) for w, b in self._velocity]
         return chosen
 
-    def step(self, x: Tensor, y: Tensor, watch: Callable[[Tensor], None] | None = None) -> Tensor:
-        """Take one step; see :class:`Optimizer`."""
-        network, batch = self.network, x.shape[1]
+    def state(self) -> dict[str, Any]:
+        """Return all that training has changed; see :class:`TrainingStep`."""
+        return {"parameters": _layers(self.network), "velocity": self._velocity}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` returned, in place."""
+        for name, layers in self.state().items():
+            for pair, held in zip(layers, state[name], strict=True):
+                for values, kept in zip(pair, held, strict=True):
+                    values.copy_(kept)
+
+    def step(self, batch: Batch, watch: Callable[[Tensor], None] | None = None) -> Tensor:
+        """Take one step; see :class:`TrainingStep`."""
+        network, x, y, count = self.network, batch.x, batch.y, batch.x.shape[1]
         share = None
         if self._adversary is not None:
             x, y, share = self._adversary.extend(network, x, y)
@@ -99,13 +107,13 @@ class SGD:
             activations.append(h if disturbed is None else disturbed[layer].apply(h))
         logits = torch.baddbmm(network.biases[-1], activations[-1], network.weights[-1])
         if watch is not None:
-            watch(logits[:, :batch])
+            watch(logits[:, :count])
         probabilities = softmax_(logits)
         index = y.unsqueeze(2)
         given = probabilities.gather(2, index)
         # delta = d loss / d logits = (softmax - onehot) / B
         delta = probabilities.scatter_(2, index, given - 1)
-        delta = delta.mul_(self._factor / batch if share is None else self._factor * share)
+        delta = delta.mul_(self._factor / count if share is None else self._factor * share)
         deltas = [delta]
         for layer in range(len(rectified) - 1, -1, -1):
             back = torch.bmm(deltas[-1], network.weights[layer + 1].mT)
@@ -114,7 +122,7 @@ class SGD:
             deltas.append(torch.ops.aten.threshold_backward(back, rectified[layer], 0))
         for layer, (h, delta) in enumerate(zip(activations, reversed(deltas), strict=True)):
             self._apply(layer, h, delta)
-        return given.squeeze(2)[:, :batch]
+        return given.squeeze(2)[:, :count]
 
     def _apply(self, layer: int, h: Tensor, delta: Tensor) -> None:
         weight, bias = self.network.weights[layer], self.network.biases[layer]

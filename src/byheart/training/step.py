@@ -1,0 +1,310 @@
+"""One training step of a pack: the loss, its gradients by autograd, and the update by SGD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, cast
+
+import torch
+from torch import Tensor
+
+from byheart.errors import InputError
+from byheart.networks.base import PackNetwork, TrainableNetwork
+from byheart.networks.vmapped import ForeignPack
+from byheart.trial import Algorithm
+
+MLP_ONLY = ("dropout", "input_dropout", "input_noise", "hidden_noise", "adversarial_weight")
+"""Regularizers of studies, by their field in :class:`Algorithm`."""
+
+Numbers = float | list[Tensor]
+"""A hyperparameter: one number if all replicas share it, else for each parameter [R, 1, ...]."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The examples of one step.
+
+    Attributes:
+        rows: [R, B] of the inputs in ``Examples.pool``; for a user's data the ids of the examples.
+        x: [R, B, inputs].
+        y: [R, B] labels.
+        targets: [R, B, classes] probabilities to learn instead of the labels, if there are any.
+    """
+
+    rows: Tensor
+    x: Tensor
+    y: Tensor
+    targets: Tensor | None = None
+
+    def probabilities(self, classes: int) -> Tensor:
+        """Return ``targets``, or the labels as one-hot vectors [R, B, classes]."""
+        if self.targets is not None:
+            return self.targets
+        return torch.nn.functional.one_hot(self.y, classes).to(self.x.dtype)
+
+
+class TrainingStep(Protocol):
+    """Takes training steps on a pack; every hyperparameter is a number per replica."""
+
+    @property
+    def network(self) -> PackNetwork:
+        """The pack it trains, in place."""
+        ...
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set learning rates by each replica's schedule, and begin the random numbers of an epoch.
+
+        Args:
+            epoch: counted from 0.
+        """
+        ...
+
+    def step(self, batch: Batch, watch: Callable[[Tensor], None] | None = None) -> Tensor:
+        """Take one step on the mean loss of a batch, in place.
+
+        Args:
+            batch: the examples.
+            watch: called with the logits [R, B, classes] before the update, up to a constant per
+                example; what it keeps it must copy.
+
+        Returns:
+            [R, B] the probability of each label before the step.
+        """
+        ...
+
+    def select(self, replicas: Tensor, *, epoch: int) -> Self:
+        """Return the step of copies of some replicas, with the optimizer's state for them.
+
+        Args:
+            replicas: by index.
+            epoch: that begins next, counted from 0.
+        """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return all that training has changed: tensors and plain values."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` returned, in place."""
+        ...
+
+
+class Regularizer:
+    """Changes nothing: plain training. A regularizer overrides what it changes of a step."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Begin the random numbers of an epoch, counted from 0."""
+
+    def change(self, batch: Batch, network: ForeignPack) -> Batch:
+        """Return the batch to train on instead; may disturb the network for this step."""
+        return batch
+
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        """Return the loss [R, B] of each example, from log-probabilities [R, B, classes].
+
+        Formula: cross-entropy -sum_k t_k log p_k.
+        """
+        if batch.targets is None:
+            return -scores.gather(2, batch.y.unsqueeze(2)).squeeze(2)
+        return -(batch.targets * scores).sum(2)
+
+    def gradients(
+        self,
+        network: ForeignPack,
+        parameters: Sequence[Tensor],
+        compute: Callable[[], list[Tensor]],
+    ) -> list[Tensor]:
+        """Return the gradients to step by, each [R, ...].
+
+        Args:
+            network: the pack.
+            parameters: its, each [R, ...]; may be moved, and must be moved back.
+            compute: returns those of the loss, at the parameters as they stand.
+        """
+        return compute()
+
+
+def learning_rates(algorithms: Sequence[Algorithm], epoch: int) -> list[float]:
+    """Return each replica's learning rate in an epoch, counted from 0: the step schedule."""
+    return [
+        a.learning_rate * (a.decay ** (epoch // a.decay_every) if a.decay_every else 1.0)
+        for a in algorithms
+    ]
+
+
+class SGD:
+    r"""SGD with momentum and weight decay (PyTorch's convention).
+
+    Formula: g <- grad + lambda theta; v <- mu v + g; theta <- theta - lr v.
+
+    Args:
+        parameters: each [R, ...]; updated in place.
+        algorithms: one per replica.
+        epoch: that begins next, counted from 0.
+
+    Attributes:
+        velocity: for each parameter; empty without momentum.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Tensor], algorithms: Sequence[Algorithm], *, epoch: int = 0
+    ) -> None:
+        self._parameters = list(parameters)
+        self._algorithms = list(algorithms)
+        self._momentum = self._numbers([a.momentum for a in algorithms])
+        self._weight_decay = self._numbers([a.weight_decay for a in algorithms])
+        self.velocity = (
+            [] if self._momentum == 0.0 else [torch.zeros_like(p) for p in self._parameters]
+        )
+        self.start_epoch(epoch)
+
+    def _numbers(self, values: Sequence[float]) -> Numbers:
+        if len(set(values)) == 1:
+            return float(values[0])
+        return [
+            torch.tensor(values, dtype=p.dtype, device=p.device).view(-1, *[1] * (p.dim() - 1))
+            for p in self._parameters
+        ]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rates of an epoch, counted from 0."""
+        self._learning_rate = self._numbers(learning_rates(self._algorithms, epoch))
+
+    @torch.no_grad()
+    def update(self, gradients: list[Tensor]) -> None:
+        """Move the parameters by gradients of the loss, each [R, ...], which may be overwritten."""
+        if self._weight_decay != 0.0:
+            _add_scaled(gradients, self._parameters, self._weight_decay)
+        if self.velocity:
+            torch._foreach_mul_(self.velocity, self._momentum)
+            torch._foreach_add_(self.velocity, gradients)
+            gradients = self.velocity
+        _add_scaled(self._parameters, gradients, self._learning_rate, sign=-1)
+
+
+class AutogradStep:
+    """The step of any pack that autograd can differentiate.
+
+    One backward pass serves all replicas. No replica's loss depends on another's parameters, so the
+    gradient of the sum of their losses holds the gradient of each.
+
+    Args:
+        network: the pack; trained in place.
+        algorithms: one per replica.
+        seeds: one per replica.
+        regularizer: changes the batch, the loss or the gradients.
+        epoch: that begins next, counted from 0.
+
+    Raises:
+        InputError: an algorithm has a regularizer that studies have for MLPs only.
+    """
+
+    def __init__(
+        self,
+        network: TrainableNetwork,
+        algorithms: Sequence[Algorithm],
+        seeds: Sequence[int],
+        *,
+        regularizer: Regularizer | None = None,
+        epoch: int = 0,
+    ) -> None:
+        for name in MLP_ONLY:
+            if any(getattr(algorithm, name) > 0 for algorithm in algorithms):
+                raise InputError(
+                    f"{name} is there for MLPs only: train a {algorithms[0].network.kind} without"
+                )
+        self.network = network
+        self._algorithms = list(algorithms)
+        self._seeds = list(seeds)
+        self._regularizer = regularizer or Regularizer()
+        self._parameters = list(network.parameters())
+        self._optimizer = SGD(self._parameters, algorithms, epoch=epoch)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Begin an epoch, counted from 0; see :class:`TrainingStep`."""
+        self._optimizer.start_epoch(epoch)
+        self._regularizer.start_epoch(epoch)
+
+    def step(self, batch: Batch, watch: Callable[[Tensor], None] | None = None) -> Tensor:
+        """Take one step; see :class:`TrainingStep`."""
+        network, regularizer, count = self.network, self._regularizer, batch.x.shape[1]
+        pack = cast(ForeignPack, network)  # others have no regularizer here
+        changed = regularizer.change(batch, pack)
+        passes: list[Tensor] = []
+
+        def loss() -> Tensor:
+            scores = torch.log_softmax(network.training_logits(changed.x), dim=2)
+            passes.append(scores.detach())
+            return regularizer.loss(scores, changed).mean(1).sum()
+
+        with torch.no_grad():
+            gradients = regularizer.gradients(
+                pack, self._parameters, lambda: gradients_of(self._parameters, loss)
+            )
+        before = passes[0][:, :count]
+        if watch is not None:
+            watch(before)
+        self._optimizer.update(gradients)
+        return before.gather(2, batch.y.unsqueeze(2)).squeeze(2).exp()
+
+    def select(self, replicas: Tensor, *, epoch: int) -> AutogradStep:
+        """Return the step of copies of some replicas; see :class:`TrainingStep`."""
+        if type(self._regularizer) is not Regularizer:
+            raise NotImplementedError("replicas of a regularized pack cannot leave it")
+        chosen = AutogradStep(
+            self.network.select(replicas),
+            [self._algorithms[i] for i in replicas.tolist()],
+            [self._seeds[i] for i in replicas.tolist()],
+            epoch=epoch,
+        )
+        if chosen._optimizer.velocity:
+            chosen._optimizer.velocity = [v[replicas] for v in self._optimizer.velocity]
+        return chosen
+
+    def state(self) -> dict[str, Any]:
+        """Return all that training has changed; see :class:`TrainingStep`."""
+        return {"network": self._own_network().state(), "velocity": self._optimizer.velocity}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` returned, in place."""
+        self._own_network().restore(state["network"])
+        for velocity, held in zip(self._optimizer.velocity, state["velocity"], strict=True):
+            velocity.copy_(held)
+
+    def _own_network(self) -> ForeignPack:
+        if not isinstance(self.network, ForeignPack):
+            raise NotImplementedError("only a pack of a user's network can be kept and restored")
+        return self.network
+
+
+def gradients_of(parameters: Sequence[Tensor], loss: Callable[[], Tensor]) -> list[Tensor]:
+    """Return the gradient of each parameter.
+
+    Args:
+        parameters: each [R, ...].
+        loss: computes the sum of the replicas' losses.
+    """
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(
+                loss(), list(parameters), allow_unused=True, materialize_grads=True
+            )
+    finally:
+        # Whoever evaluates the network next wants no graph of it.
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    return list(gradients)
+
+
+def _add_scaled(
+    values: list[Tensor], others: list[Tensor], factor: Numbers, *, sign: int = 1
+) -> None:
+    """Add ``sign * factor * others`` to ``values``, in place."""
+    if isinstance(factor, float):
+        torch._foreach_add_(values, others, alpha=sign * factor)
+    else:
+        torch._foreach_addcmul_(values, others, factor, value=sign)
