@@ -121,7 +121,9 @@ def trained(folder: Path, wanted: int) -> dict[str, Any]:
             progress=PlainProgress(),
         )
         started = time.process_time()
-        page = report_session(folder, load_session(store), result.records, result.findings)
+        page = report_session(
+            folder, load_session(store), result.folder_records, result.folder_findings
+        )
         drawn = time.process_time() - started
     if len(store.seconds) != count or result.failed:
         raise SystemExit(f"error: {len(store.seconds)} of {count} packs, {result.failed}")

@@ -14,7 +14,7 @@ SOURCE = Path(byheart.__file__).parent
 
 LAYERS = (
     {"cli"},
-    {"auditing", "advising"},
+    {"auditing", "advising", "studying"},
     {"report"},
     {"studies"},
     {"runners"},

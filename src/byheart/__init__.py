@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from byheart.measures.sensitivity import loss_sensitivity
     from byheart.measures.sharpness import sharpness
     from byheart.statistics.gini import gini
+    from byheart.studying import Findings, study
 
 __all__ = [
     "Advice",
     "Audit",
     "Dataset",
+    "Findings",
     "IndexedDataset",
     "Tracker",
     "__version__",
@@ -35,12 +37,14 @@ __all__ = [
     "loss_sensitivity",
     "online_sharpness",
     "sharpness",
+    "study",
 ]
 
 _HOMES = {
     "Advice": "byheart.advising.advise",
     "Audit": "byheart.auditing.audit",
     "Dataset": "byheart.data",
+    "Findings": "byheart.studying",
     "IndexedDataset": "byheart.auditing.adapters.indexed",
     "Tracker": "byheart.auditing.tracker",
     "advise": "byheart.advising.advise",
@@ -52,6 +56,7 @@ _HOMES = {
     "loss_sensitivity": "byheart.measures.sensitivity",
     "online_sharpness": "byheart.measures.online_sharpness",
     "sharpness": "byheart.measures.sharpness",
+    "study": "byheart.studying",
 }
 
 

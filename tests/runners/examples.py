@@ -12,6 +12,9 @@ class Listener:
     def __init__(self):
         self.calls = []
 
+    def note(self, line):
+        self.calls.append(("note", line))
+
     def skipped(self, done):
         self.calls.append(("skipped", done))
 

@@ -34,7 +34,7 @@ class Trainer:
 def finished(tmp_path_factory):
     """A finished study: its folder and its result."""
     folder = tmp_path_factory.mktemp("finished")
-    return folder, run(folder, InlineRunner(1), command=("byheart", "study"))
+    return folder, run(folder, InlineRunner(1), command=lambda claims, seeds: ("byheart", "study"))
 
 
 def test_every_claim_is_judged_and_every_trial_stored(finished):
@@ -116,12 +116,15 @@ def test_what_was_asked_for_comes_back_exactly(finished):
 
 
 def test_the_command_line_is_kept(tmp_path):
+    def command(claims, seeds):
+        return ("byheart", "study", *claims, "--seeds", str(seeds))
+
     with Store.open(tmp_path) as store, pytest.raises(StoreError, match="no study was run"):
         load_session(store)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, InlineRunner(1, Trainer(stops_at=1)), command=("byheart", "study", "--x"))
+        run(tmp_path, InlineRunner(1, Trainer(stops_at=1)), command=command)
     with Store.open(tmp_path, create=False) as store:
-        assert load_session(store).command == ("byheart", "study", "--x")
+        assert load_session(store).command == ("byheart", "study", *CLAIMS, "--seeds", "3")
 
 
 @pytest.mark.parametrize("lost", ["setting", "claims"])

@@ -11,8 +11,9 @@ import typer
 from rich.table import Table
 
 from byheart.cli import options
-from byheart.cli.console import plain, results, tell, write_json
+from byheart.cli.console import plain, results, say, tell, write_json
 from byheart.record import Record
+from byheart.runners.make import PATIENCE, find_device, make_runner
 from byheart.runners.timeleft import in_words
 from byheart.studies.accelerators import UTILISATION, Accelerator, find_accelerator
 from byheart.studies.estimate import Estimate, Share
@@ -42,7 +43,7 @@ def plan(
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
     address: options.Address = None,
-    hang_after: options.HangAfter = options.PATIENCE,
+    hang_after: options.HangAfter = PATIENCE,
     device: options.Device = "cpu",
     gpu: Gpu = None,
     out: options.Out = None,
@@ -53,9 +54,9 @@ def plan(
     from byheart.studies.estimate import Place, estimate
     from byheart.studies.request import make_request
 
-    how = options.make_runner(runner, workers, address, hang_after)
+    how = make_runner(runner, workers, address, hang_after)
     accelerator = gpu and find_accelerator(gpu)
-    where = "cuda" if accelerator else options.find_device(device, how)
+    where = "cuda" if accelerator else find_device(device, how)
     request = make_request(
         claims or (),
         preset=preset,
@@ -64,7 +65,9 @@ def plan(
         model=model,
         learning_rate=learning_rate,
     )
-    options.say_own_network(own := request.own_network)
+    own = request.own_network
+    for line in own.lines() if own else ():
+        say(line)
     known = _stored(out or Path("out", preset), request)
     place = Place(how, where, accelerator.speed if accelerator else None)
     found = estimate(request.studies, request.setting, request.dataset, known, place)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
 from byheart.cli import options
 from byheart.cli.console import results, tell, write_json
 from byheart.cli.verdicts import print_verdicts
+from byheart.runners.make import PATIENCE
 
 
 def study(
@@ -21,48 +20,32 @@ def study(
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
     address: options.Address = None,
-    hang_after: options.HangAfter = options.PATIENCE,
+    hang_after: options.HangAfter = PATIENCE,
     device: options.Device = "cpu",
     out: options.Out = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Decide the papers' claims: train what is missing, judge, and write the page."""
-    from byheart.report.session import report_session
-    from byheart.runners import make_progress
-    from byheart.store import Store
-    from byheart.studies.request import make_request
-    from byheart.studies.session import load_session, run_session
+    from byheart import studying
 
-    how = options.make_runner(runner, workers, address, hang_after)
-    where = options.find_device(device, how)
-    request = make_request(
-        claims or (),
+    findings = studying.study(
+        claims,
         preset=preset,
-        source=data,
-        seeds=seeds,
+        data=data,
         model=model,
         learning_rate=learning_rate,
+        seeds=seeds,
+        runner=runner,
+        workers=workers,
+        address=address,
+        hang_after=hang_after,
+        device=device,
+        out=out,
     )
-    options.say_own_network(request.own_network)
-    folder = out or Path("out", preset)
-    with Store.open(folder) as store:
-        result = run_session(
-            request.studies,
-            request.claims,
-            request.setting,
-            request.dataset,
-            store,
-            how,
-            device=where,
-            progress=make_progress(),
-            command=request.command("--out", str(folder)),
-            own_network=request.own_network,
-        )
-        page = report_session(folder, load_session(store), result.records, result.findings)
     if as_json:
-        write_json([finding.as_json() for finding in result.findings])
+        write_json([finding.as_json() for finding in findings])
     else:
-        print_verdicts(result.findings, results())
-        tell(page)
-    if result.failed:
+        print_verdicts(findings, results())
+        tell(findings.page)
+    if findings.failed:
         raise typer.Exit(1)

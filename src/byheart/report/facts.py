@@ -23,6 +23,7 @@ class RunFacts(BaseModel):
         shape: shape of one example.
         classes: names of the classes.
         seeds: number of independent repetitions.
+        other_seeds: number of seeds of each claim that has another number.
         settings: the preset's numbers, nested.
         versions: versions of byheart and of what it computes with, by name.
         trials: number of trials behind the findings.
@@ -50,6 +51,7 @@ class RunFacts(BaseModel):
     trials: int
     outcomes: dict[Outcome, int]
     train_seconds: float
+    other_seeds: dict[str, int] = {}
     started: str | None = None
     device: str = ""
     runner: str = ""

@@ -36,7 +36,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, ``figures/<id>.svg`` and ``findings.json`` into a folder.
 
-    Equal input gives equal bytes. The page goes last, so that what it stands for is there.
+    Equal input gives equal bytes. The page goes last, so that what it stands for is there. Figures
+    of an earlier page that this one does not show are removed.
 
     Args:
         folder: where to; made if it does not exist.
@@ -55,6 +56,7 @@ def write_report(
     page = _fill(run, findings, sections, drawn)
     for name, one in drawn.items():
         write_text(folder / "figures" / f"{name}.svg", one.svg)
+    _remove_stale(folder / "figures", drawn)
     write_findings(folder, findings)
     return write_text(folder / "report.html", page)
 
@@ -68,6 +70,16 @@ def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:
     rows = [finding.as_json() for finding in findings]
     text = json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return write_text(folder / "findings.json", text)
+
+
+def _remove_stale(figures: Path, drawn: Mapping[str, DrawnFigure]) -> None:
+    """Remove the figures of an earlier page; files that byheart did not draw stay."""
+    for path in figures.glob("*.svg"):
+        if path.stem not in drawn and path.is_file() and not path.is_symlink():
+            with path.open(encoding="utf-8", errors="replace") as file:
+                head = file.read(2000)
+            if head.startswith("<svg xmlns=") and "</title><desc>" in head:
+                path.unlink()
 
 
 def render(run: RunFacts, findings: Sequence[Finding], sections: Sequence[Section]) -> str:

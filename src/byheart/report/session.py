@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from byheart.errors import ByheartError, StoreError
@@ -13,11 +14,11 @@ from byheart.report.facts import RunFacts
 from byheart.report.page import write_report
 from byheart.report.sections import Section
 from byheart.store import Store
-from byheart.studies.base import Records
+from byheart.studies.base import Records, Setting, Study
 from byheart.studies.finding import Finding
 from byheart.studies.judging import judge
 from byheart.studies.registry import studies_of
-from byheart.studies.session import SessionFacts, load_session, stored_records
+from byheart.studies.session import SessionFacts, folder_records, load_session
 
 
 def report_stored(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
@@ -36,8 +37,8 @@ def report_stored(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
     """
     facts = load_session(store)
     try:
-        records = stored_records(studies_of(facts.claims), facts.setting, store)
-        findings = judge(facts.claims, records, facts.setting)
+        records = folder_records(facts, store)
+        findings = judge(facts.claims, records, facts.setting, facts.seeds)
         return report_session(folder, facts, records, findings), findings
     except ByheartError:
         raise
@@ -64,17 +65,25 @@ def report_session(
     Raises:
         StoreError: the folder cannot be written.
     """
-    found = Records(records)
+    known = Records(records)
     sections = [
         Section(
             title=study.title,
             source=study.source,
             claims=tuple(claim.id for claim in study.claims),
-            figures=tuple(study.figures(found, facts.setting)),
+            figures=tuple(study.figures(known, _drawn_setting(facts, study))),
         )
         for study in studies_of(facts.claims)
     ]
     return write_report(folder, _run_facts(facts, records), findings, sections)
+
+
+def _drawn_setting(facts: SessionFacts, study: Study) -> Setting:
+    """Return the setting of a study's figures: with the most seeds of any of its claims."""
+    seeds = [
+        facts.seeds.get(c.id, facts.setting.seeds) for c in study.claims if c.id in facts.claims
+    ]
+    return replace(facts.setting, seeds=max(seeds))
 
 
 def _run_facts(facts: SessionFacts, records: Mapping[str, Record]) -> RunFacts:
@@ -88,6 +97,7 @@ def _run_facts(facts: SessionFacts, records: Mapping[str, Record]) -> RunFacts:
         shape=data.shape,
         classes=data.classes,
         seeds=facts.setting.seeds,
+        other_seeds=dict(facts.seeds),
         settings=preset.model_dump(mode="json", exclude={"name", "default_data", "seeds"}),
         versions=dict(facts.versions),
         trials=len(records),

@@ -43,6 +43,10 @@ class PackResult(NamedTuple):
 class Progress(Protocol):
     """Is told by session and runner how it goes. No method may raise: training comes first."""
 
+    def note(self, line: str) -> None:
+        """Something the user should know before training starts."""
+        ...
+
     def skipped(self, done: int) -> None:
         """So many trials are stored already and are not trained again."""
         ...

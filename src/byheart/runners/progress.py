@@ -27,6 +27,9 @@ _OTHER_LINES = 3
 class SilentProgress:
     """Says nothing."""
 
+    def note(self, line: str) -> None:
+        """See :class:`Progress`."""
+
     def skipped(self, done: int) -> None:
         """See :class:`Progress`."""
 
@@ -69,6 +72,10 @@ class PlainProgress:
         self._left = TimeLeft(clock)
         self._clock = clock
         self._last = self._begun = clock()
+
+    def note(self, line: str) -> None:
+        """Write the line."""
+        self._write(line)
 
     def skipped(self, done: int) -> None:
         """Say how many trials are stored already."""
@@ -144,6 +151,10 @@ class RichProgress:
             expand=True,
             transient=True,
         )
+
+    def note(self, line: str) -> None:
+        """Print the line above the bars."""
+        self._console.print(Text(visible(line)), highlight=False)
 
     def skipped(self, done: int) -> None:
         """Say how many trials are stored already."""

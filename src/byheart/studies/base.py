@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -79,6 +79,11 @@ class Records:
         """Return the record of a trial, or None if it left none (it failed)."""
         record = self._records.get(trial.key)
         return None if record is None or record.outcome == "failed" else record
+
+    def seconds(self, trials: Iterable[Trial]) -> float:
+        """Return the training time of the trials that left a record."""
+        keys = [trial.key for trial in trials if trial.key in self._records]
+        return sum(self._records[key].seconds for key in keys)
 
 
 NOTHING_KNOWN = Records({})

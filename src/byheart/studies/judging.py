@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence, Judgement, Part, Rule, decide
-from byheart.studies.base import Claim, Records, Setting
+from byheart.studies.base import Claim, Records, Setting, Study
 from byheart.studies.finding import Finding, FindingPart
 from byheart.studies.registry import studies_of
 
 
-def judge(chosen: Sequence[str], records: Mapping[str, Record], setting: Setting) -> list[Finding]:
+def judge(
+    chosen: Sequence[str],
+    records: Mapping[str, Record],
+    setting: Setting,
+    seeds: Mapping[str, int] | None = None,
+) -> list[Finding]:
     """Judge the chosen claims, with Holm's correction over them.
 
     Args:
         chosen: ids of claims, in the order of the registry.
         records: by key of the trial.
         setting: preset, data and seeds of the run.
+        seeds: number of seeds of each claim that has another number than the setting's.
 
     Returns:
         One finding per claim, in order.
     """
-    found = Records(records)
+    known, seeds = Records(records), seeds or {}
     cases = []
     for study in studies_of(chosen):
-        evidence = study.judge(found, setting)
-        seconds = sum(
-            records[key].seconds
-            for key in {trial.key for trial in study.plan(setting, found)}
-            if key in records
-        )
-        cases += [
-            (claim, evidence[claim.id], seconds) for claim in study.claims if claim.id in chosen
-        ]
+        claims = [claim for claim in study.claims if claim.id in chosen]
+        settings = {c.id: replace(setting, seeds=seeds.get(c.id, setting.seeds)) for c in claims}
+        outcomes = {s.seeds: _judged(study, known, s) for s in settings.values()}
+        for claim in claims:
+            evidence, seconds = outcomes[settings[claim.id].seeds]
+            cases.append((claim, evidence[claim.id], seconds))
     judgements = decide([(claim.id, claim.rule, evidence) for claim, evidence, _ in cases])
     return [
         _finding(claim, evidence, judgement, setting, seconds)
         for (claim, evidence, seconds), judgement in zip(cases, judgements, strict=True)
     ]
+
+
+def _judged(
+    study: Study, records: Records, setting: Setting
+) -> tuple[Mapping[str, Evidence], float]:
+    """Return the evidence on each claim of a study, and the training seconds of its trials."""
+    trials = {trial.key: trial for trial in study.plan(setting, records)}
+    return study.judge(records, setting), records.seconds(trials.values())
 
 
 def _finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from byheart.errors import InputError
@@ -30,6 +30,18 @@ class OwnNetwork:
 
     about: str
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Return what a user should read: how it trains, and which claims it cannot decide."""
+        needs: dict[str, list[str]] = {}
+        for claim, need in self.left_out.items():
+            needs.setdefault(need, []).append(claim)
+        left_out = (f"left out, since they need {n}: {', '.join(c)}" for n, c in needs.items())
+        return [self.about, *left_out]
+
+    def also_without(self, left_out: Mapping[str, str]) -> OwnNetwork:
+        """Return these facts with further claims that the network cannot decide."""
+        return replace(self, left_out={**left_out, **self.left_out})
 
 
 def examined(factory: str, shape: tuple[int, ...], classes: int) -> tuple[Foreign, str]:

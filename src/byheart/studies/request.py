@@ -16,7 +16,8 @@ from byheart.studies.own_network import (
     with_learning_rate,
 )
 from byheart.studies.presets import find_preset
-from byheart.studies.registry import chosen_claims, claims, studies_of
+from byheart.studies.registry import chosen_claims, studies_of
+from byheart.studies.registry import claims as registered_claims
 from byheart.studies.session import at_most
 from byheart.trial import Trial
 
@@ -54,16 +55,26 @@ class Request:
         """All trials of the studies, each once; the costliest where the next depend on the last."""
         return at_most(self.studies, self.setting)
 
-    def command(self, *more: str) -> tuple[str, ...]:
-        """Return the words that ask for the same again, beginning with ``byheart study``."""
+    def command(
+        self, *more: str, claims: Sequence[str] | None = None, seeds: int | None = None
+    ) -> tuple[str, ...]:
+        """Return the words that ask for the same again, beginning with ``byheart study``.
+
+        Args:
+            more: words to add.
+            claims: ids of the claims; those of the request if None.
+            seeds: number of seeds; that of the request if None.
+        """
+        claims = self.claims if claims is None else claims
+        seeds = self.setting.seeds if seeds is None else seeds
         left_out = self.own_network.left_out if self.own_network else {}
-        every = len(self.claims) + len(left_out) == len(claims())
-        words = ["byheart", "study", *(() if every else self.claims)]
+        all_named = len(claims) + len(left_out) == len(registered_claims())
+        words = ["byheart", "study", *(() if all_named else claims)]
         words += ["--preset", self.setting.preset.name]
         if self.source != self.setting.preset.default_data:
             words += ["--data", self.source]
-        if self.setting.seeds != self.setting.preset.seeds:
-            words += ["--seeds", str(self.setting.seeds)]
+        if seeds != self.setting.preset.seeds:
+            words += ["--seeds", str(seeds)]
         if self.setting.model is not None:
             words += ["--model", self.setting.model.factory]
         if self.learning_rate is not None:
@@ -75,7 +86,7 @@ def make_request(
     names: Iterable[str] = (),
     *,
     preset: str = "quick",
-    source: str | None = None,
+    source: str | Dataset | None = None,
     seeds: int | None = None,
     model: str | None = None,
     learning_rate: float | None = None,
@@ -85,7 +96,7 @@ def make_request(
     Args:
         names: ids of claims; all if there are none.
         preset: name of a preset.
-        source: a data source; the preset's own if None.
+        source: a data source or a data set; the preset's own if None.
         seeds: independent repetitions; the preset's own number if None.
         model: "module:callable" that makes a user's network; the preset's own networks if None.
         learning_rate: for a user's network; the preset's own if None.
@@ -95,23 +106,28 @@ def make_request(
             that cannot be trained or cannot decide a claim that was named.
         DataError: data that are missing, damaged or not what they claim to be.
     """
-    names, found = tuple(names), find_preset(preset)
+    names, chosen_preset = tuple(names), find_preset(preset)
     wanted = chosen_claims(names)
     if model is not None and names:
-        require_decidable([claim for claim in claims() if claim.id in wanted])
+        require_decidable([claim for claim in registered_claims() if claim.id in wanted])
     if learning_rate is not None:
         if model is None:
             raise InputError(
                 "--learning-rate goes with --model: a preset's own networks have theirs"
             )
-        found = with_learning_rate(found, learning_rate)
+        chosen_preset = with_learning_rate(chosen_preset, learning_rate)
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds is {seeds}: ask for at least 1 (12 can decide all claims)")
     # Loading data loads torch, which a mistake in a name need not wait for.
     from byheart.data import load_dataset
 
-    name = source or found.default_data
-    dataset = load_dataset(name)
+    source = source or chosen_preset.default_data
+    dataset = load_dataset(source) if isinstance(source, str) else source
+    if bool(dataset.noisy.any()):
+        raise InputError(
+            f"data set '{dataset.name}' has replaced inputs or labels: give the clean one, since "
+            "studies corrupt it themselves"
+        )
     facts = SourceFacts(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -120,11 +136,13 @@ def make_request(
         classes=dataset.classes,
         smallest_class=dataset.smallest_class,
     )
-    setting = Setting(found, facts, found.seeds if seeds is None else seeds)
-    request = Request(wanted, setting, dataset, name, learning_rate)
+    setting = Setting(chosen_preset, facts, chosen_preset.seeds if seeds is None else seeds)
+    request = Request(
+        wanted, setting, dataset, source if isinstance(source, str) else dataset.name, learning_rate
+    )
     if model is not None:
         request = _on_own_network(request, model, named=bool(names))
-    _require_examples(request.trials, dataset, found.name)
+    _require_examples(request.trials, dataset, chosen_preset.name)
     return request
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,13 @@ from byheart.studies.base import AdaptiveStudy, Records, Setting, Study
 from byheart.studies.finding import Finding
 from byheart.studies.judging import judge
 from byheart.studies.own_network import OwnNetwork
+from byheart.studies.registry import chosen_claims, studies_of
 from byheart.training.packs import Pack, make_packs
 from byheart.trial import Trial
 from byheart.version import __version__
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
-
-Judge = Callable[[Sequence[str], Mapping[str, Record], Setting], list[Finding]]
 
 _LIBRARIES = ("torch", "numpy", "scipy")
 _SETTING = TypeAdapter(Setting)
@@ -42,7 +41,8 @@ class SessionFacts:
     """What was asked for, and with what: enough to judge and draw again from the store.
 
     Attributes:
-        claims: ids of the claims, in the order asked for.
+        claims: ids of the claims that the folder's findings are about, in the registry's order:
+            those asked for and those that earlier sessions of the same setting decided.
         setting: preset, data set and number of seeds.
         versions: of byheart and of what it computes with, by name.
         machine: system, processor type and number of cores; never a name of the machine.
@@ -51,6 +51,8 @@ class SessionFacts:
         command: the command line, word by word; empty if there was none.
         started: when (UTC, ISO 8601); empty until it is stored.
         own_network: what is known of a user's network, if it was one that trained.
+        seeds: number of seeds of each claim that an earlier session decided with another number
+            than the setting's.
     """
 
     claims: tuple[str, ...]
@@ -62,6 +64,14 @@ class SessionFacts:
     command: tuple[str, ...] = ()
     started: str = ""
     own_network: OwnNetwork | None = None
+    seeds: Mapping[str, int] = field(default_factory=dict)
+
+    def by_seeds(self) -> list[tuple[Setting, list[str]]]:
+        """Return the claims in groups of equal numbers of seeds, each with its setting."""
+        groups: dict[int, list[str]] = {}
+        for claim in self.claims:
+            groups.setdefault(self.seeds.get(claim, self.setting.seeds), []).append(claim)
+        return [(replace(self.setting, seeds=n), claims) for n, claims in groups.items()]
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,13 @@ class SessionResult:
     """What a session found.
 
     Attributes:
-        findings: one per claim.
-        records: what every trial left, by key.
+        findings: one per claim that was asked for.
+        records: what every trial of the plan left, by key.
         trials: all trials of the plan, each once.
         trained: how many of them were trained in this session.
         facts: what was asked for, as it is stored.
+        folder_findings: one per claim of the folder: ``findings`` and those of earlier sessions.
+        folder_records: the records behind them, by key.
     """
 
     findings: list[Finding]
@@ -81,11 +93,30 @@ class SessionResult:
     trials: Sequence[Trial]
     trained: int
     facts: SessionFacts
+    folder_findings: list[Finding]
+    folder_records: Mapping[str, Record]
 
     @property
     def failed(self) -> list[Record]:
         """The records of trials that could not be trained."""
         return [record for record in self.records.values() if record.outcome == "failed"]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier sessions left in a folder, for a session that adds to it.
+
+    Attributes:
+        seeds: number of seeds of each claim whose finding stays, by the claim's id.
+        records: the records of their trials, by key.
+        left_out: claims that a user's network cannot decide, each with what they need.
+        notes: lines that tell the user which findings of the folder do not stay.
+    """
+
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    records: Mapping[str, Record] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def run_session(
@@ -98,14 +129,16 @@ def run_session(
     *,
     device: str = "cpu",
     progress: Progress | None = None,
-    command: Sequence[str] = (),
+    command: Callable[[Sequence[str], int], Sequence[str]] = lambda claims, seeds: (),
     own_network: OwnNetwork | None = None,
-    judge: Judge = judge,
 ) -> SessionResult:
     """Plan, train what is missing, and judge.
 
     Interrupted at any moment, it can be run again: packs are a pure function of the whole plan and
     are stored whole, so it ends with the same findings.
+
+    Findings that earlier sessions of the same preset, data and network left in the folder stay.
+    All claims of the folder are judged together, so Holm's correction counts them all.
 
     Args:
         studies: those that decide the claims.
@@ -116,9 +149,9 @@ def run_session(
         runner: trains.
         device: "cpu", "cuda" or "mps".
         progress: is told how it goes.
-        command: the command line, kept with the results.
+        command: returns the words of the command that asks for these claims with so many seeds;
+            kept with the results.
         own_network: what is known of a user's network, kept with the results.
-        judge: turns records into findings.
 
     Returns:
         Findings, and what they rest on.
@@ -127,9 +160,17 @@ def run_session(
         StoreError: the store cannot be written or read; what was stored stays.
     """
     progress = progress or SilentProgress()
+    earlier = earlier_findings(store, setting, claims)
+    for note in earlier.notes:
+        progress.note(note)
+    in_folder = chosen_claims([*claims, *earlier.seeds])
+    other_seeds = {c: n for c, n in earlier.seeds.items() if n != setting.seeds}
+    same_seeds = [claim for claim in in_folder if claim not in other_seeds]
     facts = replace(
-        current_facts(claims, setting, runner=runner.name, device=device, command=command),
-        own_network=own_network,
+        current_facts(in_folder, setting, runner=runner.name, device=device),
+        command=tuple(command(same_seeds, setting.seeds)),
+        own_network=own_network and own_network.also_without(earlier.left_out),
+        seeds=other_seeds,
     )
     store.save_run(_as_json(facts))
     trials: list[Trial] = []
@@ -151,8 +192,78 @@ def run_session(
             # From the store even where just trained: one way, interrupted or not.
             records |= store.records(added)
             trials, trained = wanted, trained + len(missing)
-    findings = judge(claims, records, setting)
-    return SessionResult(findings, records, trials, trained, facts)
+    in_folder_records = {**earlier.records, **records}
+    findings = judge(in_folder, in_folder_records, setting, other_seeds)
+    return SessionResult(
+        findings=[finding for finding in findings if finding.claim in claims],
+        records=records,
+        trials=trials,
+        trained=trained,
+        facts=facts,
+        folder_findings=findings,
+        folder_records=in_folder_records,
+    )
+
+
+def earlier_findings(store: Store, setting: Setting, asked: Sequence[str]) -> Earlier:
+    """Return the findings of a folder that stay when a session judges other claims there.
+
+    A finding stays if the last study in the folder had the same preset, data set and network, and
+    all trials of the claim are stored. The number of seeds may differ: each claim keeps its own.
+
+    Args:
+        store: of the folder.
+        setting: of the new session.
+        asked: claims that the new session judges.
+
+    Raises:
+        StoreError: a record is damaged.
+    """
+    if store.last_run() is None:
+        return Earlier()
+    try:
+        last = load_session(store)
+    except StoreError:
+        return Earlier(
+            notes=(
+                f"{store.folder} holds results of another command or version: this study replaces "
+                "its findings and page; stored trials stay",
+            )
+        )
+    if replace(last.setting, seeds=setting.seeds) != setting:
+        return Earlier(
+            notes=(
+                f"{store.folder} holds a study of {_in_words(last.setting)}: this one, of "
+                f"{_in_words(setting)}, replaces its findings and page. Its trials stay stored: "
+                f"`{shlex.join(last.command)}` brings them back without training",
+            )
+        )
+    seeds: dict[str, int] = {}
+    records: dict[str, Record] = {}
+    incomplete: list[str] = []
+    for its_setting, claims in last.by_seeds():
+        for study in studies_of(claim for claim in claims if claim not in asked):
+            known = stored_records([study], its_setting, store)
+            wanted = study.plan(its_setting, Records(known))
+            decided = [c.id for c in study.claims if c.id in claims and c.id not in asked]
+            if all(trial.key in known for trial in wanted):
+                seeds |= dict.fromkeys(decided, its_setting.seeds)
+                records |= known
+            else:
+                incomplete += decided
+    notes: tuple[str, ...] = ()
+    if incomplete:
+        notes = (
+            f"not all trials of {', '.join(incomplete)} are stored: without their findings until "
+            "the study of these claims is run again",
+        )
+    left_out = last.own_network.left_out if last.own_network else {}
+    return Earlier(seeds, records, left_out, notes)
+
+
+def _in_words(setting: Setting) -> str:
+    model = f" with {setting.model.factory}" if setting.model else ""
+    return f"preset '{setting.preset.name}' on {setting.data.name}{model}"
 
 
 def plan(
@@ -207,6 +318,14 @@ def _later_cost(
     return cost_of([t for t in at_most(adaptive, setting, known) if t.key not in now], dataset)
 
 
+def folder_records(facts: SessionFacts, store: Store) -> dict[str, Record]:
+    """Return the stored records of all claims of a folder, by key of the trial."""
+    records: dict[str, Record] = {}
+    for setting, claims in facts.by_seeds():
+        records |= stored_records(studies_of(claims), setting, store)
+    return records
+
+
 def stored_records(studies: Sequence[Study], setting: Setting, store: Store) -> dict[str, Record]:
     """Return the records of all rounds, as far as they are stored, by key of the trial."""
     records: dict[str, Record] = {}
@@ -243,7 +362,6 @@ def current_facts(
     *,
     runner: str = "",
     device: str = "cpu",
-    command: Sequence[str] = (),
 ) -> SessionFacts:
     """Return the facts of a session on this machine with the installed versions."""
     versions = {"byheart": __version__, "python": platform.python_version()}
@@ -253,7 +371,7 @@ def current_facts(
         "processor": platform.machine(),
         "cores": str(os.cpu_count() or 1),
     }
-    return SessionFacts(tuple(claims), setting, versions, machine, runner, device, tuple(command))
+    return SessionFacts(tuple(claims), setting, versions, machine, runner, device)
 
 
 def load_session(store: Store) -> SessionFacts:
@@ -316,5 +434,6 @@ def _as_json(facts: SessionFacts) -> dict[str, Any]:
         "runner": facts.runner,
         "device": facts.device,
         "command": list(facts.command),
+        "seeds": dict(facts.seeds),
         "own_network": _OWN_NETWORK.dump_python(facts.own_network, mode="json"),
     }
