@@ -10,7 +10,8 @@ from byheart.version import __version__
 if TYPE_CHECKING:
     from byheart.advising.advise import Advice, advise
     from byheart.auditing.adapters.indexed import IndexedDataset
-    from byheart.auditing.audit import Audit, audit
+    from byheart.auditing.audit import Audit
+    from byheart.auditing.run import audit
     from byheart.auditing.tracker import Tracker
     from byheart.data import Dataset, corrupt, load_dataset
     from byheart.measures.critical.search import critical_samples
@@ -48,7 +49,7 @@ _HOMES = {
     "IndexedDataset": "byheart.auditing.adapters.indexed",
     "Tracker": "byheart.auditing.tracker",
     "advise": "byheart.advising.advise",
-    "audit": "byheart.auditing.audit",
+    "audit": "byheart.auditing.run",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.search",

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from byheart.auditing import following, output
+from byheart.auditing import files, following
 from byheart.cli.main import main
 
 Run = Callable[..., Any]
@@ -176,7 +176,7 @@ def test_without_pyarrow_the_csv_is_there_and_no_old_parquet(
     byheart: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "table.parquet").write_text("of an earlier audit")
-    monkeypatch.setattr(output, "has_pyarrow", lambda: False)
+    monkeypatch.setattr(files, "has_pyarrow", lambda: False)
     words = ("--epochs", "1", "--seeds", "2", "--planted", "0", "--out", tmp_path)
     done = byheart("audit", source, "--model", NETWORK, *words)
     assert done.code == 0

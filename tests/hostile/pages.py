@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
-from tests.report.audits import audit_facts, inputs, table
+from tests.auditing.audits import made_up, table
 from tests.report.examples import run_facts
 from tests.report.test_escaping import HOSTILE
 
+from byheart.auditing.page import write_page
 from byheart.charts.figure import Axis, Figure, Point
 from byheart.files import write_text
 from byheart.report.advice_page import AdviceFacts, write_advice_page
-from byheart.report.audit.page import write_audit_page
 from byheart.report.page import Section, render
 
 NAMES = (
@@ -53,15 +53,13 @@ def audit_page(path: Path, name: str) -> Path:
     rows.insert(0, "file", [f"{name}/{i}.png" for i in range(len(rows))])
     rows["evidence"] = name
     classes = (name, *(f"{name}{k}" for k in range(9)))
-    facts = audit_facts(table=rows, name=name, classes=classes, about={name: name})
-    return write_audit_page(path, facts)
+    audit = made_up(table=rows, name=name, classes=classes)
+    return write_page(path, audit, about={name: name})
 
 
 def text_audit_page(path: Path, name: str) -> Path:
     """Write the page of an audit of texts, all of which are the name."""
-    rows = table(40)
-    facts = audit_facts(table=rows, name=name, inputs=inputs(40), texts=[name] * 40)
-    return write_audit_page(path, facts)
+    return write_page(path, made_up(examples=40, name=name), texts=[name] * 40)
 
 
 def advice_page(path: Path, name: str) -> Path:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
-from tests.report.audits import audit_facts, table
+from tests.auditing.audits import made_up, table
 from tests.report.test_escaping import HOSTILE
 from tests.report.test_page_in_browser import PHONE, WIDE, Visit, colour, overflow, visit
 
-from byheart.report.audit.page import write_audit_page
+from byheart.auditing.page import write_page
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("audit") / "report.html"
-    return write_audit_page(target, audit_facts(table=table(1000, share=0.06)))
+    return write_page(target, made_up(table=table(1000, share=0.06)))
 
 
 @pytest.fixture
@@ -132,8 +132,9 @@ def test_without_javascript_everything_is_there(browser: Browser, path: Path) ->
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_name_is_shown_as_it_is(opened: Any, tmp_path: Path, text: str) -> None:
-    facts = audit_facts(name=text, classes=(text, *"123456789"), about={text: text})
-    page = opened(write_audit_page(tmp_path / "report.html", facts), viewport=WIDE).page
+    audit = made_up(name=text, classes=(text, *"123456789"))
+    path = write_page(tmp_path / "report.html", audit, about={text: text})
+    page = opened(path, viewport=WIDE).page
     dots = page.locator("#map .live path[fill='#c65102']")
     dots.nth(2).scroll_into_view_if_needed()
     dots.nth(2).click(force=True)
@@ -143,7 +144,7 @@ def test_a_hostile_name_is_shown_as_it_is(opened: Any, tmp_path: Path, text: str
 
 
 def test_a_page_of_everything_opens_fast(opened: Any, tmp_path: Path) -> None:
-    facts = audit_facts(table=table(60_000, share=0.02))
-    page = opened(write_audit_page(tmp_path / "report.html", facts), viewport=WIDE).page
+    audit = made_up(table=table(60_000, share=0.02))
+    page = opened(write_page(tmp_path / "report.html", audit), viewport=WIDE).page
     assert page.locator(".cards > li").count() == 200
     assert (tmp_path / "report.html").stat().st_size < 3_500_000

@@ -1,206 +1,276 @@
-"""``byheart.audit``: what does *my* network know by heart, and whose labels look wrong?"""
+"""``byheart.Audit``: what an audit measured, as a table, a page and a notebook cell."""
 
 from __future__ import annotations
 
+import html
 import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from torch import nn
 
-from byheart.auditing.calibration import calibrate
-from byheart.auditing.keeping import Keeping
-from byheart.auditing.result import PRECISION, Audit, assemble, wanted
-from byheart.auditing.rounds import train_in_rounds
-from byheart.auditing.subsets import Subsets, train_on_subsets
+from byheart.auditing.calibration import Calibration, calibrate
+from byheart.auditing.history import History
+from byheart.auditing.kinds import Kinds
+from byheart.auditing.layout import Ids
+from byheart.auditing.neighbours import Neighbours, find_neighbours
+from byheart.auditing.onset import Onset
+from byheart.auditing.page import write_page
+from byheart.auditing.planting import Doubts
+from byheart.auditing.result import AuditResult, remarks
+from byheart.auditing.scores import checked
 from byheart.auditing.suspicion import suspicion
+from byheart.auditing.table import scores
+from byheart.auditing.tracker import Tracker
+from byheart.auditing.verdicts import evidence, support, verdicts
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
-from byheart.measures.critical.search import critical_samples
-from byheart.networks.foreign import Source
-from byheart.training.device import find_device
-from byheart.training.recipe import Recipe
+from byheart.report.numbers import sentence
 
-__all__ = ["Audit", "audit"]
-
-FLIPS, PLANTED = 600, 0.06
-"""How many labels are changed if not said otherwise, over all seeds, and what share at most by
-each: enough to learn from, and no more, since networks learn worse from changed labels."""
-FEWEST_EXAMPLES = 20
-FEWEST_SUBSETS = 10
-"""Trainings on subsets below which each side of a comparison has next to none."""
-CRITICAL_STEPS = 20
+PRECISION = 0.9
+"""Target precision of the flagged list, if none is given."""
+NOTEBOOK_ROWS = 10
 
 
-def audit(
-    model_factory: Source,
-    dataset: Dataset,
+class Audit(AuditResult):
+    """What an audit measured; see :class:`byheart.auditing.result.AuditResult` for its fields."""
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        texts: Sequence[str] | None = None,
+        about: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Write the page of this audit: one file that needs no network.
+
+        Args:
+            path: of the file; missing folders are made.
+            texts: what to show of each example, by id. Without texts, the page shows pictures as
+                pictures and other inputs as numbers.
+            about: further facts to state, by name: the network, where the data come from.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: more or fewer texts than examples.
+            StoreError: the file cannot be written.
+        """
+        return write_page(Path(path), self, texts=texts, about=about)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the alerts and the first rows of the ranking."""
+        alerts = "".join(
+            f"<li><b>{alert.kind}</b>: {html.escape(sentence(alert.text))}</li>"
+            for alert in self.alerts
+        )
+        shown = self.flagged if len(self.flagged) else self.table.loc[self.ranking]
+        columns = ["label", "suggested", "p_wrong", "suspicion", "verdict"]
+        rows = shown[columns].head(NOTEBOOK_ROWS).copy()
+        for column in ("label", "suggested"):
+            rows[column] = [self.classes[k] if k >= 0 else "" for k in rows[column].tolist()]
+        title = "Flagged examples" if len(self.flagged) else "The most suspect examples"
+        return (
+            f"<p><b>Audit of {html.escape(self.name)}</b>: {len(self.table):,} examples, "
+            f"{self.seeds} runs of {self.epochs} epochs</p><ul>{alerts}</ul>"
+            f"<p>{title} ({len(rows)} of {len(shown):,}):</p>{rows.to_html()}"
+        )
+
+    @classmethod
+    def from_tracker(
+        cls,
+        trackers: Tracker | History | Sequence[Tracker | History],
+        *,
+        dataset: Dataset | None = None,
+        window: int | None = None,
+        planted: Sequence[int] | Ids = (),
+        precision: float = PRECISION,
+        name: str = "",
+        classes: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> Audit:
+        """Return the audit of your own training runs, each followed by a tracker.
+
+        Args:
+            trackers: trackers or their histories, one or several, of the same examples.
+            dataset: the examples by id. With it, byheart finds near-duplicates and isolated
+                examples, and knows the names of classes.
+            window: suspicion is averaged over the first ``window`` epochs. Best is about twice the
+                epoch with the highest accuracy on held-out examples; all epochs if not given.
+            planted: ids of 20 or more examples whose labels you changed on purpose before training;
+                byheart estimates precision and recall from them. Their rows are about the changed
+                labels, are never flagged, and have no verdict.
+            precision: target precision of the flagged list.
+            name: of the data set.
+            classes: name of each class.
+            seed: of all random draws.
+
+        Raises:
+            InputError: no epoch ended, seeds with other examples or labels, a window that is empty
+                or longer than the training, or ids out of range.
+        """
+        runs = [trackers] if isinstance(trackers, Tracker | History) else list(trackers)
+        histories = checked([run.history() if isinstance(run, Tracker) else run for run in runs])
+        epochs = min(history.epochs for history in histories)
+        stop = epochs if window is None else window
+        flips = _ids(planted, len(histories[0]))
+        table = scores(histories)
+        mean = suspicion(histories, stop=stop)
+        by_seed = np.stack([suspicion(history, stop=stop) for history in histories])
+        of_flips = by_seed[:, flips]
+        mean[flips], by_seed[:, flips] = np.nan, np.nan
+        calibration = calibrate(
+            mean,
+            by_seed,
+            of_flips,
+            wanted=require_precision(precision),
+            kinds=_kinds(table, mean, flips, len(histories)),
+            seed=seed,
+        )
+        return assemble(
+            table,
+            histories,
+            mean,
+            stop,
+            None,
+            calibration,
+            dataset,
+            name or (dataset.name if dataset is not None else "training"),
+            _class_names(histories[0].n_classes, classes, dataset),
+            flips=of_flips.size,
+            seed=seed,
+        )
+
+
+def assemble(
+    table: pd.DataFrame,
+    histories: Sequence[History],
+    mean: NDArray[np.float64],
+    window: int,
+    onset: Onset | None,
+    calibration: Calibration | None,
+    dataset: Dataset | None,
+    name: str,
+    classes: tuple[str, ...],
     *,
-    epochs: int = 20,
-    seeds: int = 4,
-    learning_rate: float = 0.05,
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-    batch_size: int = 32,
-    precision: float = PRECISION,
-    planted: float | None = None,
-    sensitivity: bool = True,
-    critical_radius: float | None = None,
-    subsets: int = 0,
-    seed: int = 0,
-    device: str = "cpu",
-    keep: str | os.PathLike[str] | None = None,
-    on_epoch: Callable[[int, int], None] | None = None,
+    flips: int,
+    further: Mapping[str, NDArray[Any]] | None = None,
+    seed: int,
 ) -> Audit:
-    """Train a network a few times, and return what it knows by heart and whose labels look wrong.
-
-    Each seed holds out a tenth of the examples: the epoch at which accuracy on them is highest is
-    the onset of memorization, and suspicion is an example's margin, averaged up to twice that epoch
-    and over seeds. The first half of the seeds train on the labels as they are. The other half
-    change a few more, in the way in which the first half found labels to be wrong; how these
-    planted flips rank tells how many of the user's own labels are wrong and how far down the
-    ranking to believe it.
-    An example whose label was changed is judged by the seeds in which it was not.
+    """Return the audit of some histories.
 
     Args:
-        model_factory: a callable that returns a fresh ``torch.nn.Module``, which maps [N, *shape]
-            to [N, classes]; or "package.module:callable".
-        dataset: the examples, with the labels they have.
-        epochs: passes over the data, of each training; enough to begin to memorize.
-        seeds: number of trainings, 2 or more.
-        learning_rate: of SGD.
-        momentum: from 0 to below 1.
-        weight_decay: L2 coefficient.
-        batch_size: examples per step.
-        precision: wanted of the list that is flagged: the share of it whose labels are wrong.
-        planted: share of labels that each of the other half changes; 0 leaves all as they are, and
-            flags nothing. If not given, 600 in all, but 6% of labels at most.
-        sensitivity: take the column of input gradients; costs about a tenth more.
-        critical_radius: of the box that the column ``critical`` searches around each input, in the
-            first network as trained; not searched if not given.
-        subsets: number of further trainings, each on 70% of the examples, for the columns of
-            Feldman and Zhang's estimates: 0, or 10 and more; 60 give a standard error near 0.13.
-        seed: of all that is drawn.
-        device: "cpu", "cuda" or "mps".
-        keep: folder where what is trained is kept every ten seconds or so; after an interruption
-            the same call goes on from there, and gives the same numbers. Remove it at the end.
-        on_epoch: called with (epochs done, epochs in all), over all trainings.
+        table: the scores of the histories; gets further columns.
+        histories: one per seed.
+        mean: [N] suspicion over all seeds; NaN for examples that are not judged.
+        window: the epochs that suspicion is averaged over.
+        onset: None if no examples were held out.
+        calibration: None if too few flips were planted.
+        dataset: the examples, if they are at hand.
+        name: of the data set.
+        classes: name of each class.
+        flips: number of planted flips, over all seeds.
+        further: columns that do not come from the histories.
+        seed: draws the examples that define a typical distance between neighbours.
+    """
+    labels = table["label"].to_numpy(copy=True)
+    flagged = np.zeros(len(table), bool)
+    if calibration is not None:
+        flagged[calibration.listed] = True
+    suggested = table.pop("suggested")
+    believed = support(
+        histories, suggested.to_numpy(np.int64), stop=window if onset is None else onset.epoch
+    )
+    around = _around(dataset, labels, mean, flagged, seed)
+    verdict = verdicts(mean, flagged, around.isolated, believed)
+    words = evidence(verdict, labels, believed, around.isolated, around.conflicts, classes)
+    p_wrong = np.full(len(table), np.nan) if calibration is None else calibration.p_wrong
+    columns: dict[str, NDArray[Any] | pd.Series[Any]] = {
+        "suspicion": mean.astype(np.float32),
+        "p_wrong": p_wrong.astype(np.float32),
+        "flagged": flagged,
+        "suggested": suggested,
+        "suggested_probability": table.pop("suggested_probability"),
+        "verdict": verdict,
+        "evidence": words,
+        "conflicts_with": around.conflicts,
+    }
+    for at, (column, values) in enumerate(columns.items(), 1):
+        table.insert(at, column, values)
+    for column, values in (further or {}).items():
+        table[column] = values
+    epochs = min(history.epochs for history in histories)
+    gaps = np.stack([history.gaps[:epochs] for history in histories])
+    return Audit(
+        name=name,
+        classes=classes,
+        table=table,
+        onset=onset,
+        calibration=calibration,
+        window=window,
+        epochs=epochs,
+        seeds=len(histories),
+        gaps=gaps,
+        notes=remarks(
+            labels, classes, gaps, onset, flips=flips, calibrated=calibration is not None
+        ),
+        dataset=dataset,
+    )
+
+
+def require_precision(precision: float) -> float:
+    """Return a target precision.
 
     Raises:
-        StoreError: the folder ``keep`` cannot be written, or the disk is full.
-        InputError: an argument out of range, a network that cannot be trained on these data, or a
-            training that diverged.
+        InputError: it is not between 0 and 1.
     """
-    _require_counts(epochs=(epochs, 1), batch_size=(batch_size, 1), seeds=(seeds, 2))
-    if planted is None:
-        planted = min(PLANTED, FLIPS / (seeds - seeds // 2) / max(len(dataset), 1))
-    _require_in_range(planted, subsets)
-    if len(dataset) < FEWEST_EXAMPLES:
+    if not 0 < precision < 1:
+        raise InputError(f"precision must be above 0 and below 1, got {precision!r}")
+    return float(precision)
+
+
+def _around(
+    dataset: Dataset | None,
+    labels: Ids,
+    mean: NDArray[np.float64],
+    flagged: NDArray[np.bool_],
+    seed: int,
+) -> Neighbours:
+    if dataset is None:
+        return Neighbours(np.full(len(labels), -1), np.zeros(len(labels), bool))
+    if len(dataset) != len(labels):
         raise InputError(
-            f"data set '{dataset.name}' has {len(dataset)} examples: an audit needs "
-            f"{FEWEST_EXAMPLES}, of which each training holds some out"
+            f"the data set has {len(dataset)} examples, and the runs had {len(labels)}: give the "
+            "data set that was trained on, in its order"
         )
-    recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
-    precision = wanted(precision)
-    advance = _progress(on_epoch, (seeds + subsets) * epochs)
-    keeping = None if keep is None else Keeping(Path(keep))
-    found = train_in_rounds(
-        model_factory,
-        dataset,
-        recipe,
-        seeds=seeds,
-        planted=planted,
-        gradients=sensitivity,
-        seed=seed,
-        keeping=keeping,
-        on_epoch=advance,
-    )
-    total = suspicion(found.histories, stop=found.window)
-    further: dict[str, NDArray[Any]] = {}
-    if found.sensitivity is not None:
-        further["sensitivity"] = found.sensitivity.astype(np.float32)
-    if critical_radius is not None:
-        further["critical"] = _critical(found.network, dataset, critical_radius, device, seed)
-    if subsets:
-        further |= _columns(
-            train_on_subsets(
-                model_factory,
-                dataset,
-                recipe,
-                count=subsets,
-                seed=seed,
-                keeping=keeping,
-                on_epoch=advance,
-            )
-        )
-    return assemble(
-        found.histories,
-        total,
-        found.window,
-        found.onset,
-        calibrate(total, found.user, found.planted, wanted=precision, kinds=found.kinds, seed=seed),
-        dataset,
-        dataset.name,
-        dataset.classes,
-        flips=found.planted.size,
-        further=further,
-        seed=seed,
-    )
+    doubtful = np.flatnonzero(flagged | (mean > 0))
+    order = doubtful[np.argsort(-mean[doubtful], kind="stable")]
+    return find_neighbours(dataset.x.cpu(), labels, order, seed=seed)
 
 
-def _critical(
-    network: nn.Module, dataset: Dataset, radius: float, device: str, seed: int
-) -> NDArray[np.bool_]:
-    """Return which examples have another class within a box; steps are in the papers' ratio."""
-    found = critical_samples(
-        network,
-        dataset.x.to(device),
-        radius=radius,
-        step=radius * 0.25 / 0.3,
-        noise=radius * 0.2 / 0.3,
-        max_steps=CRITICAL_STEPS,
-        certify=False,
-        control=False,
-        seed=seed,
-    )
-    return np.asarray(found.critical.cpu().numpy())
+def _class_names(
+    count: int, classes: Sequence[str] | None, dataset: Dataset | None
+) -> tuple[str, ...]:
+    if classes is None:
+        classes = dataset.classes if dataset is not None else [str(k) for k in range(count)]
+    if len(classes) != count:
+        raise InputError(f"classes must be {count} names, one per output, got {len(classes)}")
+    return tuple(classes)
 
 
-def _columns(found: Subsets) -> dict[str, NDArray[Any]]:
-    return {
-        "memorization": found.memorization.astype(np.float32),
-        "memorization_error": found.error.astype(np.float32),
-        "influenced_by": found.influenced_by,
-        "influence": found.influence.astype(np.float32),
-        "influence_error": found.influence_error.astype(np.float32),
-    }
+def _kinds(table: pd.DataFrame, mean: NDArray[np.float64], flips: Ids, seeds: int) -> Kinds:
+    labels, suggested = (table[name].to_numpy(np.int64) for name in ("label", "suggested"))
+    confused = Doubts(labels, mean, suggested).are_confused(suggested, labels)
+    return Kinds(confused, np.tile(confused[flips], (seeds, 1)))
 
 
-def _progress(on_epoch: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
-    done = 0
-
-    def advance(trainings: int) -> None:
-        nonlocal done
-        done += trainings
-        if on_epoch is not None:
-            on_epoch(done, total)
-
-    return advance
-
-
-def _require_counts(**counts: tuple[int, int]) -> None:
-    for name, (count, least) in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
-            raise InputError(f"{name} must be a whole number of {least} or more, got {count!r}")
-
-
-def _require_in_range(planted: float, subsets: int) -> None:
-    if not 0 <= planted <= 0.3:
-        raise InputError(f"planted must be from 0 to 0.3, got {planted!r}")
-    if isinstance(subsets, bool) or not isinstance(subsets, int | np.integer):
-        raise InputError(f"subsets must be a whole number, got {subsets!r}")
-    if subsets and subsets < FEWEST_SUBSETS:
-        raise InputError(f"subsets must be 0, or {FEWEST_SUBSETS} and more, got {subsets}")
+def _ids(planted: Sequence[int] | Ids, examples: int) -> Ids:
+    ids = np.unique(np.asarray(planted, dtype=np.int64))
+    if len(ids) and not (ids[0] >= 0 and ids[-1] < examples):
+        wrong = ids[0] if ids[0] < 0 else ids[-1]
+        raise InputError(f"planted ids must be 0 to {examples - 1}, got {wrong}")
+    return ids

@@ -13,6 +13,7 @@ from scipy.special import expit
 from byheart.auditing.kinds import FEWEST, Fitted, Kind, Kinds, matched, split
 from byheart.auditing.recall import recall
 from byheart.seeds import generator
+from byheart.statistics.estimate import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -22,15 +23,6 @@ DOUBTFUL = 0.1
 """Least probability of being wrong of an example that is flagged. Where wrong labels are told apart
 almost without fail, a list that takes what is left of its wanted precision to the end would hold
 examples that are surely right."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)

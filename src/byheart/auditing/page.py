@@ -1,54 +1,237 @@
-"""From an audit to its page."""
+"""The page of an audit: one HTML file that needs no network."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from byheart.auditing.alerts import alerts
-from byheart.auditing.figures import belief_figure, onset_figure
+from byheart.auditing.calibration import Calibration
+from byheart.auditing.cards import COLUMNS, Card, cards, class_name, with_names
+from byheart.auditing.layout import Ids
+from byheart.auditing.onset import Onset
+from byheart.auditing.result import AuditResult
+from byheart.charts.drawn import draw
+from byheart.charts.figure import Axis, Figure, Point, Span
 from byheart.errors import InputError
-from byheart.report.audit.facts import AuditFacts
-from byheart.report.audit.page import write_audit_page
+from byheart.files import write_text
+from byheart.report.example_map import VERDICTS, draw_map
+from byheart.report.frame import environment, shell
+from byheart.report.table import frame_csv
+from byheart.seeds import generator
 from byheart.version import __version__
 
-if TYPE_CHECKING:
-    from byheart.auditing.result import Audit
+GALLERY = 200
+"""Flagged examples that have a card."""
+UNFLAGGED = 48
+"""Most suspect examples that have a card, if none is flagged."""
+OTHERS = 400
+"""Further examples on the map that have a card: the next most suspect, and as many at random."""
+PAIRS = 60
+"""Pairs of near-duplicates that are shown."""
+FIRST = 24
+"""Cards that are visible before a reader asks for all."""
+CONFUSIONS = 10
+"""Pairs of a label and a suggested label that are listed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which examples the page shows: with a picture of every example it would not open.
+
+    Attributes:
+        flagged: ids of all flagged examples, the likeliest to be wrong first.
+        gallery: ids of those that have a card; if none is flagged, of the most suspect.
+        others: ids of further examples on the map.
+    """
+
+    flagged: Ids
+    gallery: Ids
+    others: Ids
+
+
+def select(audit: AuditResult) -> Selection:
+    """Choose the examples that the page shows."""
+    flagged, ranking = audit.flagged.index.to_numpy(np.int64), audit.ranking
+    gallery = flagged[:GALLERY] if len(flagged) else ranking[:UNFLAGGED]
+    rest = ranking[~np.isin(ranking, gallery)]
+    near, far = rest[: OTHERS // 2], rest[OTHERS // 2 :]
+    drawn = generator("map", 0).permutation(len(far))[: OTHERS - len(near)]
+    return Selection(flagged, gallery, np.concatenate([near, np.sort(far[drawn])]))
 
 
 def write_page(
-    audit: Audit,
     path: Path,
+    audit: AuditResult,
     *,
     texts: Sequence[str] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the page of an audit, and return its path; see :meth:`Audit.to_html`."""
+    """Write the page of an audit, and return its path. Equal audits give equal bytes.
+
+    Raises:
+        InputError: more or fewer texts than examples.
+        StoreError: the folder cannot be written, or the disk is full.
+    """
+    return write_text(path, render(audit, texts=texts, about=about))
+
+
+def render(
+    audit: AuditResult,
+    *,
+    texts: Sequence[str] | None = None,
+    about: Mapping[str, str] | None = None,
+) -> str:
+    """Return the page as HTML; it holds no clock and no host name.
+
+    Args:
+        audit: what was measured.
+        texts: what to show of each example, by id, instead of its input.
+        about: further facts of the run, by name.
+
+    Raises:
+        InputError: more or fewer texts than examples.
+    """
     if texts is not None and len(texts) != len(audit.table):
         raise InputError(
             f"texts must be one per example: {len(audit.table)}, got {len(texts)}; give them in "
             "the order of ids"
         )
-    return write_audit_page(path, _facts(audit, texts, about or {}))
-
-
-def _facts(audit: Audit, texts: Sequence[str] | None, about: Mapping[str, str]) -> AuditFacts:
-    return AuditFacts(
-        name=audit.name,
-        classes=audit.classes,
-        seeds=audit.seeds,
-        epochs=audit.epochs,
-        alerts=alerts(audit),
-        table=audit.table,
-        ranking=audit.ranking,
-        listed=audit.flagged.index.to_numpy(np.int64),
-        onset=onset_figure(audit.onset) if audit.onset else None,
-        belief=belief_figure(audit.calibration) if audit.calibration else None,
-        inputs=audit.dataset.x.cpu().numpy() if audit.dataset is not None else None,
-        texts=texts,
-        about=about,
-        version=__version__,
+    selection = select(audit)
+    examples_map = draw_map(
+        audit.table, audit.classes, np.concatenate([selection.gallery, selection.others])
     )
+    onset = draw(onset_figure(audit.onset)) if audit.onset else None
+    lists = draw(lists_figure(audit.calibration)) if audit.calibration else None
+    others = selection.others.tolist() if examples_map else []
+    conflicts = audit.conflicts
+    page: str = (
+        environment()
+        .get_template("audit.html")
+        .render(
+            audit=audit,
+            about=about or {},
+            version=__version__,
+            map=examples_map,
+            onset=onset,
+            belief=lists,
+            selection=selection,
+            gallery=cards(audit, selection.gallery.tolist(), texts=texts, with_scores=True),
+            others=cards(audit, others, texts=texts, with_scores=False),
+            conflicts=len(conflicts),
+            pairs=_pairs(audit, conflicts[:PAIRS], texts),
+            first=FIRST,
+            shares=_shares(audit.table),
+            confusions=_confusions(audit),
+            columns=[column for column in COLUMNS if column.name in audit.table and column.how],
+            list_csv=_list(audit, selection),
+            **shell(
+                ["page.css", "audit.css"],
+                ["charts.js", "audit.js"],
+                with_charts=any((examples_map, onset, lists)),
+            ),
+        )
+    )
+    return page
+
+
+def onset_figure(onset: Onset) -> Figure:
+    """Return the figure of accuracy on held-out examples by epoch, with onset and interval."""
+    series = "held-out examples"
+    points = (Point("", series, e, float(a)) for e, a in enumerate(onset.accuracy, 1))
+    after = (
+        "After it, what the network learns of its training examples no longer helps on others"
+        if onset.reached
+        else "After it, accuracy does not clearly fall"
+    )
+    return Figure(
+        id="onset",
+        title="Accuracy on held-out examples",
+        source="",
+        reading="Share of held-out examples that the network classifies as labelled, mean over "
+        "runs. The line marks the highest smoothed accuracy: "
+        f"epoch {onset.epoch}, {onset.level:.0%} interval [{onset.low}, {onset.high}]. {after}.",
+        x=Axis("epoch"),
+        y=Axis("accuracy by the labels at hand", percent=True),
+        series=(series,),
+        points=tuple(points),
+        level=onset.level,
+        span=Span(onset.epoch, onset.low, onset.high),
+    )
+
+
+def lists_figure(calibration: Calibration) -> Figure:
+    """Return the figure of estimated precision and recall of lists of any length."""
+    points = [
+        Point("", name, float(length), row[name], row[f"{name}_low"], row[f"{name}_high"])
+        for name in ("precision", "recall")
+        for length, row in zip(
+            calibration.curve.index, calibration.curve.to_dict("records"), strict=True
+        )
+    ]
+    flagged = calibration.flagged
+    mark = f" The line marks the {flagged:,} flagged examples." if flagged else ""
+    return Figure(
+        id="belief",
+        title="Precision and recall of the list",
+        source="",
+        reading="Precision: the share of a list of the most suspect examples whose labels are "
+        "wrong. Recall: the share of all wrong labels that the list holds. Both are estimated "
+        f"from {calibration.planted:,} planted flips, with {calibration.level:.0%} intervals; this "
+        f"assumes that the data's own mistakes resemble the flips.{mark}",
+        x=Axis("length of the list", log=True),
+        y=Axis("share", percent=True),
+        series=("precision", "recall"),
+        points=tuple(points),
+        marks=False,
+        level=calibration.level,
+        span=Span(flagged, flagged, flagged) if flagged else None,
+    )
+
+
+def _pairs(
+    audit: AuditResult, pairs: Sequence[tuple[int, int]], texts: Sequence[str] | None
+) -> list[tuple[Card, Card]]:
+    ids = [i for pair in pairs for i in pair]
+    both = cards(audit, ids, texts=texts, with_scores=False)
+    return list(zip(both[::2], both[1::2], strict=True))
+
+
+def _shares(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return how many examples have each verdict, how many are flagged, and their P(correct)."""
+    shares = []
+    for verdict in VERDICTS:
+        rows = table[table["verdict"] == verdict]
+        known = "p_correct" in table and rows["p_correct"].notna().any()
+        if len(rows):
+            shares.append(
+                {
+                    "verdict": verdict,
+                    "examples": len(rows),
+                    "flagged": int(rows["flagged"].sum()),
+                    "p_correct": float(np.nanmean(rows["p_correct"])) if known else None,
+                }
+            )
+    return shares
+
+
+def _confusions(audit: AuditResult) -> list[tuple[str, str, int]]:
+    """Return how often flagged examples have one label and look like another, most often first."""
+    rows = audit.flagged[audit.flagged["suggested"] >= 0]
+    counts = Counter(zip(rows["label"].tolist(), rows["suggested"].tolist(), strict=True))
+    named = (
+        (class_name(audit.classes, label), class_name(audit.classes, suggested), count)
+        for (label, suggested), count in counts.items()
+    )
+    return sorted(named, key=lambda row: (-row[2], row[:2]))[:CONFUSIONS]
+
+
+def _list(audit: AuditResult, selection: Selection) -> str:
+    """Return all flagged examples as CSV; if none is flagged, those in the gallery."""
+    ids = selection.flagged if len(selection.flagged) else selection.gallery
+    return frame_csv(with_names(audit.table.loc[ids.tolist()], audit.classes))

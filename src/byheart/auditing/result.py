@@ -1,57 +1,60 @@
-"""What an audit found, as one table and what says how far to believe it."""
+"""What an audit measured, and what a reader should know of it first."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from byheart.auditing.calibration import Calibration, calibrate
-from byheart.auditing.history import History
-from byheart.auditing.kinds import Kinds
+from byheart.auditing.calibration import Calibration
+from byheart.auditing.kinds import FEWEST
 from byheart.auditing.layout import Ids
-from byheart.auditing.neighbours import Neighbours, find_neighbours
-from byheart.auditing.notes import remarks
 from byheart.auditing.onset import Onset
-from byheart.auditing.planting import Doubts
-from byheart.auditing.scores import checked
-from byheart.auditing.suspicion import suspicion
-from byheart.auditing.table import ranked, scores, suggested
-from byheart.auditing.tracker import Tracker
-from byheart.auditing.verdicts import evidence, support, verdicts
+from byheart.auditing.table import ranked
 from byheart.data.dataset import Dataset
-from byheart.errors import InputError
+from byheart.report.numbers import counted
+from byheart.statistics.estimate import Estimate
 
-PRECISION = 0.9
-"""Wanted of the list of flagged examples, if nothing else is."""
+FEW_WRONG = 0.05
+"""An interval that ends below this share of labels needs no advice to train longer."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A sentence that a reader should see first.
+
+    Attributes:
+        kind: "warning" asks for an action, "good" says that all is well, "note" explains.
+        text: the sentence, without its full stop.
+    """
+
+    kind: Literal["warning", "good", "note"]
+    text: str
 
 
 @dataclass(frozen=True, eq=False)
-class Audit:
-    """What was found.
+class AuditResult:
+    """What an audit measured.
 
     Attributes:
         name: of the data set.
         classes: name of each class.
-        table: one row per example, by ``id``: ``label``, ``suspicion`` (the higher, the more
-            suspect), ``p_wrong`` (the probability that the label is wrong; NaN without planted
-            flips), ``flagged`` (on the list whose precision was asked for), ``suggested`` (another
-            label), ``verdict`` ("mislabelled", "rare", "ambiguous", "typical"), ``evidence`` (in
-            words), ``conflicts_with`` (id of a near-duplicate with another label, or -1), and one
-            column per score.
+        table: one row per example, by ``id``: ``label``, ``suspicion`` (higher = more suspect),
+            ``p_wrong`` (probability that the label is wrong; NaN without planted flips),
+            ``flagged``, ``suggested`` (the likeliest other label), ``verdict`` ("mislabelled",
+            "rare", "ambiguous" or "typical"), ``evidence`` (in words), ``conflicts_with`` (id of a
+            near-duplicate with another label, or -1), and one column per score.
         onset: when memorization sets in; None if no examples were held out.
         calibration: precision and recall of the ranking; None if too few flips were planted.
-        window: the epochs that suspicion is averaged over: the first so many.
-        epochs: of each training.
-        seeds: number of trainings.
-        gaps: for each seed and epoch, how many examples were not seen with the user's label.
-        notes: what a reader should know of these data, in a sentence each.
+        window: suspicion is averaged over the first ``window`` epochs.
+        epochs: epochs per run.
+        seeds: number of runs.
+        gaps: [seeds, epochs] how many examples each epoch did not see with the user's label.
+        notes: remarks about these data and runs, one sentence each.
         dataset: the examples, if they are at hand; the page shows them.
     """
 
@@ -69,238 +72,152 @@ class Audit:
 
     @property
     def flagged(self) -> pd.DataFrame:
-        """The rows of the table that are flagged, the likeliest to be wrong first."""
+        """The rows of the flagged examples, the likeliest to be wrong first."""
         return self.table.loc[[] if self.calibration is None else self.calibration.listed]
 
     @property
     def ranking(self) -> Ids:
         """Ids of all examples that have a score, the likeliest to be wrong first.
 
-        By ``p_wrong``, which knows that some kinds of label are wrong more often than others; by
-        ``suspicion`` where that is equal, or not known because no flips were planted.
+        Ranked by ``p_wrong``, which knows that some kinds of label are wrong more often than
+        others; ties, and audits without planted flips, are ranked by ``suspicion``.
         """
         return ranked(self.table)
 
-    def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        texts: Sequence[str] | None = None,
-        about: Mapping[str, str] | None = None,
-    ) -> Path:
-        """Write what was found as a page: one file, which needs no network.
+    @property
+    def conflicts(self) -> list[tuple[int, int]]:
+        """Pairs of near-duplicates with different labels, the most suspect pair first."""
+        twins = self.table["conflicts_with"].to_numpy(np.int64)
+        suspicion = self.table["suspicion"].fillna(-np.inf).to_numpy(np.float64)
+        have_twin = np.flatnonzero(twins >= 0)
+        both = zip(have_twin.tolist(), twins[have_twin].tolist(), strict=True)
+        pairs = {(min(pair), max(pair)) for pair in both}
+        return sorted(pairs, key=lambda pair: (-max(suspicion[list(pair)]), pair))
 
-        Args:
-            path: of the file; folders that do not exist are made.
-            texts: what to show of each example, by id; without, its input as a picture, if it is
-                one, else in numbers.
-            about: further facts to state, by name: the network, where the data come from.
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """What to read first: warnings, then good news, then notes."""
+        alerts = [*self._label_alerts(), *self._conflict_alerts(), *self._onset_alerts()]
+        alerts += [Alert("note", note) for note in self.notes]
+        order = ("warning", "good", "note")
+        return tuple(sorted(alerts, key=lambda alert: order.index(alert.kind)))
 
-        Returns:
-            The path.
+    def _label_alerts(self) -> Iterator[Alert]:
+        calibration, examples = self.calibration, len(self.table)
+        if calibration is None:
+            return
+        total = f"Estimated wrong labels in all: {_count(calibration.mislabelled)} of {examples:,}"
+        assumed = "This assumes that the data's own mistakes resemble the planted flips"
+        if calibration.flagged:
+            yield Alert("warning", f"{_flagged(calibration, examples)}. {total}. {assumed}")
+            return
+        none = f"No example is flagged: no list reaches a precision of {calibration.wanted:.0%}"
+        # Never good news: mistakes that no planted flip resembles are not counted.
+        is_narrow = calibration.mislabelled.high <= FEW_WRONG * examples
+        advice = "" if is_narrow else ". Train longer, or with more seeds, for a narrower interval"
+        yield Alert("note", f"{none}. {total}. {assumed}{advice}")
 
-        Raises:
-            InputError: more or fewer texts than examples.
-            StoreError: the file cannot be written.
-        """
-        from byheart.auditing.page import write_page
+    def _conflict_alerts(self) -> Iterator[Alert]:
+        pairs = len(self.conflicts)
+        if pairs:
+            have = "has" if pairs == 1 else "have"
+            yield Alert(
+                "warning", f"{counted(pairs, 'pair')} of near-duplicates {have} different labels"
+            )
 
-        return write_page(self, Path(path), texts=texts, about=about)
-
-    @classmethod
-    def from_tracker(
-        cls,
-        trackers: Tracker | History | Sequence[Tracker | History],
-        *,
-        dataset: Dataset | None = None,
-        window: int | None = None,
-        planted: Sequence[int] | Ids = (),
-        precision: float = PRECISION,
-        name: str = "",
-        classes: Sequence[str] | None = None,
-        seed: int = 0,
-    ) -> Audit:
-        """Return the audit of trainings of your own, each followed by a tracker.
-
-        Args:
-            trackers: or what they left, one or several on the same examples.
-            dataset: the examples by id; finds near-duplicates and isolated examples, and names
-                classes.
-            window: the epochs that suspicion is averaged over, the first so many: best about twice
-                as many as to the highest accuracy on held-out examples; all if not given.
-            planted: ids of 20 examples or more whose labels you changed on purpose before training:
-                precision and recall are estimated from them. Their own rows are about the changed
-                labels, are never flagged, and have no verdict.
-            precision: wanted of the list that is flagged.
-            name: of the data set.
-            classes: name of each class.
-            seed: of all that is drawn.
-
-        Raises:
-            InputError: no epoch ended, seeds with other examples or labels, a window that is empty
-                or longer than the training, or ids that there are not.
-        """
-        each = [trackers] if isinstance(trackers, Tracker | History) else list(trackers)
-        histories = checked([one.history() if isinstance(one, Tracker) else one for one in each])
-        epochs = min(one.epochs for one in histories)
-        stop = epochs if window is None else window
-        flips = _flips(planted, len(histories[0]))
-        total = suspicion(histories, stop=stop)
-        own = np.stack([suspicion(one, stop=stop) for one in histories])
-        scores_of_flips = own[:, flips]
-        total[flips], own[:, flips] = np.nan, np.nan
-        calibration = calibrate(
-            total,
-            own,
-            scores_of_flips,
-            wanted=wanted(precision),
-            kinds=_kinds(histories, total, flips),
-            seed=seed,
-        )
-        names = class_names(histories[0].n_classes, classes, dataset)
-        title = name or (dataset.name if dataset is not None else "training")
-        return assemble(
-            histories,
-            total,
-            stop,
-            None,
-            calibration,
-            dataset,
-            title,
-            names,
-            flips=scores_of_flips.size,
-            seed=seed,
-        )
+    def _onset_alerts(self) -> Iterator[Alert]:
+        onset = self.onset
+        if onset is None:
+            return
+        ends = f"[{onset.low}, {onset.high}]"
+        if onset.reached:
+            gain, low, high = (100 * x for x in (onset.gain, onset.gain_low, onset.gain_high))
+            yield Alert(
+                "warning",
+                f"Memorization sets in at epoch {onset.epoch} {ends} of {self.epochs}: from there "
+                "on, accuracy on held-out examples falls. Stopping there gains "
+                f"{gain:.1f} points [{low:.1f}, {high:.1f}]",
+            )
+        else:
+            yield Alert(
+                "good",
+                f"Accuracy on held-out examples is highest at epoch {onset.epoch} {ends} of "
+                f"{self.epochs}",
+            )
 
 
-def assemble(
-    histories: Sequence[History],
-    total: NDArray[np.float64],
-    window: int,
+def _flagged(calibration: Calibration, examples: int) -> str:
+    is_flagged = "is" if calibration.flagged == 1 else "are"
+    return (
+        f"{calibration.flagged:,} of {examples:,} labels {is_flagged} flagged as wrong. Estimated "
+        f"precision of this list: {_share(calibration.precision)}. Estimated recall: "
+        f"{_share(calibration.recall)} of all wrong labels"
+    )
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+
+
+def _count(estimate: Estimate) -> str:
+    return f"{estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]"
+
+
+def remarks(
+    labels: Ids,
+    classes: Sequence[str],
+    gaps: NDArray[np.int64],
     onset: Onset | None,
-    calibration: Calibration | None,
-    dataset: Dataset | None,
-    name: str,
-    classes: tuple[str, ...],
     *,
     flips: int,
-    further: Mapping[str, NDArray[Any]] | None = None,
-    seed: int,
-) -> Audit:
-    """Put an audit together from what trainings left.
+    calibrated: bool,
+) -> tuple[str, ...]:
+    """Return what a reader should know of the data and the runs, one sentence each.
 
     Args:
-        histories: one per seed.
-        total: [N] suspicion over all seeds; NaN for examples that are not judged.
-        window: the epochs that it is averaged over.
-        onset: if it was found.
-        calibration: if enough flips were planted.
-        dataset: if the inputs are at hand.
-        name: of the data set.
+        labels: [N]; -1 for an example that was never seen.
         classes: name of each class.
-        flips: how many were planted, over all seeds.
-        further: columns that did not come from the histories.
-        seed: of the sample of examples that says which distances are typical.
+        gaps: [S, E] how many examples each seed and epoch did not see.
+        onset: None if no examples were held out.
+        flips: number of planted flips, over all seeds.
+        calibrated: whether precision and recall were estimated from them.
     """
-    table = scores(histories)
-    labels = table["label"].to_numpy(copy=True)
-    flagged = np.zeros(len(table), bool)
-    if calibration is not None:
-        flagged[calibration.listed] = True
-    found = support(histories, stop=window if onset is None else onset.epoch)
-    around = _around(dataset, labels, total, flagged, seed)
-    verdict = verdicts(total, flagged, around.isolated, found)
-    words = evidence(verdict, labels, found, around.isolated, around.conflicts, classes)
-    p_wrong = np.full(len(table), np.nan) if calibration is None else calibration.p_wrong
-    columns: dict[str, NDArray[Any] | pd.Series[Any]] = {
-        "suspicion": total.astype(np.float32),
-        "p_wrong": p_wrong.astype(np.float32),
-        "flagged": flagged,
-        "suggested": table.pop("suggested"),
-        "suggested_probability": table.pop("suggested_probability"),
-        "verdict": verdict,
-        "evidence": words,
-        "conflicts_with": around.conflicts,
-    }
-    for at, (column, values) in enumerate(columns.items(), 1):
-        table.insert(at, column, values)
-    for column, values in (further or {}).items():
-        table[column] = values
-    epochs = min(one.epochs for one in histories)
-    gaps = np.stack([one.gaps[:epochs] for one in histories])
-    notes = tuple(
-        remarks(labels, classes, gaps, onset, flips=flips, calibrated=calibration is not None)
-    )
-    return Audit(
-        name=name,
-        classes=classes,
-        table=table,
-        onset=onset,
-        calibration=calibration,
-        window=window,
-        epochs=epochs,
-        seeds=len(histories),
-        gaps=gaps,
-        notes=notes,
-        dataset=dataset,
-    )
-
-
-def _around(
-    dataset: Dataset | None,
-    labels: Ids,
-    total: NDArray[np.float64],
-    flagged: NDArray[np.bool_],
-    seed: int,
-) -> Neighbours:
-    if dataset is None:
-        return Neighbours(np.full(len(labels), -1), np.zeros(len(labels), bool))
-    if len(dataset) != len(labels):
-        raise InputError(
-            f"the data set has {len(dataset)} examples, and {len(labels)} were followed: give the "
-            "one that was trained on, in its order"
+    notes = []
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if empty:
+        notes.append(f"Classes without examples: {', '.join(empty)}")
+    unseen = int((labels < 0).sum())
+    if unseen:
+        notes.append(f"{counted(unseen, 'example')} without a score, which no epoch saw")
+    incomplete = int((gaps > unseen).sum())
+    # Runs with held-out examples are the audit's own, whose gaps are planned.
+    if incomplete and onset is None:
+        notes.append(
+            f"{counted(incomplete, 'epoch')}, over all seeds, did not see every example; scores "
+            "leave these gaps out"
         )
-    doubtful = np.flatnonzero(flagged | (total > 0))
-    order = doubtful[np.argsort(-total[doubtful], kind="stable")]
-    return find_neighbours(dataset.x.cpu(), labels, order, seed=seed)
+    if not calibrated:
+        notes.append(_uncalibrated(flips))
+    if onset is not None and not onset.reached:
+        notes.append(
+            "Accuracy on held-out examples does not fall by more than chance within these epochs, "
+            "so memorization has cost no accuracy yet"
+        )
+    return tuple(notes)
 
 
-def wanted(precision: float) -> float:
-    """Return a precision that can be asked for.
-
-    Raises:
-        InputError: it is not between 0 and 1.
-    """
-    if not 0 < precision < 1:
-        raise InputError(f"precision must be above 0 and below 1, got {precision!r}")
-    return float(precision)
-
-
-def class_names(
-    count: int, classes: Sequence[str] | None, dataset: Dataset | None
-) -> tuple[str, ...]:
-    """Return a name for each output.
-
-    Raises:
-        InputError: there are more or fewer names than outputs.
-    """
-    if classes is None:
-        classes = dataset.classes if dataset is not None else [str(k) for k in range(count)]
-    if len(classes) != count:
-        raise InputError(f"classes must be {count} names, one per output, got {len(classes)}")
-    return tuple(classes)
-
-
-def _kinds(histories: Sequence[History], total: NDArray[np.float64], flips: Ids) -> Kinds:
-    labels = np.max([one.labels for one in histories], axis=0)
-    doubts = Doubts(labels, total, suggested(histories).classes)
-    confused = doubts.are_confused(doubts.suggested, labels)
-    return Kinds(confused, np.tile(confused[flips], (len(histories), 1)))
-
-
-def _flips(planted: Sequence[int] | Ids, examples: int) -> Ids:
-    ids = np.unique(np.asarray(planted, dtype=np.int64))
-    if len(ids) and not (ids[0] >= 0 and ids[-1] < examples):
-        wrong = ids[0] if ids[0] < 0 else ids[-1]
-        raise InputError(f"planted ids must be 0 to {examples - 1}, got {wrong}")
-    return ids
+def _uncalibrated(flips: int) -> str:
+    unknown = "precision and recall are unknown, and nothing is flagged"
+    if not flips:
+        return f"No flips were planted: {unknown}"
+    planted = "1 flip was planted" if flips == 1 else f"{flips} flips were planted"
+    if flips >= FEWEST:
+        return (
+            f"{planted}, but they hardly look more suspect than the user's labels: {unknown}. "
+            "Train until the network has learned something, or check whether most labels are wrong"
+        )
+    return (
+        f"{planted}, over all seeds, which is too few: {unknown}. Plant {FEWEST} or more: raise "
+        "the share of planted labels, the number of seeds or the number of examples"
+    )

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from byheart.auditing.history import History
 from byheart.auditing.scores import Scores, confidence, mean_over_epochs, over_seeds
-from byheart.auditing.table import suggested
 
 VERDICTS = ("mislabelled", "rare", "ambiguous", "typical")
 
@@ -38,7 +37,7 @@ class Support:
     classes: NDArray[np.int64]
 
 
-def support(histories: Sequence[History], *, stop: int) -> Support:
+def support(histories: Sequence[History], suggested: NDArray[np.int64], *, stop: int) -> Support:
     r"""Return how far two labels of each example were believed.
 
     Formula: mean over seeds and epochs up to ``stop`` of p_e and of r_e = exp(-margin - loss), the
@@ -46,18 +45,17 @@ def support(histories: Sequence[History], *, stop: int) -> Support:
     suggested class has in the tally of those classes (see
     :func:`byheart.auditing.table.suggested`).
     """
-    classes, _ = suggested(histories)
-    on_class, on_all = np.zeros(len(classes)), np.zeros(len(classes))
+    on_class, on_all = np.zeros(len(suggested)), np.zeros(len(suggested))
     for one in histories:
-        held = one.rivals.classes == classes[:, None]
+        held = one.rivals.classes == suggested[:, None]
         on_class += np.where(held, one.rivals.weights, 0).sum(1)
         on_all += np.where(one.rivals.classes >= 0, one.rivals.weights, 0).sum(1)
-    share = np.divide(on_class, on_all, out=np.zeros(len(classes)), where=on_all > 0)
+    share = np.divide(on_class, on_all, out=np.zeros(len(suggested)), where=on_all > 0)
     rival = over_seeds(
         histories,
         lambda one: mean_over_epochs(one, lambda e: np.exp(-e.margin - e.loss), 0, stop),
     )
-    return Support(confidence(histories, stop=stop), rival * share, classes)
+    return Support(confidence(histories, stop=stop), rival * share, suggested)
 
 
 def verdicts(

@@ -1,4 +1,4 @@
-"""``byheart audit``: what a network knows by heart of a data set, and whose labels look wrong."""
+"""``byheart audit``: which examples a network memorizes, and which labels look wrong."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from byheart.cli.progress import epochs_trained
 from byheart.errors import InputError
 
 if TYPE_CHECKING:
-    from byheart.auditing.condition import Condition
-    from byheart.auditing.examples import Examples
-    from byheart.auditing.result import Audit
+    from byheart.auditing.audit import Audit
+    from byheart.auditing.fail_if import FailIf
+    from byheart.auditing.files import Examples
     from byheart.networks.foreign import Source
 
 KEPT = "kept"
@@ -35,20 +35,20 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="MODULE:FACTORY",
-        help="Callable that makes your network; a multilayer perceptron if not given.",
+        help="Callable that returns your network. Default: a multilayer perceptron.",
     ),
 ]
 Size = Annotated[
     int | None,
-    typer.Option("--examples", "--size", help="Class-balanced subset; all if not given."),
+    typer.Option("--examples", "--size", help="Audit a class-balanced subset of so many examples."),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder.")]
-FailIf = Annotated[
+FailIfText = Annotated[
     str | None,
     typer.Option(
         "--fail-if",
         metavar="EXPR",
-        help="Exit with code 1 if it holds, as 'flagged > 0.05 or conflicts > 0'.",
+        help="Exit with code 1 if this is true: 'flagged > 0.05 or conflicts > 0'.",
     ),
 ]
 
@@ -58,40 +58,62 @@ def audit(
     source: DataSource,
     model: Model = None,
     size: Size = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Of each training.")] = 20,
-    seeds: Annotated[int, typer.Option("--seeds", help="Trainings, 2 or more.")] = 4,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of SGD.")] = 0.05,
-    momentum: Annotated[float, typer.Option("--momentum", help="From 0 to below 1.")] = 0.0,
+    epochs: Annotated[int, typer.Option("--epochs", help="Epochs per run.")] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", help="Number of runs, 2 or more.")] = 4,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", help="Learning rate of SGD.")
+    ] = 0.05,
+    momentum: Annotated[
+        float, typer.Option("--momentum", help="Momentum of SGD, from 0 to below 1.")
+    ] = 0.0,
     weight_decay: Annotated[float, typer.Option("--weight-decay", help="L2 coefficient.")] = 0.0,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Examples per step.")] = 32,
     precision: Annotated[
-        float, typer.Option("--precision", help="Wanted of the list of flagged examples.")
+        float, typer.Option("--precision", help="Target precision of the flagged list.")
     ] = 0.9,
     planted: Annotated[
         float | None,
         typer.Option(
             "--planted",
-            help="Share of labels to flip, 0 flags nothing; 600 in all, 6% at most, if not given.",
+            help="Share of labels that byheart changes on purpose in each run of the second half, "
+            "to calibrate the list. 0: no calibration, nothing flagged. Default: 600 labels in "
+            "all, at most 6% per run.",
         ),
     ] = None,
     critical_radius: Annotated[
         str | None,
-        typer.Option("--critical-radius", help="Add the column `critical`: 0.01 or 3/255."),
+        typer.Option(
+            "--critical-radius",
+            help="Add the column `critical`: is another class within this radius? 0.01 or 3/255.",
+        ),
     ] = None,
     subsets: Annotated[
-        int, typer.Option("--subsets", help="Add Feldman and Zhang's estimates: 0, or 10 and more.")
+        int,
+        typer.Option(
+            "--subsets",
+            help="Runs on random subsets, for Feldman and Zhang's estimates: 0, or 10 and more.",
+        ),
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all random draws.")] = 0,
     device: options.Device = "cpu",
     out: Out = Path("out/audit"),
-    fail_if: FailIf = None,
+    fail_if: FailIfText = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find what a network knows by heart, and whose labels look wrong; write table and page."""
-    from byheart.auditing.examples import STAND_IN, load_examples, stand_in
+    """List the examples that a network memorizes and the labels that look wrong.
+
+    Writes a table, the numbers as JSON and a page to DIR.
+    """
+    from byheart.auditing.fail_if import quantities
+    from byheart.auditing.files import (
+        DEFAULT_NETWORK,
+        PARQUET,
+        default_network,
+        load_examples,
+        summary,
+        write_audit,
+    )
     from byheart.auditing.keeping import forget
-    from byheart.auditing.output import PARQUET, write_audit
-    from byheart.auditing.summary import quantities, summary
     from byheart.files import require_writable
     from byheart.runners.signals import exit_on_sigterm
 
@@ -102,10 +124,13 @@ def audit(
     with _one_line(kept), exit_on_sigterm():
         examples = load_examples(source, size=size, seed=seed)
         if model is None:
-            say(f"no --model given: {STAND_IN} stands in; yours may know other examples by heart")
-        found = _train(
+            say(
+                f"no --model given: byheart trains {DEFAULT_NETWORK}; your network may memorize "
+                "other examples"
+            )
+        result = _train(
             examples,
-            model or stand_in(examples.dataset),
+            model or default_network(examples.dataset),
             epochs=epochs,
             seeds=seeds,
             learning_rate=learning_rate,
@@ -121,42 +146,42 @@ def audit(
             keep=kept,
         )
     about = {
-        "Network": model or STAND_IN,
+        "Network": model or DEFAULT_NETWORK,
         "Optimizer": f"SGD, learning rate {learning_rate:g}, momentum {momentum:g}, weight decay "
         f"{weight_decay:g}, batches of {batch_size}",
         "Fingerprint": examples.dataset.fingerprint,
         "Command": options.command_of(context),
     }
-    verdict = _decide(condition, found)
-    numbers = summary(found) | {"run": about, "fail_if": verdict}
-    written = write_audit(out, found, numbers, about)
+    outcome = _decide(condition, result)
+    numbers = summary(result) | {"run": about, "fail_if": outcome}
+    written = write_audit(out, result, numbers, about)
     forget(kept)
     if PARQUET not in {path.name for path in written}:
-        say(f"no {PARQUET}, which needs pyarrow (pip install 'byheart[parquet]'): see table.csv")
+        say(f"{PARQUET} needs pyarrow (pip install 'byheart[parquet]'): wrote table.csv only")
     if as_json:
         write_json(numbers)
     else:
-        _print(found)
+        _print(result)
         tell(written[-1])
-    if condition is not None and condition.holds(quantities(found)):
+    if condition is not None and condition.holds(quantities(result)):
         raise typer.Exit(1)
 
 
 def _train(examples: Examples, network: Source, **settings: Any) -> Audit:
     """Run the audit with its progress on stderr; rows of its table say where they come from."""
-    from byheart.auditing.audit import audit as run
     from byheart.auditing.keeping import kept_in
+    from byheart.auditing.run import audit as run
 
     if kept_in(settings["keep"]):
-        say(f"goes on from {settings['keep']}, as far as that is of the same audit")
+        say(f"resuming from {settings['keep']}: runs of the same audit are not trained again")
     with epochs_trained() as on_epoch:
-        found = run(network, examples.dataset, on_epoch=on_epoch, **settings)
-    return examples.named_in(found)
+        result = run(network, examples.dataset, on_epoch=on_epoch, **settings)
+    return examples.named_in(result)
 
 
 @contextlib.contextmanager
 def _one_line(kept: Path) -> Iterator[None]:
-    """Say of an interruption what became of the trainings, and how to go on."""
+    """Say after an interruption what was kept, and how to resume."""
     try:
         yield
     except KeyboardInterrupt:
@@ -170,36 +195,35 @@ def _one_line(kept: Path) -> Iterator[None]:
 def _left(kept: Path) -> str:
     from byheart.auditing.keeping import kept_in
 
-    before = f"the files in {kept.parent} are as they were"
+    unchanged = f"the files in {kept.parent} are unchanged"
     if not kept_in(kept):
-        return f"nothing had been trained for long enough to be kept, and {before}"
-    return f"{before}; what was trained is kept in {kept}, and the same command goes on from there"
+        return f"nothing was kept yet, and {unchanged}"
+    return f"{unchanged}; the runs are kept in {kept}, and the same command resumes them"
 
 
-def _condition(text: str | None, planted: float | None) -> Condition | None:
-    """Read a condition before anything is trained, and see that it will be decided."""
-    from byheart.auditing.condition import read_condition
-    from byheart.auditing.summary import QUANTITIES
+def _condition(text: str | None, planted: float | None) -> FailIf | None:
+    """Read the condition before anything is trained, and refuse one that cannot be decided."""
+    from byheart.auditing.fail_if import QUANTITIES, read_fail_if
 
     if text is None:
         return None
-    condition = read_condition(text, [one.name for one in QUANTITIES])
-    by_flips = [one.name for one in QUANTITIES if one.by_flips and one.name in condition.names]
-    if by_flips and planted == 0:
+    condition = read_fail_if(text, [quantity.name for quantity in QUANTITIES])
+    unknown = [q.name for q in QUANTITIES if q.needs_flips and q.name in condition.names]
+    if unknown and planted == 0:
         raise InputError(
-            f"--fail-if asks about {by_flips[0]}, which is estimated from planted flips: leave out "
+            f"--fail-if asks about {unknown[0]}, which is estimated from planted flips: leave out "
             "--planted 0"
         )
     return condition
 
 
-def _decide(condition: Condition | None, found: Audit) -> dict[str, Any] | None:
-    """Return what became of a condition, for the file; None for ``holds`` if it is not known."""
-    from byheart.auditing.summary import quantities
+def _decide(condition: FailIf | None, result: Audit) -> dict[str, Any] | None:
+    """Return the outcome of the condition for the file; None for ``holds`` if it is not known."""
+    from byheart.auditing.fail_if import quantities
 
     if condition is None:
         return None
-    values = quantities(found)
+    values = quantities(result)
     named = {name: values[name] for name in sorted(condition.names)}
     if None in named.values():
         return {"condition": condition.text, "holds": None}
@@ -210,20 +234,19 @@ def _decide(condition: Condition | None, found: Audit) -> dict[str, Any] | None:
     return {"condition": condition.text, "holds": holds}
 
 
-def _print(found: Audit) -> None:
-    from byheart.auditing.alerts import alerts
+def _print(result: Audit) -> None:
     from byheart.report.numbers import sentence
 
     console = results()
     signs = {"warning": ("!", "yellow"), "good": ("✓", "green"), "note": ("·", "dim")}
-    for alert in alerts(found):
+    for alert in result.alerts:
         console.print(Text.assemble(signs[alert.kind], " ", plain(sentence(alert.text))))
-    worst = found.flagged.head(SHOWN)
+    worst = result.flagged.head(SHOWN)
     if len(worst):
-        console.print(_worst(found, worst))
+        console.print(_worst(result, worst))
 
 
-def _worst(found: Audit, rows: Any) -> Table:
+def _worst(result: Audit, rows: Any) -> Table:
     from byheart.report.numbers import chance
 
     origin = "file" if "file" in rows else "row" if "row" in rows else None
@@ -233,8 +256,8 @@ def _worst(found: Audit, rows: Any) -> Table:
     for i, row in rows.iterrows():
         table.add_row(
             plain(row[origin] if origin else i),
-            plain(found.classes[int(row["label"])]),
-            plain(found.classes[int(row["suggested"])]) if row["suggested"] >= 0 else "",
+            plain(result.classes[int(row["label"])]),
+            plain(result.classes[int(row["suggested"])]) if row["suggested"] >= 0 else "",
             chance(row["p_wrong"]),
             f"{row['suspicion']:.2f}",
             row["verdict"],

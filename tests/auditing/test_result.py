@@ -1,4 +1,4 @@
-"""What an audit says first."""
+"""What an audit says first: alerts and notes."""
 
 from dataclasses import replace
 
@@ -6,42 +6,41 @@ from tests.auditing.audits import calibration, made_up, onset
 from tests.auditing.trainings import tracked
 
 import byheart
-from byheart.auditing.alerts import alerts
-from byheart.auditing.calibration import Estimate
+from byheart.statistics.estimate import Estimate
+
+ASSUMED = "This assumes that the data's own mistakes resemble the planted flips"
 
 
 def said(audit: byheart.Audit) -> list[tuple[str, str]]:
-    return [(alert.kind, alert.text) for alert in alerts(audit)]
+    return [(alert.kind, alert.text) for alert in audit.alerts]
 
 
 def test_wrong_labels_are_counted_with_what_to_expect_of_the_list() -> None:
     kind, text = said(made_up())[0]
     assert kind == "warning"
     assert text == (
-        "60 of 300 labels look wrong: of this list 91% [83%, 97%] probably are, and it holds "
-        "80% [70%, 90%] of all wrong labels. In all, an estimated 68 [55, 80] of 300 labels are "
-        "wrong"
+        "60 of 300 labels are flagged as wrong. Estimated precision of this list: 91% [83%, 97%]. "
+        "Estimated recall: 80% [70%, 90%] of all wrong labels. Estimated wrong labels in all: "
+        f"68 [55, 80] of 300. {ASSUMED}"
     )
 
 
-def test_no_list_is_well_if_few_labels_can_be_wrong() -> None:
+def test_an_empty_list_is_no_proof_that_all_labels_are_right() -> None:
     sure = calibration(0, 300, mislabelled=Estimate(3.2, 0.0, 9.0))
-    found = said(made_up(share=0.0, calibration=sure))
-    none = "No list could be made of which 90% are wrong: none is flagged. In all, an estimated "
-    assert ("good", f"{none}3 [0, 9] of 300 labels are wrong") in found
+    none = "No example is flagged: no list reaches a precision of 90%. Estimated wrong labels"
+    alerts = said(made_up(share=0.0, calibration=sure))
+    assert ("note", f"{none} in all: 3 [0, 9] of 300. {ASSUMED}") in alerts
 
 
-def test_no_list_tells_little_if_many_labels_may_be_wrong() -> None:
-    (text,) = (text for kind, text in said(made_up(share=0.0)) if "No list" in text)
-    assert text.endswith(
-        "68 [55, 80] of 300 labels are wrong: that tells little; train longer, or with more seeds"
-    )
-    assert not [kind for kind, text in said(made_up(share=0.0)) if kind == "good"]
+def test_a_wide_interval_asks_for_longer_training() -> None:
+    (text,) = (text for _, text in said(made_up(share=0.0)) if "No example" in text)
+    assert "68 [55, 80] of 300" in text
+    assert text.endswith("Train longer, or with more seeds, for a narrower interval")
 
 
 def test_one_label_is_singular() -> None:
     audit = made_up(share=0.003)
-    assert "1 of 300 labels looks wrong" in said(audit)[0][1]
+    assert "1 of 300 labels is flagged" in said(audit)[0][1]
 
 
 def test_onset_says_what_stopping_gains() -> None:
@@ -55,9 +54,7 @@ def test_onset_says_what_stopping_gains() -> None:
 
 
 def test_conflicts_are_counted_in_pairs() -> None:
-    assert ("warning", "3 pairs of examples are nearly the same, labelled differently") in said(
-        made_up()
-    )
+    assert ("warning", "3 pairs of near-duplicates have different labels") in said(made_up())
     audit = made_up()
     alone = audit.table.assign(conflicts_with=-1)
     assert not any("pair" in text for _, text in said(replace(audit, table=alone)))
@@ -78,4 +75,12 @@ def test_without_flips_the_notes_say_so() -> None:
 
 def test_the_wanted_precision_is_that_which_was_asked_for() -> None:
     strict = calibration(0, 300, wanted=0.99)
-    assert any("of which 99% are wrong" in text for _, text in said(made_up(calibration=strict)))
+    assert any("precision of 99%" in text for _, text in said(made_up(calibration=strict)))
+
+
+def test_a_notebook_shows_alerts_and_rows_with_names_escaped() -> None:
+    shown = made_up(name="<b>mine</b>", classes=("<i>", *"123456789"))._repr_html_()
+    assert "&lt;b&gt;mine" in shown and "&lt;i&gt;" in shown
+    assert "<i>" not in shown
+    assert "Flagged examples (10 of 60)" in shown
+    assert "The most suspect examples (10 of 300)" in made_up(share=0.0)._repr_html_()

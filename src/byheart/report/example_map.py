@@ -10,16 +10,16 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from byheart.charts import style, vega
 from byheart.charts.drawn import DrawnFigure
 from byheart.charts.figure import Caption
 from byheart.charts.vega import Layout
-from byheart.report.audit.columns import class_name
-from byheart.report.audit.facts import VERDICTS
-from byheart.report.audit.selection import Selection
 from byheart.texts import cell, visible_within
 
+VERDICTS = ("mislabelled", "ambiguous", "rare", "typical")
+"""In the order of the page."""
 WIDE, NARROW = Layout(600, 380, 1), Layout(236, 260, 1, compact=True)
 CELLS = 36
 """Steps of the shade on either axis."""
@@ -40,19 +40,18 @@ FIELDS = ("panel", "series", "x", "y", "id", "label")
 
 
 def draw_map(
-    table: pd.DataFrame, classes: Sequence[str], selection: Selection
+    table: pd.DataFrame, classes: Sequence[str], shown: NDArray[np.int64]
 ) -> DrawnFigure | None:
     """Return the map, or None if the table has no such columns or nothing to show.
 
     Args:
-        table: of all examples.
+        table: of all examples, by id.
         classes: name of each class.
-        selection: which of them are dots.
+        shown: ids of the examples that have a dot.
     """
     if not {"confidence", "variability"} <= set(table):
         return None
     known = table[table["confidence"].notna() & table["variability"].notna()]
-    shown = np.concatenate([selection.gallery, selection.others])
     dots = table.loc[shown[np.isin(shown, known.index)]]
     if not len(dots):
         return None
@@ -60,13 +59,13 @@ def draw_map(
     rows: list[list[Any]] = [
         [
             "",
-            one["verdict"],
-            round(float(one["variability"]), 4),
-            round(float(one["confidence"]), 4),
-            int(one["id"]),
-            class_name(classes, int(one["label"])),
+            row["verdict"],
+            round(float(row["variability"]), 4),
+            round(float(row["confidence"]), 4),
+            int(row["id"]),
+            classes[int(row["label"])] if row["label"] >= 0 else "",
         ]
-        for one in dots.reset_index().to_dict("records")
+        for row in dots.reset_index().to_dict("records")
     ]
     # Doubtful examples lie above the typical ones.
     rows.sort(key=lambda row: -VERDICTS.index(row[1]))
@@ -87,8 +86,8 @@ def draw_map(
 
 def _caption(examples: int, dots: int) -> Caption:
     reading = (
-        "At the top are examples that the network gets right throughout, at the bottom those whose "
-        "label it never believes, to the right those on which it changes its mind."
+        "Top: examples that the network predicts as labelled in every epoch. Bottom: examples "
+        "whose label it never predicts. Right: examples whose prediction changes between epochs."
     )
     if dots < examples:
         reading += f" The shade counts all {examples:,} examples; {dots:,} have a dot."

@@ -11,7 +11,8 @@ from tests.auditing.audits import made_up, onset
 from tests.auditing.trainings import tracked
 
 import byheart
-from byheart.auditing.summary import QUANTITIES, quantities, summary
+from byheart.auditing.fail_if import QUANTITIES, quantities
+from byheart.auditing.files import summary
 
 
 def test_every_name_has_a_number() -> None:
@@ -41,7 +42,7 @@ def test_an_empty_list_has_no_precision() -> None:
 def test_without_flips_and_held_out_examples_what_they_tell_is_not_known() -> None:
     found = quantities(byheart.Audit.from_tracker(tracked()[0]))
     unknown = {name for name, value in found.items() if value is None}
-    assert unknown == {one.name for one in QUANTITIES if one.by_flips} | {"onset", "gain"}
+    assert unknown == {one.name for one in QUANTITIES if one.needs_flips} | {"onset", "gain"}
 
 
 @pytest.mark.parametrize("share", [0.2, 0.0])

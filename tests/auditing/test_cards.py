@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from byheart.report.audit.thumbnails import in_numbers, is_picture, png, thumbnail
+from byheart.auditing.cards import in_numbers, is_picture, thumbnail
 
 
 def pixels(uri: str) -> np.ndarray:
     head, data = uri.split(",")
     assert head == "data:image/png;base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 1), (5, 7, 3), (64, 3, 3)])
-@pytest.mark.parametrize("smooth", [False, True])
-def test_an_image_library_reads_the_same_pixels(shape: tuple[int, ...], smooth: bool) -> None:
-    drawn = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    wanted = np.sort(drawn, axis=1) if smooth else drawn
-    found = np.asarray(Image.open(io.BytesIO(png(wanted))))
-    np.testing.assert_array_equal(found.reshape(shape), wanted)
 
 
 def test_grey_and_colour_are_kept() -> None:

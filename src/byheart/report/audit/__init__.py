@@ -1,1 +1,0 @@
-"""The page of an audit: what was found, drawn; it computes nothing."""
