@@ -138,18 +138,19 @@ def read_fail_if(text: str, names: Iterable[str]) -> FailIf:
     """
     if len(text) > MOST_LETTERS:
         raise InputError(f"the condition has {len(text)} letters: write at most {MOST_LETTERS:,}")
-    # Python knows no "5%".
-    plain = _PERCENT.sub(lambda match: repr(float(match[1]) / 100), text)
+    # Python knows no "5%", and ends a line where a condition may go on.
+    plain = _PERCENT.sub(lambda match: repr(float(match[1]) / 100), " ".join(text.split()))
     strange = _OTHER_SIGN.search(plain)
     if strange is not None:
         _refuse(text, plain[strange.start() :])
-    source = f"(\n{plain}\n)"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            tree = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        _refuse(text, _rest(source, error))
+            tree = ast.parse(plain, mode="eval").body
+    except SyntaxError as error:
+        _refuse(text, plain[error.offset - 1 :] if error.offset else "")
+    except (MemoryError, RecursionError):
+        _refuse(text, plain)
     known = tuple(names)
     asked: set[str] = set()
     _require_condition(tree, text, known, asked)
@@ -207,14 +208,6 @@ def _number(node: ast.expr) -> float | None:
             number = _number(operand)
             return None if number is None else -number
     return None
-
-
-def _rest(source: str, error: BaseException) -> str:
-    """Return the text from where Python's parser stopped; empty if it stopped at the end."""
-    place = (error.lineno, error.offset) if isinstance(error, SyntaxError) else (1, 1)
-    line, letter = place[0] or 1, place[1] or 1
-    rest = "".join(source.splitlines(keepends=True)[line - 1 :])[letter - 1 :]
-    return rest.removesuffix(")").removeprefix("(\n")
 
 
 def _refuse(text: str, rest: str) -> NoReturn:
