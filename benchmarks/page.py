@@ -1,7 +1,7 @@
-"""The page of the bench: `python -m benchmarks.page` writes docs/results/bench.md.
+"""The page of the benchmarks: `python -m benchmarks.page` writes docs/results/bench.md.
 
-`python -m benchmarks` and `python -m benchmarks.growth` leave their figures under out/. Those that
-the page shows lie beside it in docs/results; with `--take out` the new ones take their place.
+`python -m benchmarks` and `python -m benchmarks.growth` write JSON files under out/. The files that
+the page shows are in docs/results. With `--take out` the new ones replace them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tabled import table
+from benchmarks.markdown import filled, table
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results"
@@ -21,34 +21,60 @@ NAMES = ("bench.json", "growth.json")
 
 Row = Mapping[str, Any]
 
-SIDES = ("", "row", "peer", "ours", "peer's", "ratio", "wanted", "of the limit")
-ALONE = ("", "row", "seconds", "wanted", "memory", "wanted")
+SIDES = ("", "row", "peer", "ours", "peer's", "ratio", "target", "of the limit")
+ALONE = ("", "row", "seconds", "target", "memory", "target")
 GROWTH = ("cost of", "with", "sizes", "seconds", "exponent", "by arithmetic")
+
+
+HELD_BACK = (
+    (
+        "CNN pack", "", "",
+        "In a profile, convolutions take half of a step, at nine tenths of the speed of bare "
+        "ones. The rest is memory traffic: pooling and its gradient 20%, batch norm 11%, the "
+        "sum of both gradients 6%. The plain loop has the same convolutions, so a ratio of 2 "
+        "leaves almost no time for anything else ([more](../decisions/replicas.md)).",
+    ),
+    (
+        "loss-sensitivity", "", "",
+        "In a trace, an update takes 100 µs to add the batch's share to 39 MB of gradients "
+        "(memory traffic), 160 µs for the four products with the width of the input (near the "
+        "machine's speed), and 200 µs for thirty small operators of 3 to 12 µs each "
+        "([more](../decisions/speed-curvature.md)).",
+    ),
+    (
+        "sharpness", "PyHessian", "",
+        "PyHessian keeps the graph of the gradient, and its product costs no more arithmetic "
+        "than ours. We can only save products, pixels that are always dark, and overhead. For "
+        "20 networks on MNIST the bare products alone take more than a tenth of PyHessian's "
+        "time ([more](../decisions/speed-curvature.md)).",
+    ),
+    (
+        "own network, by vmap", "", "CNN",
+        "vmap makes one grouped convolution of all replicas, which is slow on a CPU where "
+        "images are large ([more](../how-to/own-network.md#how-its-replicas-train)).",
+    ),
+)  # fmt: skip
+"""Parts of a row's name, peer and work, and what a profile says holds such rows back."""
 
 
 def page(bench: Sequence[Row], growth: Sequence[Row]) -> str:
     """Return the page in Markdown.
 
     Args:
-        bench: rows as `python -m benchmarks` leaves them, whichever there are.
-        growth: lines as `python -m benchmarks.growth` leaves them.
+        bench: rows of `python -m benchmarks`, all or some.
+        growth: lines of `python -m benchmarks.growth`.
     """
-    text = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
-    missed = [row for row in bench if not reached(row)]
-    held_back = [f"- {_named(row)}: {_distance(row)}; {_why(row)}" for row in missed]
-    parts = {
-        "sides": table(SIDES, (_sides(row) for row in bench if row["peer"])),
-        "alone": table(ALONE, (_alone(row) for row in bench if not row["peer"])),
-        "held_back": "\n".join(held_back) or "All are reached.",
-        "growth": table(GROWTH, map(_line, growth)),
-    }
-    for name, part in parts.items():
-        text = text.replace("{" + name + "}", part)
-    return text
+    return filled(
+        Path(__file__).with_name("page.md"),
+        sides=table(SIDES, _sides([row for row in bench if row["peer"]])),
+        alone=table(ALONE, (_alone(row) for row in bench if not row["peer"])),
+        held_back=_held_back([row for row in bench if not reached(row)]),
+        growth=table(GROWTH, map(_line, growth)),
+    )
 
 
 def reached(row: Row) -> bool:
-    """Return whether a row comes to all that is wanted of it."""
+    """Return whether a row reaches its targets."""
     if row["peer"] is None:
         in_time = row["ours_seconds"] <= row["wanted_seconds"]
         return bool(in_time and row["peak_bytes"] <= row["wanted_bytes"])
@@ -57,19 +83,22 @@ def reached(row: Row) -> bool:
     return bool(enough and of_limit)
 
 
-def _sides(row: Row) -> Sequence[str]:
-    ratio, fraction, wanted = row["ratio"], row["limit_fraction"], row["wanted_of_limit"]
-    limit = "" if fraction is None else f"{fraction:.0%}"
-    return (
-        _sign(row),
-        _described(row),
-        row["peer"],
-        f"{row['ours_seconds']:.3g} s",
-        f"{row['peer_seconds']:.3g} s",
-        f"{ratio['median']:.3g} ({ratio['low']:.3g} to {ratio['high']:.3g})",
-        f"{row['wanted']:g}",
-        limit + (f" (wanted {wanted:.0%})" if wanted else ""),
-    )
+def _sides(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
+    work = agreement = ""
+    for row in rows:
+        ratio, fraction, target = row["ratio"], row["limit_fraction"], row["wanted_of_limit"]
+        limit = "" if fraction is None else f"{fraction:.0%}"
+        yield (
+            _sign(row),
+            _described(row, work, agreement),
+            _peer(row),
+            f"{row['ours_seconds']:.3g} s",
+            f"{row['peer_seconds']:.3g} s",
+            f"{ratio['median']:.3g} ({ratio['low']:.3g} to {ratio['high']:.3g})",
+            f"{row['wanted']:g}",
+            limit + (f" (target {target:.0%})" if target else ""),
+        )
+        work, agreement = row["work"], row["agreement"]
 
 
 def _alone(row: Row) -> Sequence[str]:
@@ -95,19 +124,39 @@ def _line(line: Row) -> Sequence[str]:
     )
 
 
-def _described(row: Row) -> str:
-    """Return a row's name, and below it the work and how the answers of both compare."""
-    answers = "; ".join(filter(None, [row["agreement"], row["note"]]))
-    return f"**{row['row']}**<br>{row['work']}<br>*{answers}*"
+def _described(row: Row, work: str = "", agreement: str = "") -> str:
+    """Return a row's name, its work and how the answers compare.
+
+    Args:
+        row: to describe.
+        work: of the row above; left out if this row has the same.
+        agreement: of the row above; likewise.
+    """
+    parts = [f"**{row['row']}**"]
+    if row["work"] != work:
+        parts.append(row["work"])
+    answers = [row["agreement"]] if row["agreement"] != agreement else []
+    answers += [row["note"]] if row["note"] else []
+    return "<br>".join(parts + ([f"*{'; '.join(answers)}*"] if answers else []))
+
+
+def _peer(row: Row) -> str:
+    """Return a peer without its settings; the page's text gives them."""
+    return str(row["peer"]).partition(",")[0]
 
 
 def _sign(row: Row) -> str:
     return "✓" if reached(row) else "✗"
 
 
-def _named(row: Row) -> str:
-    against = f" against {row['peer']}" if row["peer"] else ""
-    return f"**{row['row']}** ({row['work']}){against}"
+def _held_back(rows: Sequence[Row]) -> str:
+    """Return the rows that miss a target, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for row in rows:
+        name = row["row"] + (f" against {_peer(row)}" if row["peer"] else "")
+        by_reason.setdefault(_why(row), []).append(f"**{name}** ({row['work']}: {_distance(row)})")
+    lines = [f"- {'; '.join(names)}. {reason}" for reason, names in by_reason.items()]
+    return "\n".join(lines) or "All rows reach their targets."
 
 
 def _distance(row: Row) -> str:
@@ -123,12 +172,11 @@ def _distance(row: Row) -> str:
 
 
 def _why(row: Row) -> str:
-    """Return what a profile said holds such a row back: the first entry whose words it has."""
-    known = json.loads(Path(__file__).with_name("held_back.json").read_text(encoding="utf-8"))
-    for one in known:
-        if all(one[part] in (row[part] or "") for part in ("row", "peer", "work")):
-            return str(one["why"])
-    return "not profiled yet."
+    """Return what holds a row back: the first entry whose words it contains."""
+    for name, peer, work, why in HELD_BACK:
+        if name in row["row"] and peer in (row["peer"] or "") and work in row["work"]:
+            return why
+    return "Not profiled yet."
 
 
 def main() -> None:

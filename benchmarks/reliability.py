@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tabled import table
+from benchmarks.markdown import filled, table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -53,15 +53,12 @@ def page(faults: Sequence[Line], load: Line) -> str:
         faults: rows of :func:`summed`.
         load: what `python -m benchmarks.load` found.
     """
-    text = Path(__file__).with_name("reliability.md").read_text(encoding="utf-8")
-    parts = {
-        "faults": table(HEAD, map(_row, sorted(faults, key=lambda row: str(row["kind"])))),
-        "total": _total(faults),
-        "load": _load(load),
-    }
-    for name, part in parts.items():
-        text = text.replace("{" + name + "}", part)
-    return text
+    return filled(
+        Path(__file__).with_name("reliability.md"),
+        faults=table(HEAD, map(_row, sorted(faults, key=lambda row: str(row["kind"])))),
+        total=_total(faults),
+        load=_load(load),
+    )
 
 
 def _row(row: Line) -> Sequence[str]:

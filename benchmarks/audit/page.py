@@ -1,182 +1,184 @@
-"""The page of the bench: `python -m benchmarks.audit.page` writes docs/results/bench-audit.md.
+"""The page of the audit's benchmark: `python -m benchmarks.audit.page` writes bench-audit.md.
 
-`python -m benchmarks.audit` leaves its rows under out/. Those that the page shows lie beside it in
-docs/results, one a line; with `--take DIR` those of that folder take their place.
+`python -m benchmarks.audit` leaves its rows under out/. The rows of the page are one file in
+docs/results, one a line. With `--take DIR` the rows of that folder replace them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
-from benchmarks.audit.asked import answers
-from benchmarks.audit.cases import CALIBRATED, all_cases
-from benchmarks.audit.compared import Interval, Kind, Line, beyond_cleanlab, lines
-from benchmarks.audit.figure import NAMES, TRAINED, figure
-from benchmarks.audit.held import STATED, covered, stopped
-from benchmarks.audit.rows import Row, collected
-from benchmarks.tabled import table
+from benchmarks.audit.cases import CALIBRATED, RANKED, Row, all_cases, collected
+from benchmarks.audit.summary import (
+    NAMES,
+    STATED,
+    TRAINED,
+    Coverage,
+    Line,
+    against_cleanlab,
+    answers,
+    coverage,
+    in_words,
+    lines,
+    stopped,
+)
+from benchmarks.markdown import filled, table
+from byheart.charts.figure import Axis, Figure, Point
 from byheart.charts.vega import Layout, draw_svg
 from byheart.files import write_text
 
 FOLDER = Path(__file__).parents[2] / "docs" / "results"
 NAME = "bench-audit"
 
-ASKED = ("", "asked", "came to")
-RANKED = (
-    "ranking", "AUROC", "average precision", "missed",
-    "byheart ahead by: AUROC", "average precision", "missed",
-)  # fmt: skip
-CALIBRATION = (
-    "examples",
-    "wrong labels",
-    "stated",
-    "true value inside",
-    "share of audits",
-    "true",
-    "stated as",
-)
-ONSET = (
-    "examples", "drawn anew", "data sets", "lost", "lost, apart", "gained over the end",
-    "best epoch inside",
-)  # fmt: skip
+DRAWN = {
+    "byheart": "byheart",
+    "AUM": "AUM",
+    "cumulative loss": "cumulative loss",
+    "cleanlab self-confidence, best epoch": "self-confidence, best epoch",
+    "cleanlab normalized margin, best epoch": "normalized margin, best epoch",
+    "second-split forgetting": "second-split forgetting",
+}
+"""Rankings that the chart shows, and their names there; all are in the tables."""
+SIGNS = {True: "✓", False: "✗", None: "?"}
 
 
 def page(rows: Sequence[Row]) -> str:
     """Return the page in Markdown, a function of the rows alone."""
-    text = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
-    ranked = lines(rows)
-    parts = {
-        "asked": table(ASKED, [(_sign(a.holds), a.asked, a.came_to) for a in answers(rows)]),
-        "beyond": _beyond(rows),
-        "rankings": "\n\n".join(_rankings(ranked)),
-        "calibration": table(CALIBRATION, _calibration(rows)),
-        "onset": table(ONSET, _onset(rows)),
-    }
-    for name, part in parts.items():
-        text = text.replace("{" + name + "}", part)
-    return text
+    goals = [(SIGNS[a.reached], a.goal, a.result) for a in answers(rows)]
+    return filled(
+        Path(__file__).with_name("page.md"),
+        goals=table(("", "goal", "result"), goals),
+        cleanlab=_cleanlab(rows),
+        rankings="\n\n".join(_rankings(lines(rows))),
+        calibration=_calibration(rows),
+        onset=_onset(rows),
+    )
 
 
-def in_words(kind: Kind) -> str:
+def noise_in_words(rate: float, pairs: bool) -> str:
     """Return what was done to the labels."""
-    *_, rate, pairs = kind
-    return f"{rate:.0%} of " + ("look-alikes confused" if pairs else "labels drawn anew")
+    return f"{rate:.0%} " + ("look-alikes" if pairs else "random")
 
 
 def _rankings(ranked: Sequence[Line]) -> list[str]:
-    found = []
-    for kind in dict.fromkeys(line.kind for line in ranked):
-        own = [line for line in ranked if line.kind == kind]
-        trained = f"{NAMES[kind[0]]}, {TRAINED[kind[1]]}"
-        title = f"### {trained}, {in_words(kind)} ({own[0].seeds} data sets)"
-        found += [title, table(RANKED, map(_ranking, own))]
-    return found
-
-
-def _ranking(line: Line) -> Sequence[str]:
-    area, precision, missed = (line.means[m] for m in ("auroc", "average_precision", "missed"))
-    ahead = ["", "", ""]
-    if line.ahead is not None:
-        ahead = [
-            _marked(line.ahead["auroc"], _four),
-            _marked(line.ahead["average_precision"], _three),
-            _marked(line.ahead["missed"], _percent),
+    parts = []
+    for source, momentum in dict.fromkeys(line.kind[:2] for line in ranked):
+        group = [line for line in ranked if line.kind[:2] == (source, momentum)]
+        noises = list(dict.fromkeys(line.kind[2:] for line in group))
+        by_name: dict[str, dict[tuple[float, bool], str]] = {}
+        for line in group:
+            by_name.setdefault(line.ranking, {})[line.kind[2:]] = _cell(line)
+        parts += [
+            f"### {NAMES[source]} {TRAINED[momentum]}",
+            table(
+                ("ranking", *(noise_in_words(*noise) for noise in noises)),
+                ((name, *(cells.get(n, "") for n in noises)) for name, cells in by_name.items()),
+            ),
         ]
-    own = (_four(area.value), _three(precision.value), _percent(missed.value))
-    return line.ranking, *own, *ahead
+    return parts
 
 
-def _beyond(rows: Sequence[Row]) -> str:
-    found = beyond_cleanlab(rows)
-    trained = list(dict.fromkeys(kind[:2] for kind in found))
+def _cell(line: Line) -> str:
+    """Return the AUROC, and byheart's lead: in bold where its interval leaves out 0."""
+    area = f"{line.means['auroc'].value:.4f}"
+    if line.ahead is None:
+        return area
+    lead = line.ahead["auroc"]
+    text = f"{lead.value:+.4f}"
+    return f"{area} (**{text}**)" if lead.low > 0 or lead.high < 0 else f"{area} ({text})"
+
+
+def _cleanlab(rows: Sequence[Row]) -> str:
+    ratios = against_cleanlab(rows)
+    trained = list(dict.fromkeys(kind[:2] for kind in ratios))
     return table(
-        ("labels", *(f"{NAMES[source]}, {TRAINED[momentum]}" for source, momentum in trained)),
+        ("labels", *(f"{NAMES[source]} {TRAINED[momentum]}" for source, momentum in trained)),
         [
             (
-                in_words(("", 0.0, *noise)),
+                noise_in_words(*noise),
                 *(
-                    found[*one, *noise].words(_two) if (*one, *noise) in found else ""
-                    for one in trained
+                    in_words(ratios[*group, *noise], "{:.2f}".format)
+                    if (*group, *noise) in ratios
+                    else ""
+                    for group in trained
                 ),
             )
-            for noise in dict.fromkeys(kind[2:] for kind in found)
+            for noise in RANKED
+            if any(kind[2:] == noise for kind in ratios)
         ],
     )
 
 
-def _calibration(rows: Sequence[Row]) -> list[Sequence[str]]:
-    audits = [row for row in rows if row["part"] == "calibration"]
-    found: list[Sequence[str]] = []
-    for (source, shown), kind in product(NAMES.items(), (None, *CALIBRATED)):
-        own = [row for row in audits if row["source"] == source]
-        some = [row for row in own if kind in (None, (row["rate"], row["pairs"]))]
-        words = "all" if kind is None else in_words(("", 0.0, *kind))
-        for name in STATED:
-            one = covered(some, name)
-            if one is None:
-                continue
-            number = _one if name == "mislabelled" else _three
-            share = Interval(one.hits / one.audits, one.low, one.high)
-            held = f"{one.hits} of {one.audits}"
-            found.append(
-                (shown, words, name, held, share.words(_whole), number(one.true), number(one.said))
+def _calibration(rows: Sequence[Row]) -> str:
+    cells: list[Sequence[str]] = []
+    for source, name in NAMES.items():
+        audits = [row for row in rows if (row["part"], row["source"]) == ("calibration", source)]
+        for kind in (None, *CALIBRATED):
+            group = [row for row in audits if kind in (None, (row["rate"], row["pairs"]))]
+            covered = [coverage(group, number) for number in STATED]
+            if any(covered):
+                words = "all" if kind is None else noise_in_words(*kind)
+                cells.append((name, words, *map(_covered, covered)))
+    return table(("examples", "wrong labels", *STATED), cells)
+
+
+def _covered(covered: Coverage | None) -> str:
+    if covered is None:
+        return ""
+    digits = 0 if covered.true > 1 else 3
+    means = f"{covered.true:.{digits}f}, {covered.said:.{digits}f}"
+    return f"{covered.hits} of {covered.audits} ({means})"
+
+
+def _onset(rows: Sequence[Row]) -> str:
+    head = ("examples", "random", "lost", "lost, unbiased", "gained over the end", "inside")
+    return table(
+        head,
+        [
+            (
+                NAMES[result.source],
+                f"{result.rate:.0%}",
+                in_words(result.lost, "{:.2f}".format),
+                in_words(result.unbiased, "{:.2f}".format),
+                in_words(result.gained, "{:.2f}".format),
+                f"{result.inside} of {result.seeds}",
             )
-    return found
+            for result in stopped([row for row in rows if row["part"] == "onset"])
+        ],
+    )
 
 
-def _onset(rows: Sequence[Row]) -> list[Sequence[str]]:
-    return [
-        (
-            NAMES[one.source],
-            f"{one.rate:.0%}",
-            str(one.seeds),
-            *(part.words(_two) for part in (one.lost, one.apart, one.gained)),
-            f"{one.held} of {one.seeds}",
-        )
-        for one in stopped([row for row in rows if row["part"] == "onset"])
-    ]
-
-
-def _marked(one: Interval, write: Callable[[float], str]) -> str:
-    """Return a difference with its sign; bold where its interval leaves out 0."""
-
-    def signed(value: float) -> str:
-        return ("+" if value > 0 else "") + write(value)
-
-    words, value = one.words(signed), signed(one.value)
-    return words.replace(value, f"**{value}**", 1) if one.low > 0 or one.high < 0 else words
-
-
-def _sign(holds: bool | None) -> str:
-    return "?" if holds is None else "✓" if holds else "✗"
-
-
-def _four(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def _three(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _one(value: float) -> str:
-    return f"{value:.1f}"
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1%}"
-
-
-def _whole(value: float) -> str:
-    return f"{value:.0%}"
+def figure(ranked: Sequence[Line]) -> Figure:
+    """Return 1 - AUROC of each ranking by rate of random labels."""
+    points = []
+    for line in ranked:
+        source, momentum, rate, pairs = line.kind
+        if not pairs and line.ranking in DRAWN:
+            area = line.means["auroc"]
+            points.append(
+                Point(
+                    f"{NAMES[source]}, {TRAINED[momentum]}",
+                    DRAWN[line.ranking],
+                    100 * rate,
+                    1 - area.value,
+                    None if isnan(area.low) else 1 - area.high,
+                    None if isnan(area.low) else 1 - area.low,
+                )
+            )
+    return Figure(
+        id="bench-audit",
+        title="How often a ranking puts a right label above a wrong one",
+        source="",
+        reading="Lower is better; bands are 95% intervals of means over data sets.",
+        x=Axis("random labels, %", log=True),
+        y=Axis("1 - AUROC", log=True),
+        series=tuple(dict.fromkeys(point.series for point in points)),
+        points=tuple(points),
+    )
 
 
 def read(path: Path) -> list[Row]:

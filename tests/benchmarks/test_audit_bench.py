@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.audit import __main__ as bench
-from benchmarks.audit import dynamics, ours
-from benchmarks.audit.cases import PARTS, Case, all_cases
-from benchmarks.audit.compared import OURS, beyond_cleanlab, lines
-from benchmarks.audit.folds import of_cleanlab, out_of_fold
-from benchmarks.audit.held import covered, stopped
-from benchmarks.audit.rows import VERSIONS, collected, keep, missing
-from benchmarks.audit.scored import missed
-from benchmarks.audit.second_split import forgotten_after, second_split
+from benchmarks.audit.audits import affordable
+from benchmarks.audit.cases import PARTS, VERSIONS, Case, all_cases, collected, keep, missing
+from benchmarks.audit.metrics import missed
+from benchmarks.audit.peers import (
+    cleanlab_scores,
+    dynamics_scores,
+    forgotten_after,
+    out_of_fold,
+    second_split,
+)
+from benchmarks.audit.summary import OURS, against_cleanlab, coverage, lines, stopped
 from torch import nn
 
 from byheart.data.dataset import Dataset
@@ -71,7 +74,7 @@ def test_an_example_is_scored_by_the_network_that_did_not_train_on_it(blobs: Dat
     """Each example is a class of its own kind of input: only who trained on it knows its label."""
     x = torch.eye(100)
     unique = Dataset.from_arrays("unique", x, blobs.y)
-    found = out_of_fold(lambda: nn.Linear(100, 2), unique, Recipe(40, 5.0, 0, 0, 10, "cpu"), seed=0)
+    found = out_of_fold(lambda: nn.Linear(100, 2), unique, Recipe(40, 5.0, 0, 0, 10, "cpu"), 0)
     assert found.shape == (40, 100, 2)
     assert found.sum(2) == pytest.approx(1)
     own = found[-1, np.arange(100), blobs.y.numpy()]
@@ -80,14 +83,14 @@ def test_an_example_is_scored_by_the_network_that_did_not_train_on_it(blobs: Dat
 
 def test_cleanlabs_scores_are_its_formulas() -> None:
     p = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
-    found = of_cleanlab(p, np.array([0, 2, 1]))
+    found = cleanlab_scores(p, np.array([0, 2, 1]))
     assert found["self-confidence"] == pytest.approx([-0.7, -0.3, -0.1])
     # (p_y - max_{k != y} p_k + 1) / 2, turned round.
     assert found["normalized margin"] == pytest.approx([-0.75, -0.4, -0.15])
 
 
 def test_an_example_that_was_never_learned_counts_as_forgotten_most(blobs: Dataset) -> None:
-    found = dynamics.rankings(linear, blobs, RECIPE, trainings=2, seed=0)["forgetting"]
+    found = dynamics_scores(linear, blobs, RECIPE, 2, 0)["forgetting"]
     wrong = np.arange(100) % 10 == 0
     assert found[wrong].min() > found[~wrong].max()
 
@@ -116,7 +119,7 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path: Path, monkeypatch: Any) -> N
             raise KeyboardInterrupt
         return {"seed": case.seed}
 
-    monkeypatch.setattr(ours, "measure", measure)
+    monkeypatch.setitem(bench.MEASURES, "ours", measure)
     with pytest.raises(KeyboardInterrupt):
         bench.run(some, tmp_path)
     assert [row["rate"] for row in collected(some, tmp_path)] == [case.rate for case in some[:2]]
@@ -142,7 +145,7 @@ def test_a_row_is_what_was_measured_to_seven_digits(tmp_path: Path) -> None:
 def test_no_two_cases_share_a_file() -> None:
     names = [case.name for case in all_cases()]
     assert len(set(names)) == len(names)
-    assert {case.part for case in all_cases()} == set(PARTS) == set(VERSIONS)
+    assert {case.part for case in all_cases()} == set(PARTS) == set(VERSIONS) == set(bench.MEASURES)
 
 
 def metrics(area: float) -> dict[str, float]:
@@ -190,7 +193,7 @@ def test_cleanlab_is_taken_at_its_best_epoch_metric_by_metric(ranked: list[dict[
     assert best.means["missed"].value == 0.3
     assert last.means["auroc"].value == 0.6
     assert last.means["missed"].value == 0.3
-    ratio = beyond_cleanlab(ranked)["digits", 0.9, 0.4, False]
+    ratio = against_cleanlab(ranked)["digits", 0.9, 0.4, False]
     each = [(1 - a) / (1.05 - a) for a in (0.94, 0.95, 0.96)]
     assert ratio.value == pytest.approx(np.exp(np.mean(np.log(each))))
     assert ratio.low < ratio.value < ratio.high
@@ -209,11 +212,10 @@ def stated(true: float | None) -> dict[str, Any]:
 
 def test_an_audit_that_flags_nothing_has_no_precision_to_hold() -> None:
     rows = [{"found": {"precision": stated(one)}} for one in (0.75, 0.95, None, 0.7)]
-    found = covered(rows, "precision")
+    found = coverage(rows, "precision")
     assert found is not None
     assert (found.hits, found.audits) == (2, 3)
-    assert found.width == pytest.approx(0.2)
-    assert covered(rows[2:3], "precision") is None
+    assert coverage(rows[2:3], "precision") is None
 
 
 def test_what_stopping_cost_is_counted_in_points() -> None:
@@ -224,12 +226,12 @@ def test_what_stopping_cost_is_counted_in_points() -> None:
     (one,) = stopped([row])
     assert one.lost.value == pytest.approx(5)
     # Best by the first half: 0.7 against 0.8 on the second; by the second: 0.8 against 0.8.
-    assert one.apart.value == pytest.approx(-5)
+    assert one.unbiased.value == pytest.approx(-5)
     assert one.gained.value == pytest.approx(30)
-    assert (one.held, one.seeds) == (1, 1)
+    assert (one.inside, one.seeds) == (1, 1)
 
 
 def test_the_audit_spends_no_more_than_its_peers() -> None:
     """An epoch trains on 90% of the examples, and looks at the others for a third of the cost."""
-    assert ours.affordable(30) == 32
+    assert affordable(30) == 32
     assert 32 * (0.9 + 0.1 / 3) <= 30

@@ -9,14 +9,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 Floats = NDArray[np.float64]
 
 METRICS = ("auroc", "average_precision", "missed")
+HIGHER_IS_BETTER = {"auroc": True, "average_precision": True, "missed": False}
 
 
-def scored(wrong: NDArray[np.bool_], scores: Floats) -> dict[str, float]:
-    """Return AUROC, average precision, and the share missed at the true rate of noise.
+def metrics(wrong: NDArray[np.bool_], scores: Floats) -> dict[str, float]:
+    """Return AUROC, average precision, and the share of wrong labels that is missed.
 
     Args:
-        wrong: [N] whose label is wrong; some are, some are not.
-        scores: [N] the higher, the more suspect.
+        wrong: [N] whether a label is wrong; some are, some are not.
+        scores: [N] higher is more suspect.
     """
     return {
         "auroc": float(roc_auc_score(wrong, scores)),
@@ -26,12 +27,12 @@ def scored(wrong: NDArray[np.bool_], scores: Floats) -> dict[str, float]:
 
 
 def missed(wrong: NDArray[np.bool_], scores: Floats) -> float:
-    """Return the share of wrong labels that are not flagged when as many are flagged as are wrong.
+    """Return the share of wrong labels outside the top k, where k is the number of wrong labels.
 
-    Where the last place is shared by equal scores, it is what drawing among them gives on average.
+    Equal scores at the last place count as their average over random orders.
     """
     count = int(wrong.sum())
     last = np.sort(scores)[-count]
     above, level = scores > last, scores == last
-    found = wrong[above].sum() + (count - above.sum()) * wrong[level].mean()
-    return float(1 - found / count)
+    hits = wrong[above].sum() + (count - above.sum()) * wrong[level].mean()
+    return float(1 - hits / count)

@@ -1,6 +1,6 @@
 """The audit that the README shows: 3000 MNIST digits, of which 150 labels were changed.
 
-    python -m benchmarks.audit_example [OUT]
+    python -m benchmarks.audit.example [OUT]
 
 Writes the page, and prints what it says beside what is true; then the same on MNIST's own labels.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import byheart
-from benchmarks.audit_data import mlp_mnist
+from benchmarks.audit.cases import mlp_mnist
 from byheart.seeds import generator
 
 EXAMPLES, CHANGED = 3000, 150

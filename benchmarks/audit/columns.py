@@ -1,6 +1,6 @@
 """How do the columns of an audit agree? Rank correlations on digits with a tenth of labels redrawn.
 
-    python -m benchmarks.audit_columns [SEEDS]
+    python -m benchmarks.audit.columns [SEEDS]
 
 Averages over seeds of data, noise and trainings, as a table in Markdown; in brackets the smallest
 and the largest of a seed.
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import byheart
-from benchmarks.audit_data import LEARNING_RATES, SIZES, mislabelled, mlp_digits
+from benchmarks.audit.cases import LEARNING_RATES, SIZES, mislabelled, mlp_digits
 
 COLUMNS = (
     "suspicion",
