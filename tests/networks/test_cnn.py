@@ -9,7 +9,7 @@ import torch
 from tests.reference.plain_cnn import plain_cnn
 
 from byheart.errors import InputError
-from byheart.measures.critical.search import critical_samples
+from byheart.measures.critical.bracket import critical_samples
 from byheart.networks.build import build_pack
 from byheart.networks.cnn import GreyImages, ReplicatedCNN, glorot_cnn
 from byheart.networks.cnn_shapes import cnn_shapes

@@ -20,7 +20,8 @@ from byheart.auditing.suspicion import suspicion
 from byheart.auditing.table import scores
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
-from byheart.measures.critical.search import critical_samples
+from byheart.measures.critical.bracket import critical_samples
+from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 from byheart.networks.foreign import Source
 from byheart.training.device import find_device
 from byheart.training.recipe import Recipe
@@ -166,8 +167,8 @@ def _critical(
         network,
         dataset.x.to(device),
         radius=radius,
-        step=radius * 0.25 / 0.3,
-        noise=radius * 0.2 / 0.3,
+        step=STEP_PER_RADIUS * radius,
+        noise=NOISE_PER_RADIUS * radius,
         max_steps=CRITICAL_STEPS,
         certify=False,
         control=False,

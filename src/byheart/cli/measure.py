@@ -52,8 +52,8 @@ def critical(
     as_json: AsJson = False,
 ) -> None:
     """Count the samples with another predicted class close by."""
+    from byheart.measures.critical.bracket import critical_samples
     from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
-    from byheart.measures.critical.search import critical_samples
 
     r = parse_ratio(radius)
     network, x, _ = _prepared(model, checkpoint, data, examples, seed)

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from typing import Literal, get_args
 
-from byheart.measures.critical.branching import FIRST_ROUNDS
+from byheart.measures.critical.branching import FIRST_STEPS
 from byheart.measures.mlp_loss import KEPT
 from byheart.measures.pack_sharpness import BASIS, WIDTH
 from byheart.networks.size import NetworkSize
@@ -125,7 +125,7 @@ def certificate_flops(trial: Trial, shape: tuple[int, ...], classes: int) -> flo
     Formula: a lower and an upper bound of each unit behind the first layer is followed back through
     the layers before it, 4 w_l (W_1 + ... + W_l) for the w_l units of layer l; of a network that is
     no MLP only the sum over all layers is known, and 4 w W stands for it. Then the bounds of each
-    class, 2W, and ``FIRST_ROUNDS`` of the optimiser that improves their slopes, 6W each.
+    class, 2W, and ``FIRST_STEPS`` of the optimiser that improves their slopes, 6W each.
 
     Args:
         trial: whose network is certified.
@@ -140,7 +140,7 @@ def certificate_flops(trial: Trial, shape: tuple[int, ...], classes: int) -> flo
         units = sum(4 * w * p for w, p in zip(widths[2:], products[1:], strict=True))
     else:
         units = 4 * (size.activations - math.prod(seen) - outputs) * size.products
-    return float(units + outputs * (2 + 6 * FIRST_ROUNDS) * size.products)
+    return float(units + outputs * (2 + 6 * FIRST_STEPS) * size.products)
 
 
 def _certified(probe: CriticalProbe, budget: int) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from byheart.measures.critical.certificate import Certificate, certificate
-from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, lass, verified
+from byheart.measures.critical.bracket import Bracket, Settings
+from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, Noise, SharedNoise
 from byheart.networks.base import PackNetwork
 from byheart.seeds import seed
 from byheart.training.examples import Examples
@@ -30,135 +30,103 @@ def measure_critical(
     neither side settles.
     """
     last = epoch == max(probe.epochs)
-    validation = examples.inputs(examples.validation_rows[:, : probe.examples])
-    searched = [_Searched(network, validation, probe.radii, probe.max_steps, examples.shape)]
-    names = ["validation"]
+    parts = [("validation", examples.validation_rows, probe.radii)]
     if probe.train_radii:
-        train = examples.inputs(examples.train_rows[:, : probe.examples])
-        searched.append(
-            _Searched(network, train, probe.train_radii, probe.max_steps, examples.shape)
-        )
-        names.append("train")
+        parts.append(("train", examples.train_rows, probe.train_radii))
     measured = {}
-    for name, one in zip(names, searched, strict=True):
-        found = one.run()
-        measured[name] = found.ratios
+    for name, rows, radii in parts:
+        x = examples.inputs(rows[:, : probe.examples])
+        certified_radii: Sequence[float] = ()
+        if epoch in probe.certify_epochs:
+            certified_radii = radii if last else probe.certify_radii
+        count = probe.certify_examples
+        brackets = _brackets(
+            network, x, radii, probe.max_steps, examples.shape, certified_radii, count
+        )
+        measured[name] = brackets.lower
         if probe.certify_epochs:
-            radii: Sequence[float] = ()
-            if epoch in probe.certify_epochs:
-                radii = one.radii if last else probe.certify_radii
-            upper, layer = one.upper(found, radii, probe.certify_examples)
-            measured[f"{name}_upper"] = upper
-            if layer is not None:
-                text = np.frombuffer(layer.encode(), dtype=np.uint8)
+            measured[f"{name}_upper"] = brackets.upper
+            if brackets.uncertified_layer is not None:
+                text = np.frombuffer(brackets.uncertified_layer.encode(), dtype=np.uint8)
                 measured["uncertified_layer"] = np.tile(text, (network.replicas, 1))
         if name == "validation" and last:
-            measured["success"] = found.curves
-            measured["control"] = one.run(step_per_radius=0.0).ratios
+            by_noise = _brackets(
+                network, x, radii, probe.max_steps, examples.shape, step_per_radius=0.0
+            )
+            measured["success"] = brackets.success
+            measured["control"] = by_noise.lower
     return measured
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What searches at ascending radii found.
+class _Brackets:
+    """Brackets of the critical sample ratio at ascending radii.
 
     Attributes:
-        broken: for each radius bool [R, N], critical for certain.
-        curves: [R, max_steps + 1, radii] share found by each iteration.
+        lower: [R, radii], what the search found.
+        upper: [R, radii], NaN at radii that were not certified.
+        success: [R, max_steps + 1, radii] share found by each iteration.
+        uncertified_layer: a layer that the certificate does not know.
     """
 
-    broken: list[Tensor]
-    curves: Ratios
-
-    @property
-    def ratios(self) -> Ratios:
-        """The critical sample ratio as far as the search found, [R, radii]."""
-        return torch.stack([one.cpu().double().mean(1) for one in self.broken], 1).numpy()
+    lower: Ratios
+    upper: Ratios
+    success: Ratios
+    uncertified_layer: str | None
 
 
-@dataclass(frozen=True)
-class _Searched:
-    """Examples in whose boxes other classes are sought.
+def _brackets(
+    network: PackNetwork,
+    x: Tensor,
+    radii: Sequence[float],
+    max_steps: int,
+    shape: Sequence[int],
+    certified_radii: Sequence[float] = (),
+    certify_examples: int = 0,
+    step_per_radius: float = STEP_PER_RADIUS,
+) -> _Brackets:
+    """Return the brackets at every radius, with the same noise for all replicas.
 
-    Attributes:
+    A witness in a small box is one in every larger box: what is critical at one radius is not
+    searched again at the next, and counts there as found at iteration 0. What is not proved in a
+    small box is not proved in a larger one.
+
+    Args:
         network: the replicas.
         x: [R, N, inputs].
         radii: ascending.
         max_steps: iteration limit of the search.
         shape: of one example.
+        certified_radii: radii to certify at.
+        certify_examples: examples to certify, from the first.
+        step_per_radius: 0 for the noise-only control.
     """
+    critical, layer = None, None
+    provable = torch.ones(x.shape[0], certify_examples, dtype=torch.bool, device=x.device)
+    lower, upper, success = [], [], []
+    for radius in radii:
+        settings = Settings(radius, step_per_radius * radius, NOISE_PER_RADIUS * radius, max_steps)
+        generator = torch.Generator().manual_seed(seed("lass", radius) % 2**63)
 
-    network: PackNetwork
-    x: Tensor
-    radii: Sequence[float]
-    max_steps: int
-    shape: tuple[int, ...]
+        def draw(numbers: Tensor, generator: torch.Generator = generator) -> Noise:
+            return SharedNoise(generator, x[0], numbers)
 
-    def run(self, *, step_per_radius: float = STEP_PER_RADIUS) -> _Found:
-        """Search at every radius.
-
-        A witness in a small box is one in every larger box: what is settled at one radius is not
-        searched again at the next, and counts there as found at iteration 0.
-        """
-        settled = torch.zeros(self.x.shape[:2], dtype=torch.bool, device=self.x.device)
-        broken, curves = [], []
-        for radius in self.radii:
-            found = lass(
-                self.network,
-                self.x,
-                radius,
-                step=step_per_radius * radius,
-                noise=NOISE_PER_RADIUS * radius,
-                max_steps=self.max_steps,
-                generator=torch.Generator().manual_seed(seed("lass", radius) % 2**63),
-                settled=settled,
-            )
-            witnessed = verified(self.network, self.x, radius, found)
-            at = torch.where(settled, 0, torch.where(witnessed, found.found_at, -1))
-            settled = at >= 0
-            by = torch.arange(self.max_steps + 1, device=self.x.device)
-            curves.append(((at[..., None] <= by) & settled[..., None]).cpu().double().mean(1))
-            broken.append(settled)
-        return _Found(broken, torch.stack(curves, 2).numpy())
-
-    def upper(
-        self, found: _Found, radii: Collection[float], count: int
-    ) -> tuple[Ratios, str | None]:
-        """Return upper bounds [R, radii], NaN at other radii, and a layer that has no certificate.
-
-        Args:
-            found: by the search; what it broke needs no certificate.
-            radii: to certify at.
-            count: examples to certify, from the first.
-        """
-        bounds = np.full(found.ratios.shape, np.nan)
-        wanted = [index for index, radius in enumerate(self.radii) if radius in radii]
-        if not wanted:
-            return bounds, None
-        x = self.x[:, :count]
-        predicted = self.network(x).argmax(-1)
-        for replica in range(self.network.replicas):
-            model = self.network.module(replica)
-            inputs = x[replica].reshape(-1, *self.shape)
-            left = torch.ones(len(inputs), dtype=torch.bool, device=inputs.device)
-            for index in wanted:
-                # What is not proved in a small box is not proved in a larger one.
-                broken = found.broken[index][replica, :count]
-                tried = left & ~broken
-                proof = _prove(model, inputs[tried], predicted[replica, tried], self.radii[index])
-                if proof.uncertified_layer is not None:
-                    bounds[:, wanted] = 1.0
-                    return bounds, proof.uncertified_layer
-                left = tried.clone()
-                left[tried] = proof.certified
-                open_share = float((~broken & ~left).cpu().double().mean())
-                bounds[replica, index] = min(1.0, found.ratios[replica, index] + open_share)
-        return bounds, None
-
-
-def _prove(model: nn.Module, x: Tensor, predicted: Tensor, radius: float) -> Certificate:
-    if x.device.type == "mps":
-        return Certificate(torch.zeros_like(predicted, dtype=torch.bool), "the device mps")
-    if not len(x):
-        return Certificate(torch.zeros_like(predicted, dtype=torch.bool))
-    return certificate(model, x, predicted, radius)
+        bracket = Bracket(network, x, settings, draw, critical=critical, shape=shape)
+        bracket.search()
+        critical = bracket.critical
+        lower.append(critical.cpu().double().mean(1).numpy())
+        success.append(bracket.success.numpy())
+        bound = np.full_like(lower[-1], np.nan)
+        if radius in certified_radii:
+            if layer is None:
+                bracket.prove(provable)
+                layer = bracket.uncertified_layer
+            provable = bracket.certified[:, :certify_examples]
+            unsettled = ~critical[:, :certify_examples] & ~provable
+            open_share = unsettled.cpu().double().mean(1).numpy()
+            bound = np.minimum(1.0, lower[-1] + open_share)
+        upper.append(bound)
+    bounds = np.stack(upper, 1)
+    if layer is not None:
+        bounds[~np.isnan(bounds)] = 1.0
+    return _Brackets(np.stack(lower, 1), bounds, np.stack(success, 2), layer)

@@ -22,7 +22,7 @@ from byheart.measures.critical.bounds import (
     lower_bounds,
     tightened_bounds,
 )
-from byheart.measures.critical.relaxations import Relu
+from byheart.measures.critical.steps import Relu
 from byheart.measures.critical.tracing import nodes_of
 
 WIDTHS = [[5, 7, 3], [5, 6, 7, 4], [4, 8, 6, 5, 3]]

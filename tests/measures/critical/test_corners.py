@@ -6,17 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from byheart.measures.critical.corners import ROUNDS, corners
+from byheart.measures.critical.bracket import CORNERS, corners
 from byheart.measures.critical.lass import Box
 
 
 def mlp(seed: int) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 4)).double()
-
-
-def first_corner(model: nn.Module, x: torch.Tensor, radius: float) -> torch.Tensor:
-    return corner_from(model, x, x, int(model(x[None]).argmax()), radius)
 
 
 def corner_from(
@@ -54,14 +50,10 @@ def slow_corners(
 
 
 @pytest.mark.parametrize("radius", [0.08, 0.2, 0.4])
-@pytest.mark.parametrize("known", [False, True])
-def test_corners_are_those_of_the_slow_twin(radius: float, known: bool) -> None:
+def test_corners_are_those_of_the_slow_twin(radius: float) -> None:
     model, x = mlp(3), torch.rand(80, 6, dtype=torch.float64)
-    predicted, box, start = model(x).argmax(1), Box.around(x, radius), None
-    if known:  # the first corner, which the slow twin computes too
-        start = torch.stack([first_corner(model, one, radius) for one in x])
-    found, witness = corners(model, x, predicted, box, start=start)
-    twin = slow_corners(model, x, radius, ROUNDS)
+    found, witness = corners(model, x, model(x).argmax(1), Box.around(x, radius))
+    twin = slow_corners(model, x, radius, CORNERS)
     assert found.tolist() == [one is not None for one in twin]
     assert bool(found.any())
     for ours, start, one in zip(witness, x, twin, strict=True):

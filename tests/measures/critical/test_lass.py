@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.reference.plain_training import plain_module
 from tests.reference.search import slow_search
 
-from byheart.measures.critical.lass import Box, lass, margin, verified
+from byheart.measures.critical.lass import Box, SharedNoise, lass, margin, verified
 from byheart.networks.mlp import ReplicatedMLP
 
 SIZES = (6, 10, 8, 4)
@@ -23,12 +23,18 @@ def rng() -> torch.Generator:
     return torch.Generator().manual_seed(7)
 
 
+def noise(x: torch.Tensor) -> SharedNoise:
+    """Return the noise of inputs [R, N, D]."""
+    return SharedNoise(rng(), x[0])
+
+
 @pytest.mark.parametrize("radius", [0.02, 0.08, 0.3])
 def test_a_pack_search_equals_the_slow_search_of_each_network(radius: float) -> None:
     seeds = [1, 2, 3]
     network = ReplicatedMLP.initialised(SIZES, seeds, dtype=torch.float64)
     x = inputs(40)
-    found = lass(network, x.expand(3, -1, -1), radius, generator=rng(), **SETTINGS)
+    packed = x.expand(3, -1, -1)
+    found = lass(network, packed, radius, draw=noise(packed), **SETTINGS)
     for replica, seed in enumerate(seeds):
         model = plain_module(SIZES, seed, torch.float64)
         slow = slow_search(model, x, radius, generator=rng(), **SETTINGS)
@@ -40,18 +46,18 @@ def test_every_witness_lies_in_the_box_and_is_scored_again() -> None:
     network = ReplicatedMLP.initialised(SIZES, [1, 2])
     x = inputs(200).float().expand(2, -1, -1)
     radius = 0.1
-    found = lass(network, x, radius, generator=rng(), **SETTINGS)
+    found = lass(network, x, radius, draw=noise(x), **SETTINGS)
     assert bool(((found.witness.double() - x.double()).abs() <= radius).all())
-    assert torch.equal(verified(network, x, radius, found), found.found_at >= 0)
+    assert torch.equal(verified(network, x, radius, found.witness), found.found_at >= 0)
 
 
 def test_a_witness_that_a_faulty_search_put_outside_the_box_does_not_count() -> None:
     network = ReplicatedMLP.initialised(SIZES, [1])
     x = inputs(50).float().unsqueeze(0)
     tiny = 1e-9
-    found = lass(network, x, 0.3, generator=rng(), **SETTINGS)
+    found = lass(network, x, 0.3, draw=noise(x), **SETTINGS)
     assert bool((found.found_at >= 0).any())
-    assert not bool(verified(network, x, tiny, found).any())
+    assert not bool(verified(network, x, tiny, found.witness).any())
 
 
 def test_settled_examples_are_not_searched() -> None:
@@ -59,8 +65,8 @@ def test_settled_examples_are_not_searched() -> None:
     x = inputs(30).float().expand(2, -1, -1)
     settled = torch.zeros(2, 30, dtype=torch.bool)
     settled[0, :20] = True
-    free = lass(network, x, 0.3, generator=rng(), **SETTINGS)
-    found = lass(network, x, 0.3, generator=rng(), settled=settled, **SETTINGS)
+    free = lass(network, x, 0.3, draw=noise(x), **SETTINGS)
+    found = lass(network, x, 0.3, draw=noise(x), settled=settled, **SETTINGS)
     assert (found.found_at[settled] == -1).all()
     assert torch.equal(found.found_at[~settled], free.found_at[~settled])
     assert torch.equal(found.witness[settled], x[settled])
@@ -70,7 +76,7 @@ def test_nothing_to_search_costs_no_step() -> None:
     network = ReplicatedMLP.initialised(SIZES, [1])
     x = inputs(3).float().unsqueeze(0)
     everything = torch.ones(1, 3, dtype=torch.bool)
-    found = lass(network, x, 0.3, generator=rng(), settled=everything, **SETTINGS)
+    found = lass(network, x, 0.3, draw=noise(x), settled=everything, **SETTINGS)
     assert found.found_at.tolist() == [[-1, -1, -1]]
 
 

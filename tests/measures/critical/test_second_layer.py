@@ -8,12 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from byheart.measures.critical.affine import Reach
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import box_around, interval_bounds, tightened_bounds
-from byheart.measures.critical.network import Node
-from byheart.measures.critical.norms import Spectrum
-from byheart.measures.critical.second_layer import SecondLayer, dense_layers
+from byheart.measures.critical.second_layer import SecondLayer, Spectrum, dense_layers
+from byheart.measures.critical.steps import Node, Reach
 from byheart.measures.critical.tracing import nodes_of
 
 
@@ -85,7 +83,7 @@ def test_every_activation_lies_within_its_bounds(dtype: torch.dtype, radius: flo
     nodes, second = meeting(model, x, dtype, 2)
     box = box_around(x, radius, dtype)
     loose = interval_bounds(nodes, box, second)
-    tight = tightened_bounds(nodes, box, 64, (second, second))
+    tight = tightened_bounds(nodes, box, 64, second)
     for sample in range(300):
         side = torch.rand_like(x) * 2 - 1
         z = x + radius * (side.sign() if sample % 2 else side) * (1 - 1e-3)
@@ -114,7 +112,7 @@ def test_exact_norms_are_those_of_the_slow_twin_and_tighten_the_bounds() -> None
                 assert float(found[sample, unit]) == float("inf")
     box = box_around(x, 0.05)
     spectral = interval_bounds(nodes, box, second)[second.number + 1]
-    exact = tightened_bounds(nodes, box, 64, (second, second))[second.number + 1]
+    exact = tightened_bounds(nodes, box, 64, second)[second.number + 1]
     undecided = (exact.low < 0) & (exact.high > 0)
     assert bool((width(exact) <= width(spectral) + 1e-12)[undecided].all())
     assert float(width(exact)[undecided].mean()) < 0.95 * float(width(spectral)[undecided].mean())

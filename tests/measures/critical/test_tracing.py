@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import box_around, interval_bounds
-from byheart.measures.critical.network import values
+from byheart.measures.critical.steps import values
 from byheart.measures.critical.tracing import UnknownLayerError, nodes_of
 
 Forward = Callable[["Body", Tensor], Tensor]

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from byheart.measures.critical.affine import Affine, Reach, dot
 from byheart.measures.critical.arithmetic import SPARE, gamma, unit_of
-from byheart.measures.critical.network import Node
-from byheart.measures.critical.relaxations import Add, Relu
 from byheart.measures.critical.second_layer import SecondLayer
+from byheart.measures.critical.steps import Add, Affine, Node, Reach, Relu, dot
 
 PASSES_PER_UNIT = 4.0
 """What bounding an undecided ReLU's input costs, in passes of one input through the network: back
@@ -141,7 +139,8 @@ def tightened_bounds(
     nodes: Sequence[Node],
     box: Reach,
     elements: int,
-    second: tuple[SecondLayer, SecondLayer] | None = None,
+    second: SecondLayer | None = None,
+    fast: SecondLayer | None = None,
 ) -> list[Reach]:
     """Return :func:`interval_bounds`, with backward relaxation for every undecided ReLU.
 
@@ -149,22 +148,22 @@ def tightened_bounds(
         nodes: of the network.
         box: of the inputs.
         elements: numbers that the coefficients of one pass may hold.
-        second: of the network, if it begins with two dense layers: bounds them for less; and what
-            may compute norms for it.
+        second: of the network, if it begins with two dense layers: bounds them for less.
+        fast: computes the norms for it: the same in float32 where that holds.
     """
     reaches, done = [box], 0
     for number, node in enumerate(nodes):
         value = node.inputs[0]
-        if gains(nodes, number) and value != done:
+        if relaxation_helps(nodes, number) and value != done:
             reaches[value] = _tighten(nodes[:value], reaches[: value + 1], elements)
-        found = node.interval(reaches)
-        if second is not None and number == second[0].number:
-            found, done = second[0].exact(reaches, found, elements, second[1]), number + 1
-        reaches.append(found)
+        reach = node.interval(reaches)
+        if second is not None and number == second.number:
+            reach, done = second.exact(reaches, reach, elements, fast or second), number + 1
+        reaches.append(reach)
     return reaches
 
 
-def gains(nodes: Sequence[Node], number: int) -> bool:
+def relaxation_helps(nodes: Sequence[Node], number: int) -> bool:
     """Return whether intervals lose something before this node that a relaxation can win back."""
     before = sum(isinstance(node.step, Affine) for node in nodes[:number])
     return isinstance(nodes[number].step, Relu) and before > 1
@@ -203,13 +202,13 @@ def _last(order: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return order[-count:], order[:-count]
 
 
-def tightening(
+def tightening_passes(
     nodes: Sequence[Node], reaches: Sequence[Reach], second: SecondLayer | None
 ) -> Tensor:
     """Return what :func:`tightened_bounds` costs, in passes of one input, [batch] float64."""
     passes = torch.zeros(len(reaches[0].low), dtype=torch.float64, device=reaches[0].low.device)
     for number, node in enumerate(nodes):
-        if gains(nodes, number):
+        if relaxation_helps(nodes, number):
             reach = reaches[node.inputs[0]]
             meeting = second is not None and node.inputs[0] == second.number + 1
             each = PASSES_PER_NORM if meeting else PASSES_PER_UNIT

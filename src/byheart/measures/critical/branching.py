@@ -1,69 +1,248 @@
-"""Branch and bound over the signs of undecided ReLUs."""
+"""Optimised slopes, and branch and bound over the signs of undecided ReLUs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from byheart.measures.critical.affine import Reach
-from byheart.measures.critical.bounds import Relaxed
-from byheart.measures.critical.domains import Domains, Problem
-from byheart.measures.critical.network import values
+from byheart.measures.critical.bounds import Choice, Relaxed, lower_bounds
+from byheart.measures.critical.steps import Affine, Node, Reach, Relu, values
 
-FIRST_ROUNDS = 20
+FIRST_STEPS = 20
 """Steps of the optimiser on whole boxes."""
-ROUNDS = 5
+LATER_STEPS = 5
 """The same on parts of boxes, which start from the choices of what they are a part of."""
-PASSES_TO_BEGIN = 300
+PASSES_PER_STEP = 300
 """What a step of the optimiser costs, however few parts there are: it calls some hundred operators.
 In passes of one input through the network: about 100 with 1024 units in a layer, 700 with 256."""
-PASSES_PER_ROUND = 18
+PASSES_PER_PART = 18
 """What a step costs for each part: three passes, each six times as dear as one of a search, with
 its bounds, its small tensors and its proof in float64."""
+RATE = 0.3
+"""Of Adam, for slopes, and for multipliers in units of the largest coefficient of their layer."""
+BETAS = (0.5, 0.9)
+"""Of Adam: few steps are taken, so little is remembered."""
+DECAY = 0.95
+"""Of the rate, from one step to the next."""
 
-Point = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Classify = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(samples [D], points [D, *shape]) -> (points of their boxes, bool [D]: of another class)."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of each sample.
+class Certificate:
+    """Which samples are proved not critical.
 
     Attributes:
-        proved: bool [N], no point of the box is of another class.
-        broken: bool [N], some point is.
-        witness: [N, *shape] that point, where there is one.
-        passes: what it cost, in passes of one input through the network.
+        certified: bool [N], no point of the box changes the predicted class.
+        broken: bool [N], ``witness`` changes it: found on the way to a proof.
+        witness: [N, *shape], in the box; the input itself where not ``broken``.
+        passes: what slopes and cuts cost, in passes of one input through the network.
+        uncertified_layer: the layer for which there is no certificate, if there is one: then
+            nothing is certified.
     """
 
-    proved: Tensor
+    certified: Tensor
     broken: Tensor
     witness: Tensor
-    passes: int
+    passes: int = 0
+    uncertified_layer: str | None = None
+
+    @classmethod
+    def nothing(cls, x: Tensor, uncertified_layer: str | None = None) -> Certificate:
+        """Return that nothing is known of the inputs x."""
+        none = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        return cls(none, none.clone(), x, uncertified_layer=uncertified_layer)
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Parts of boxes, each with one competing class, and a relaxation's choices for them.
+
+    Attributes:
+        sample: [D] int64, whose box.
+        target: [D] int64, the class whose margin is bounded.
+        unit: [D] int64, which ReLU to cut next, counted through all of them; -1 if none.
+        signs: [D, units]: 1 where a ReLU's input is assumed to be >= 0, -1 where <= 0, and 0 where
+            nothing is assumed.
+        slopes: [D, units], alpha in [0, 1].
+        multipliers: [D, units], |beta|.
+    """
+
+    sample: Tensor
+    target: Tensor
+    unit: Tensor
+    signs: Tensor
+    slopes: Tensor
+    multipliers: Tensor
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def take(self, index: Tensor) -> Domains:
+        """Return some of the domains."""
+        return Domains(*(value[index] for value in vars(self).values()))
 
     @staticmethod
-    def together(parts: Sequence[Outcome]) -> Outcome:
-        """Return the outcomes of all parts."""
-        return Outcome(
-            torch.cat([part.proved for part in parts]),
-            torch.cat([part.broken for part in parts]),
-            torch.cat([part.witness for part in parts]),
-            sum(part.passes for part in parts),
-        )
+    def together(parts: Sequence[Domains]) -> Domains:
+        """Return the domains of all parts."""
+        return Domains(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def cut(self, sign: float) -> Domains:
+        """Return the domains with one more sign assumed, that of each domain's ``unit``."""
+        return replace(self, signs=self.signs.scatter(1, self.unit.unsqueeze(1), sign))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is known of the samples whose boxes are cut.
+
+    Attributes:
+        nodes: of the network, in float64.
+        fast: the same in the optimiser's format.
+        reaches: of every value on the whole box of each sample, in float64.
+        predicted: [N] int64, the class predicted at each sample.
+    """
+
+    nodes: Sequence[Node]
+    fast: Sequence[Node]
+    reaches: Sequence[Reach]
+    predicted: Tensor
+
+    @cached_property
+    def relus(self) -> list[int]:
+        """The numbers of the ReLUs' nodes."""
+        return [number for number, node in enumerate(self.nodes) if isinstance(node.step, Relu)]
+
+    def by_relu(self, units: Tensor) -> dict[int, Tensor]:
+        """Return [D, units] by the number of a ReLU's node, each [D, *shape]."""
+        shapes = [self.reaches[self.nodes[n].inputs[0]].low.shape[1:] for n in self.relus]
+        parts = torch.split(units, [shape.numel() for shape in shapes], 1)
+        return {
+            number: part.reshape(-1, *shape)
+            for number, part, shape in zip(self.relus, parts, shapes, strict=True)
+        }
+
+    def whole(self, sample: Tensor, target: Tensor) -> Domains:
+        """Return the uncut boxes of some samples, each against one class."""
+        inputs = [self.reaches[self.nodes[number].inputs[0]].take(sample) for number in self.relus]
+        smaller = [(reach.high > -reach.low).float().flatten(1) for reach in inputs]
+        slopes = torch.cat(smaller or [self.reaches[0].low.new_zeros(len(sample), 0).float()], 1)
+        nothing = torch.zeros_like(slopes)
+        return Domains(sample, target, torch.zeros_like(sample), nothing, slopes, nothing)
+
+    def choice(self, domains: Domains, dtype: torch.dtype) -> Choice:
+        """Return what the relaxation shall choose, sound whatever an optimiser did."""
+        signed = domains.multipliers.to(dtype).clamp(min=0.0) * domains.signs.to(dtype)
+        return Choice(self.by_relu(domains.slopes.to(dtype).clamp(0.0, 1.0)), self.by_relu(signed))
+
+    def rows(self, domains: Domains, dtype: torch.dtype) -> Tensor:
+        """Return the margin's coefficients, [D, 1, classes]."""
+        low = self.reaches[-1].low
+        rows = torch.zeros(len(domains), low.shape[1], dtype=dtype, device=low.device)
+        rows.scatter_(1, self.predicted[domains.sample].unsqueeze(1), 1.0)
+        return rows.scatter_(1, domains.target.unsqueeze(1), -1.0).unsqueeze(1)
+
+    def within(self, domains: Domains) -> list[Reach]:
+        """Return where the values can be on each domain."""
+        reaches = [reach.take(domains.sample) for reach in self.reaches]
+        for number, sign in self.by_relu(domains.signs).items():
+            value = self.nodes[number].inputs[0]
+            reach = reaches[value]
+            low = torch.where(sign > 0, reach.low.clamp(min=0.0), reach.low)
+            high = torch.where(sign < 0, reach.high.clamp(max=0.0), reach.high)
+            reaches[value] = reach.within(low, high)
+        return reaches
+
+    def bounds(self, domains: Domains, reaches: Sequence[Reach]) -> Relaxed:
+        """Return the proven lower bounds of the margins, with the domains' own choices."""
+        rows = self.rows(domains, torch.float64)
+        return lower_bounds(self.nodes, reaches, rows, self.choice(domains, torch.float64))
+
+    def through_last(self) -> Tensor:
+        """Return lower bounds of all margins from where the last node's input can be, [N, classes].
+
+        They are cheap, since samples of one predicted class share their coefficients.
+        """
+        node, last = self.nodes[-1], self.reaches[-1].low
+        bounds = torch.full_like(last, float("-inf"))
+        if not isinstance(node.step, Affine):
+            return bounds
+        for label in torch.unique(self.predicted):
+            rows = (self.predicted == label).nonzero().squeeze(1)
+            reaches = [self.reaches[value].take(rows) for value in (node.inputs[0], -1)]
+            coefficients = -torch.eye(last.shape[1], dtype=last.dtype, device=last.device)
+            coefficients[:, label] += 1.0
+            relaxed = lower_bounds([Node(node.step, (0,))], reaches, coefficients.unsqueeze(0))
+            bounds[rows] = relaxed.bound
+        return bounds
+
+    def margins(self, rows: Tensor, targets: Tensor) -> Relaxed:
+        """Return the relaxation of the margins of some samples, with bounds [n, targets].
+
+        Args:
+            rows: [n] samples, ascending.
+            targets: [n, targets] classes; what is returned for the predicted one says nothing.
+        """
+        everyone = len(rows) == len(self.predicted)
+        reaches = self.reaches if everyone else [reach.take(rows) for reach in self.reaches]
+        coefficients = reaches[-1].low.new_zeros(*targets.shape, reaches[-1].low.shape[1])
+        predicted = self.predicted[rows].reshape(-1, 1, 1).expand(-1, targets.shape[1], 1)
+        coefficients.scatter_(2, predicted, 1.0)
+        coefficients.scatter_(2, targets.unsqueeze(2), -1.0)
+        return lower_bounds(self.nodes, reaches, coefficients)
+
+    def improved(self, domains: Domains, reaches: Sequence[Reach], steps: int) -> Domains:
+        """Return the domains with better slopes and multipliers, by gradient ascent on the bound.
+
+        Neither soundness nor rounding matters here: :meth:`bounds` computes what is claimed.
+        """
+        if not domains.slopes.shape[1]:
+            return domains
+        rough = [Reach(reach.low.float(), reach.high.float()) for reach in reaches]
+        rows = self.rows(domains, torch.float32)
+        scale = self._scale(domains, rough, rows)
+        slopes = domains.slopes.clone().requires_grad_()
+        multipliers = (domains.multipliers / scale).requires_grad_()
+        optimiser = torch.optim.Adam([slopes, multipliers], RATE, BETAS, maximize=True)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, DECAY)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            with torch.enable_grad():
+                tried = replace(domains, slopes=slopes, multipliers=multipliers * scale)
+                choice = self.choice(tried, torch.float32)
+                bounds = lower_bounds(self.fast, rough, rows, choice).bound
+            torch.autograd.backward(bounds, torch.ones_like(bounds))
+            optimiser.step()
+            schedule.step()
+            slopes.data.clamp_(0.0, 1.0)
+            multipliers.data.clamp_(min=0.0)
+        return replace(domains, slopes=slopes.detach(), multipliers=multipliers.detach() * scale)
+
+    def _scale(self, domains: Domains, rough: Sequence[Reach], rows: Tensor) -> Tensor:
+        """Return a natural unit for the multipliers: each layer's largest coefficient."""
+        if not bool(domains.signs.any()):
+            return torch.ones_like(domains.signs)
+        choice = self.choice(domains, torch.float32)
+        above = lower_bounds(self.fast, rough, rows, choice).above
+        flat = [above[number].detach().squeeze(1).flatten(1) for number in self.relus]
+        largest = [part.abs().amax(1, keepdim=True).clamp(min=1e-12) for part in flat]
+        return torch.cat([big.expand_as(part) for big, part in zip(largest, flat, strict=True)], 1)
 
 
 def branch_and_bound(
     problem: Problem,
     domains: Domains,
     x: Tensor,
-    point: Point,
+    classify: Classify,
     splits: int,
     together: int,
-    purse: int | None = None,
-) -> Outcome:
+    budget: int | None = None,
+) -> Certificate:
     r"""Prove or break samples by cutting their boxes until every part is settled.
 
     A box is cut where the input of one undecided ReLU changes sign; within a part this ReLU is
@@ -76,74 +255,75 @@ def branch_and_bound(
         problem: the samples.
         domains: whole boxes, one for each class that is still open.
         x: [N, *shape] the samples.
-        point: classifies points.
+        classify: tries points on the network.
         splits: how many cuts to spend on a sample, over all its classes.
         together: domains in one pass.
-        purse: passes of one input through the network to spend on all samples; on those with the
+        budget: passes of one input through the network to spend on all samples; on those with the
             fewest open parts first. No limit if None.
 
     Returns:
-        The outcome; a sample of which no class is open is proved.
+        What is settled; a sample of which no class is open is certified.
 
     Source: Bunel et al., Branch and Bound for Piecewise Linear Neural Network Verification (2020);
     Wang et al., Beta-CROWN (2021), section 3.
     """
-    tree = _Tree(problem, x, point, splits, purse)
-    rounds = FIRST_ROUNDS
-    while len(domains := tree.affordable(domains, rounds)):
+    tree = _Tree(problem, x, classify, splits, budget)
+    steps = FIRST_STEPS
+    while len(domains := tree.affordable(domains, steps)):
         parts = torch.split(torch.arange(len(domains), device=x.device), together)
-        cut = Domains.together([tree.bound(domains.take(part), rounds) for part in parts])
-        domains = tree.cut(cut)
-        rounds = ROUNDS
-    return Outcome(~(tree.broken | tree.given_up), tree.broken, tree.witness, tree.passes)
+        bounded = Domains.together([tree.bound(domains.take(part), steps) for part in parts])
+        domains = tree.cut(bounded)
+        steps = LATER_STEPS
+    certified = ~(tree.broken | tree.given_up)
+    return Certificate(certified, tree.broken, tree.witness, tree.passes)
 
 
 class _Tree:
     """The state of all samples while their boxes are cut."""
 
     def __init__(
-        self, problem: Problem, x: Tensor, point: Point, splits: int, purse: int | None
+        self, problem: Problem, x: Tensor, classify: Classify, splits: int, budget: int | None
     ) -> None:
-        self.problem, self.point, self.purse, self.passes = problem, point, purse, 0
-        self.left = torch.full((len(x),), splits, dtype=torch.int64, device=x.device)
-        self.broken = torch.zeros_like(self.left, dtype=torch.bool)
+        self.problem, self.classify, self.budget, self.passes = problem, classify, budget, 0
+        self.splits_left = torch.full((len(x),), splits, dtype=torch.int64, device=x.device)
+        self.broken = torch.zeros_like(self.splits_left, dtype=torch.bool)
         self.given_up = self.broken.clone()
         self.witness = x.clone()
 
-    def affordable(self, domains: Domains, rounds: int) -> Domains:
-        """Return the domains of the samples that the purse pays for, and give up the others."""
-        each = rounds * PASSES_PER_ROUND
-        if self.purse is not None:
-            count = torch.bincount(domains.sample, minlength=len(self.left))
+    def affordable(self, domains: Domains, steps: int) -> Domains:
+        """Return the domains of the samples that the budget pays for, and give up the others."""
+        per_domain = steps * PASSES_PER_PART
+        if self.budget is not None:
+            count = torch.bincount(domains.sample, minlength=len(self.splits_left))
             order = count.argsort(stable=True)
-            left = self.purse - self.passes - rounds * PASSES_TO_BEGIN
-            beyond = (count[order] > 0) & (count[order].cumsum(0) * each > left)
+            left = self.budget - self.passes - steps * PASSES_PER_STEP
+            beyond = (count[order] > 0) & (count[order].cumsum(0) * per_domain > left)
             self.given_up[order[beyond]] = True
             domains = domains.take(~self.given_up[domains.sample])
         if len(domains):
-            self.passes += rounds * PASSES_TO_BEGIN + len(domains) * each
+            self.passes += steps * PASSES_PER_STEP + len(domains) * per_domain
         return domains
 
-    def bound(self, domains: Domains, rounds: int) -> Domains:
+    def bound(self, domains: Domains, steps: int) -> Domains:
         """Return the domains that stay open, with better choices and the unit to cut."""
         reaches = self.problem.within(domains)
-        domains = self.problem.improved(domains, reaches, rounds)
-        found = self.problem.bounds(domains, reaches)
-        bound = found.bound.squeeze(1)
-        lowest = torch.where(found.slope.squeeze(1) > 0, reaches[0].low, reaches[0].high)
-        point, other = self.point(domains.sample, lowest)
-        self.witness[domains.sample[other]] = point[other]
-        self.broken[domains.sample[other]] = True
-        gaps, inside = self._gaps(domains, reaches, found, lowest)
+        domains = self.problem.improved(domains, reaches, steps)
+        relaxed = self.problem.bounds(domains, reaches)
+        bound = relaxed.bound.squeeze(1)
+        lowest = torch.where(relaxed.slope.squeeze(1) > 0, reaches[0].low, reaches[0].high)
+        point, flipped = self.classify(domains.sample, lowest)
+        self.witness[domains.sample[flipped]] = point[flipped]
+        self.broken[domains.sample[flipped]] = True
+        gaps, inside = self._gaps(domains, reaches, relaxed, lowest)
         # Cutting closes gaps and nothing else: what rounding takes from the bound stays lost.
-        hopeless = inside & ~(bound + gaps.clamp(min=0.0).sum(1) > 0)
-        left = ~(bound > 0)
-        self.given_up[domains.sample[left & hopeless]] = True
+        rounding_alone = inside & ~(bound + gaps.clamp(min=0.0).sum(1) > 0)
+        still_open = ~(bound > 0)
+        self.given_up[domains.sample[still_open & rounding_alone]] = True
         most, unit = gaps.max(1)
-        return replace(domains, unit=torch.where(most < 0, -1, unit)).take(left)
+        return replace(domains, unit=torch.where(most < 0, -1, unit)).take(still_open)
 
     def _gaps(
-        self, domains: Domains, reaches: list[Reach], found: Relaxed, lowest: Tensor
+        self, domains: Domains, reaches: list[Reach], relaxed: Relaxed, lowest: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return what each undecided ReLU's relaxation loses at a point, and if it is inside.
 
@@ -153,26 +333,27 @@ class _Tree:
         """
         at = values(self.problem.nodes, lowest)
         inside = torch.ones_like(domains.sample, dtype=torch.bool)
+        signs, slopes = map(self.problem.by_relu, (domains.signs, domains.slopes))
         gaps = []
         for number in self.problem.relus:
             value = self.problem.nodes[number].inputs[0]
             z, low, high = at[value], reaches[value].low, reaches[value].high
             mixed = (low < 0) & (high > 0)
             chord = high * (z - low) / torch.where(mixed, high - low, 1.0)
-            above = found.above[number].squeeze(1)
-            relaxed = torch.where(above > 0, domains.slopes[number].double() * z, chord)
-            gap = (above * (z.clamp(min=0.0) - relaxed)).clamp(min=0.0)
+            above = relaxed.above[number].squeeze(1)
+            line = torch.where(above > 0, slopes[number].double() * z, chord)
+            gap = (above * (z.clamp(min=0.0) - line)).clamp(min=0.0)
             gaps.append(torch.where(mixed, gap, -1.0).flatten(1))
-            inside &= (domains.signs[number] * z >= 0).flatten(1).all(1)
-        gaps.append(torch.full_like(found.bound, -1.0))
+            inside &= (signs[number] * z >= 0).flatten(1).all(1)
+        gaps.append(torch.full_like(relaxed.bound, -1.0))
         return torch.cat(gaps, 1), inside
 
     def cut(self, domains: Domains) -> Domains:
         """Return both parts of each domain, without samples that are settled or out of splits."""
         domains = domains.take(~(self.broken | self.given_up)[domains.sample])
-        wanted = torch.bincount(domains.sample, minlength=len(self.left))
-        self.given_up |= wanted > self.left
-        self.left -= wanted
+        wanted = torch.bincount(domains.sample, minlength=len(self.splits_left))
+        self.given_up |= wanted > self.splits_left
+        self.splits_left -= wanted
         domains = domains.take(~self.given_up[domains.sample])
         # Where nothing is left to cut, a domain is tried again: its multipliers may improve.
         whole = domains.unit < 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
-from byheart.measures.critical.noise import OwnNoise
+from byheart.seeds import seed as seed_of
 
 STEP_PER_RADIUS = 0.25 / 0.3
 """The papers' alpha in units of the radius."""
@@ -16,6 +17,13 @@ NOISE_PER_RADIUS = 0.2 / 0.3
 """The papers' beta in units of the radius."""
 SHRINK = 0.8
 """Settled examples leave the batch once it can shrink to this share."""
+ITERATIONS_AT_ONCE = 8
+"""Iterations for which :class:`ExampleNoise` draws at a time, as far as NUMBERS_AT_ONCE allows."""
+NUMBERS_AT_ONCE = 2**18
+"""Numbers that it draws at a time for one example."""
+
+Noise = Callable[[Tensor], Tensor]
+"""Returns eta of the next iteration for some examples, given by index: [*index, *shape]."""
 
 
 class Classifier(Protocol):
@@ -61,18 +69,74 @@ class Box:
         """Return the nearest point of the box, coordinate by coordinate."""
         return torch.minimum(torch.maximum(x, self.low), self.high)
 
-    def take(self, rows: Tensor) -> Box:
-        """Return some of the boxes, by index into the first dimension."""
-        return Box(self.low[rows], self.high[rows])
+    def take(self, index: Tensor | tuple[Tensor, ...]) -> Box:
+        """Return some of the boxes, by index into the leading dimensions."""
+        return Box(self.low[index], self.high[index])
 
-    def gather(self, rows: _Rows) -> Box:
-        """Return the boxes of the examples that a batch holds."""
-        return Box(rows.gather(self.low), rows.gather(self.high))
+
+class SharedNoise:
+    """Noise from one generator, the same for all replicas: they can be compared pairwise."""
+
+    def __init__(
+        self, generator: torch.Generator, x: Tensor, numbers: Tensor | None = None
+    ) -> None:
+        """Prepare for the inputs x [N, *shape], or for those of them that ``numbers`` gives."""
+        self.generator, self.numbers = generator, numbers
+        self.shape, self.dtype, self.device = x.shape, x.dtype, x.device
+
+    def __call__(self, examples: Tensor) -> Tensor:
+        """Return the noise of the next iteration, [*examples, *shape]."""
+        drawn = torch.randn(self.shape, generator=self.generator, dtype=self.dtype)
+        drawn = drawn.to(self.device)
+        return drawn[examples if self.numbers is None else self.numbers[examples]]
+
+
+class ExampleNoise:
+    """Noise from a generator for each example, drawn only while the example is asked for.
+
+    The noise of one example depends neither on the others nor on how they are batched, and few
+    searched examples cost few random numbers.
+    """
+
+    def __init__(self, seed: int, x: Tensor, numbers: Tensor) -> None:
+        """Prepare for the inputs x [N, *shape], each with its own number, [N]."""
+        self.seed, self.numbers = seed, numbers.tolist()
+        self.shape, self.dtype, self.device = x.shape[1:], x.dtype, x.device
+        self.at_once = max(1, min(ITERATIONS_AT_ONCE, NUMBERS_AT_ONCE // self.shape.numel()))
+        self.generators: dict[int, torch.Generator] = {}
+        self.rows = torch.zeros(len(self.numbers), dtype=torch.int64)
+        self.drawn = torch.empty(0)
+        self.iteration = 0
+
+    def __call__(self, examples: Tensor) -> Tensor:
+        """Return the noise of the next iteration, [*examples, *shape].
+
+        Args:
+            examples: indices; once left out, an example does not come back.
+        """
+        wanted, at = examples.flatten().cpu(), self.iteration % self.at_once
+        if at == 0:
+            self._draw(wanted)
+        self.iteration += 1
+        noise = self.drawn[self.rows[wanted], at].reshape(*examples.shape, *self.shape)
+        return noise.to(self.device)
+
+    def _draw(self, wanted: Tensor) -> None:
+        self.drawn = torch.empty(len(wanted), self.at_once, *self.shape, dtype=self.dtype)
+        self.rows[wanted] = torch.arange(len(wanted))
+        for row, example in zip(self.drawn, wanted.tolist(), strict=True):
+            torch.randn(row.shape, generator=self._generator(example), dtype=self.dtype, out=row)
+
+    def _generator(self, example: int) -> torch.Generator:
+        if example not in self.generators:
+            number = seed_of("lass", self.seed, self.numbers[example]) % 2**63
+            self.generators[example] = torch.Generator().manual_seed(number)
+        return self.generators[example]
 
 
 @dataclass(frozen=True)
-class Search:
-    """What a search found.
+class LassSearch:
+    """What a search ended with.
 
     Attributes:
         witness: [R, N, *shape] the last point of each search, inside the box.
@@ -85,29 +149,6 @@ class Search:
     predicted: Tensor
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """A batch of unsettled examples: for each live replica the indices of as many examples."""
-
-    replicas: Tensor
-    examples: Tensor
-
-    @classmethod
-    def unsettled(cls, active: Tensor) -> _Rows:
-        counts = active.sum(1)
-        replicas = counts.nonzero().squeeze(1)
-        most = int(counts.max())
-        # A stable sort puts a replica's active examples first; the rest of the row is padding.
-        order = torch.sort((~active[replicas]).to(torch.uint8), dim=1, stable=True).indices
-        return cls(replicas, order[:, :most])
-
-    def gather(self, values: Tensor) -> Tensor:
-        return values[self.replicas.unsqueeze(1), self.examples]
-
-    def scatter(self, into: Tensor, values: Tensor) -> None:
-        into[self.replicas.unsqueeze(1), self.examples] = values
-
-
 def margin(logits: Tensor, predicted: Tensor) -> Tensor:
     """Return z_k - log sum_{j != k} exp z_j for the predicted class k, [..., classes] -> [...].
 
@@ -115,9 +156,9 @@ def margin(logits: Tensor, predicted: Tensor) -> Tensor:
     and sign, but it does not underflow where the network is sure of its class.
     """
     index = predicted.unsqueeze(-1)
-    own = logits.gather(-1, index).squeeze(-1)
-    others = logits.scatter(-1, index, float("-inf"))
-    return own - torch.logsumexp(others, dim=-1)
+    predicted_score = logits.gather(-1, index).squeeze(-1)
+    other_scores = logits.scatter(-1, index, float("-inf"))
+    return predicted_score - torch.logsumexp(other_scores, dim=-1)
 
 
 def lass(
@@ -128,16 +169,16 @@ def lass(
     step: float,
     noise: float,
     max_steps: int,
-    generator: torch.Generator | OwnNoise | None = None,
+    draw: Noise | None = None,
     eta: Tensor | None = None,
     settled: Tensor | None = None,
-) -> Search:
+) -> LassSearch:
     r"""Search the box of each example for a point of another predicted class.
 
     Formula: x~ <- P(x~ - step * sign(grad_x~ log f_k(x~)) + noise * eta), eta ~ N(0, I) drawn per
-    coordinate, example and iteration (the same eta for all replicas, so that they can be compared
-    pairwise), P the projection on ||x~ - x||_inf <= r, and k the class predicted at x. An example
-    settles at the first x~ whose predicted class is not k. ``step=0`` is the noise-only control.
+    coordinate, example and iteration, P the projection on ||x~ - x||_inf <= r, and k the class
+    predicted at x. An example settles at the first x~ whose predicted class is not k. ``step=0``
+    is the noise-only control.
 
     Args:
         classifier: R classifiers in eval mode.
@@ -146,8 +187,7 @@ def lass(
         step: alpha, in the unit of x.
         noise: beta, in the unit of x.
         max_steps: iteration limit.
-        generator: CPU generator of eta, or a generator for each example; it alone decides the
-            random numbers.
+        draw: returns eta, the same for every replica; see :class:`SharedNoise`.
         eta: [R, N, max_steps, *shape] drawn beforehand instead, for every replica on its own.
         settled: [R, N] bool, examples not to search (already known critical).
 
@@ -155,96 +195,69 @@ def lass(
         The search; its witnesses still have to be re-scored.
 
     Raises:
-        ValueError: not exactly one of ``generator`` and ``eta``.
+        ValueError: not exactly one of ``draw`` and ``eta``.
 
     Source: A17 section 4.1, Algorithm 1, with the gradient at the current point x~ and downhill on
     the predicted class's score (the printed algorithm takes it at x and gives no sign).
     """
-    if (generator is None) == (eta is None):
-        raise ValueError("the noise comes from either a generator or eta: give one of them")
-    box = Box.around(x, radius)
-    witness = x.clone()
+    if (draw is None) == (eta is None):
+        raise ValueError("the noise comes from either draw or eta: give one of them")
+    box, witness = Box.around(x, radius), x.clone()
     with torch.no_grad():
         predicted = classifier(x).argmax(-1)
     found_at = torch.full_like(predicted, -1)
     active = torch.ones_like(predicted, dtype=torch.bool) if settled is None else ~settled
-    if max_steps > 0 and bool(active.any()):
-        _Walk(classifier, box, predicted, step, noise, generator, eta).run(
-            witness, found_at, active.clone(), max_steps
-        )
-    return Search(witness, found_at, predicted)
+    active, batch = active.clone(), None
+    for iteration in range(1, max_steps + 1):
+        most = int(active.sum(1).max())
+        if batch is not None and most <= SHRINK * batch.examples.shape[1]:
+            witness[batch.index], batch = batch.x, None
+        if most == 0:
+            break
+        if batch is None:
+            batch = _Batch(classifier, box, predicted, witness, active)
+        walking = active[batch.index]
+        drawn = None
+        if noise and draw is not None:
+            drawn = draw(batch.examples)
+        elif noise and eta is not None:
+            drawn = eta[:, :, iteration - 1][batch.index]
+        batch.move(walking, step, noise, drawn)
+        flipped = walking & batch.flipped()
+        found_at[batch.index] = torch.where(flipped, iteration, found_at[batch.index])
+        active[batch.index] = walking & ~flipped
+    if batch is not None:
+        witness[batch.index] = batch.x
+    return LassSearch(witness, found_at, predicted)
 
 
 @torch.no_grad()
-def verified(classifier: Classifier, x: Tensor, radius: float, found: Search) -> Tensor:
-    """Return which samples are critical for certain, bool [R, N].
+def verified(classifier: Classifier, x: Tensor, radius: float, witness: Tensor) -> Tensor:
+    """Return which witnesses make their samples critical for certain, bool [R, N].
 
     Every witness is projected on the box again and scored again, all of them in one batch, against
     the class predicted at x in a batch of the same size: what a report counts has been re-verified.
     """
-    witness = Box.around(x, radius).project(found.witness)
-    return classifier(witness).argmax(-1) != classifier(x).argmax(-1)
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """The constants of a search."""
-
-    classifier: Classifier
-    box: Box
-    predicted: Tensor
-    step: float
-    noise: float
-    generator: torch.Generator | OwnNoise | None
-    eta: Tensor | None
-
-    def run(self, witness: Tensor, found_at: Tensor, active: Tensor, max_steps: int) -> None:
-        """Walk until every example is settled or the limit is reached; writes its arguments."""
-        rows = _Rows.unsettled(active)
-        batch = self._batch(rows, witness)
-        for iteration in range(1, max_steps + 1):
-            walking = rows.gather(active)
-            batch.move(self, walking, rows, iteration)
-            flipped = walking & batch.flipped()
-            if bool(flipped.any()):
-                at = rows.gather(found_at)
-                rows.scatter(found_at, torch.where(flipped, iteration, at))
-                rows.scatter(active, walking & ~flipped)
-            most = int(active.sum(1).max())
-            if most <= SHRINK * rows.examples.shape[1] or iteration == max_steps:
-                rows.scatter(witness, batch.x)
-                if most == 0 or iteration == max_steps:
-                    return
-                rows = _Rows.unsettled(active)
-                batch = self._batch(rows, witness)
-
-    def noise_at(self, iteration: int, rows: _Rows, like: Tensor) -> Tensor:
-        """Return the noise of an iteration, counted from 1, for the examples that a batch holds."""
-        if self.eta is not None:
-            return rows.gather(self.eta[:, :, iteration - 1])
-        if isinstance(self.generator, OwnNoise):
-            return self.generator(rows.examples).to(like.device)
-        shape = (self.predicted.shape[1], *like.shape[2:])
-        drawn = torch.randn(shape, generator=self.generator, dtype=like.dtype)
-        return drawn.to(like.device)[rows.examples]
-
-    def _batch(self, rows: _Rows, witness: Tensor) -> _Batch:
-        classifier = self.classifier
-        if len(rows.replicas) < len(witness):
-            classifier = classifier.select(rows.replicas)
-        return _Batch(
-            classifier, self.box.gather(rows), rows.gather(self.predicted), rows.gather(witness)
-        )
+    inside = Box.around(x, radius).project(witness)
+    return classifier(inside).argmax(-1) != classifier(x).argmax(-1)
 
 
 class _Batch:
-    """Unsettled examples on their walk. One forward pass serves both verdict and next gradient."""
+    """Unsettled examples: for each replica that has any, the indices of as many examples."""
 
-    def __init__(self, classifier: Classifier, box: Box, predicted: Tensor, x: Tensor) -> None:
-        self.classifier = classifier
-        self.box = box
-        self.predicted = predicted
-        self.x = x
+    def __init__(
+        self, classifier: Classifier, box: Box, predicted: Tensor, witness: Tensor, active: Tensor
+    ) -> None:
+        counts = active.sum(1)
+        replicas = counts.nonzero().squeeze(1)
+        # A stable sort puts a replica's active examples first; the rest of the row is padding.
+        order = torch.sort((~active[replicas]).to(torch.uint8), dim=1, stable=True).indices
+        self.examples = order[:, : int(counts.max())]
+        self.index = (replicas.unsqueeze(1), self.examples)
+        everyone = len(replicas) == len(active)
+        self.classifier = classifier if everyone else classifier.select(replicas)
+        self.box, self.predicted = box.take(self.index), predicted[self.index]
+        self.x = witness[self.index]
         self._scored: tuple[Tensor, Tensor] | None = None
 
     def flipped(self) -> Tensor:
@@ -252,30 +265,27 @@ class _Batch:
         _, logits = self._score()
         return logits.detach().argmax(-1) != self.predicted
 
-    def move(self, walk: _Walk, walking: Tensor, rows: _Rows, iteration: int) -> None:
+    def move(self, walking: Tensor, step: float, noise: float, eta: Tensor | None) -> None:
         """Take one step with the examples that still walk."""
         moved = self.x.clone()
-        if walk.step:
+        if step:
             point, logits = self._score()
             with torch.enable_grad():
                 score = margin(logits, self.predicted).sum()
             (gradient,) = torch.autograd.grad(score, point)
-            moved.add_(gradient.sign_(), alpha=-walk.step)
-        if walk.noise:
-            moved.add_(walk.noise_at(iteration, rows, self.x), alpha=walk.noise)
+            moved.add_(gradient.sign_(), alpha=-step)
+        if eta is not None:
+            moved.add_(eta, alpha=noise)
         torch.minimum(torch.maximum(moved, self.box.low, out=moved), self.box.high, out=moved)
+        mask = walking.reshape(*walking.shape, *[1] * (moved.dim() - walking.dim()))
         # Most batches hold none that has settled: the padding of a pack, and the flipped.
-        everyone = bool(walking.all())
-        self.x = moved if everyone else torch.where(_like(walking, moved), moved, self.x)
+        self.x = moved if bool(walking.all()) else torch.where(mask, moved, self.x)
         self._scored = None
 
     def _score(self) -> tuple[Tensor, Tensor]:
+        """Return the point and its logits: one pass serves the verdict and the next gradient."""
         if self._scored is None:
             with torch.enable_grad():
                 point = self.x.detach().requires_grad_()
                 self._scored = point, self.classifier(point)
         return self._scored
-
-
-def _like(mask: Tensor, x: Tensor) -> Tensor:
-    return mask.reshape(*mask.shape, *[1] * (x.dim() - mask.dim()))

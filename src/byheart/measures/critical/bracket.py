@@ -1,0 +1,512 @@
+"""Both sides of the critical sample ratio: samples proved critical, and samples proved not.
+
+:class:`Bracket` holds them for all networks of a pack. :func:`critical_samples` is its case of one
+network; :mod:`byheart.training.probe_critical` uses it for the packs of a study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from byheart.errors import InputError
+from byheart.measures.critical.certificate import CheapBounds, Prover, Samples, certificate
+from byheart.measures.critical.lass import Box, Classifier, ExampleNoise, Noise, lass, verified
+from byheart.measures.critical.tracing import UnknownLayerError
+from byheart.measures.modes import evaluating
+
+CORNERS = 2
+"""Corners to try, each from the corner before: a third finds next to nothing."""
+SPLITS = 100
+"""Cuts to spend on a sample where ``splits`` is not given and the budget allows."""
+BUDGET_SHARE = 0.05
+"""What slopes and cuts may cost, as a share of searching all samples to the limit."""
+CLOSER_BELOW = 0.3
+"""Of what a relaxation loses, the share that closer bounds may win back."""
+PROBED = 64
+"""Inputs on which the model is asked twice."""
+
+
+class Networks(Classifier, Protocol):
+    """A pack of R networks: :class:`byheart.networks.base.PackNetwork`, or :class:`SingleModel`."""
+
+    def module(self, replica: int) -> nn.Module:
+        """Return one network, in eval mode."""
+        ...
+
+
+class SingleModel:
+    """One module as a pack of a single replica."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        logits = self.model(x[0])
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != x.shape[1]:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(
+                f"the model must map [N, ...] to logits [N, classes]: for N = {x.shape[1]} it "
+                f"returned {got}"
+            )
+        return logits.unsqueeze(0)
+
+    def select(self, replicas: Tensor) -> SingleModel:
+        """Return the one replica there is."""
+        del replicas
+        return self
+
+    def module(self, replica: int) -> nn.Module:
+        """Return the one replica there is."""
+        del replica
+        return self.model
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the boxes are searched.
+
+    Attributes:
+        radius: of the boxes, in the unit of the inputs.
+        step: along the sign of the gradient.
+        noise: standard deviation.
+        max_steps: iteration limit.
+        batch_size: inputs of each network that are searched together; all if None.
+    """
+
+    radius: float
+    step: float
+    noise: float
+    max_steps: int
+    batch_size: int | None = None
+
+
+class Bracket:
+    """What is known of N samples of R networks. Each method settles some of the open ones.
+
+    Attributes:
+        critical: bool [R, N], a witness was found, projected on the box again and scored again.
+        certified: bool [R, N], proved not critical.
+        found_at: int64 [R, N], iteration at which the search found a witness, 0 for the corners
+            before it and for samples known to be critical; -1 elsewhere.
+        witness: [R, N, *shape], else the input itself.
+        uncertified_layer: the layer that the certificate does not know, if there is one.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        x: Tensor,
+        settings: Settings,
+        draw: Callable[[Tensor], Noise],
+        *,
+        critical: Tensor | None = None,
+        shape: Sequence[int] | None = None,
+    ) -> None:
+        """Start with samples of which nothing is known.
+
+        Args:
+            networks: in eval mode.
+            x: [R, N, *shape] inputs.
+            settings: of the search.
+            draw: returns the noise of some samples, given by their numbers.
+            critical: bool [R, N], samples that are known to be critical.
+            shape: of one input, as modules take it; that of x if None.
+        """
+        self.networks, self.x, self.settings, self.draw = networks, x, settings, draw
+        self.shape = tuple(x.shape[2:] if shape is None else shape)
+        self.certified = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
+        self.critical = self.certified.clone() if critical is None else critical.clone()
+        self.found_at = self.critical.long() - 1
+        self.witness = x.clone()
+        self.uncertified_layer: str | None = None
+
+    @property
+    def success(self) -> Tensor:
+        """Share of samples found critical by each iteration, [R, max_steps + 1] float64."""
+        by = torch.arange(self.settings.max_steps + 1, device=self.x.device)
+        found = (self.found_at >= 0).unsqueeze(2) & (self.found_at.unsqueeze(2) <= by)
+        return found.cpu().double().mean(1)
+
+    def search(self) -> None:
+        """Search all samples that are not certified and that no search has found critical.
+
+        Also where a proof has found a witness: what the search finds shall not depend on proofs.
+        """
+        wanted = ~self.certified & (self.found_at < 0)
+        for columns in self._batches(wanted.any(0).nonzero().squeeze(1)):
+            everything = len(columns) == self.x.shape[1]
+            x = self.x if everything else self.x[:, columns]
+            search = lass(
+                self.networks,
+                x,
+                self.settings.radius,
+                step=self.settings.step,
+                noise=self.settings.noise,
+                max_steps=self.settings.max_steps,
+                draw=self.draw(columns),
+                settled=~wanted[:, columns],
+            )
+            found = (search.found_at >= 0).any(0)
+            replicas = torch.arange(len(x), device=x.device)
+            self._keep(
+                replicas, columns[found], search.witness[:, found], search.found_at[:, found]
+            )
+
+    def control(self) -> Tensor:
+        """Return which samples noise alone finds critical, bool [R, N]."""
+        settings = replace(self.settings, step=0.0)
+        by_noise = Bracket(self.networks, self.x, settings, self.draw)
+        by_noise.certified = self.certified
+        by_noise.search()
+        return by_noise.critical
+
+    def prove(self, samples: Tensor) -> None:
+        """Certify what bounds and slopes can certify of some open samples, without a limit of cost.
+
+        Args:
+            samples: bool [R, n], of the first n samples.
+        """
+        count = samples.shape[1]
+        with torch.no_grad():
+            predicted = self.networks(self.x[:, :count]).argmax(-1)
+        for replica, wanted in enumerate(samples & ~self.critical[:, :count]):
+            rows = wanted.nonzero().squeeze(1)
+            proof = certificate(
+                self.networks.module(replica),
+                self._inputs(replica, rows),
+                predicted[replica, rows],
+                self.settings.radius,
+            )
+            self.certified[replica, rows] = proof.certified
+            if proof.uncertified_layer is not None:
+                self.uncertified_layer = proof.uncertified_layer
+                return
+
+    def settle_cheaply(self, logits: Tensor, *, certify: bool, splits: int | None) -> None:
+        """Settle what costs less than a search: proofs, corners, then dearer proofs by their price.
+
+        Args:
+            logits: [R, N, classes].
+            certify: whether to prove anything.
+            splits: see :func:`critical_samples`.
+        """
+        for replica in range(len(self.x)):
+            model, x = self.networks.module(replica), self._inputs(replica, slice(None))
+            samples = Samples.of(x, logits[replica].argmax(-1), logits[replica])
+            prover, cheap = None, None
+            if certify:
+                try:
+                    prover = Prover.of(model, x, self.settings.radius)
+                except UnknownLayerError as unknown:
+                    self.uncertified_layer = str(unknown)
+            if prover is not None:
+                with torch.no_grad():
+                    cheap = prover.cheap_bounds(samples)
+                self.certified[replica] = cheap.certified
+            for rows in self._batches(self._open(replica)):
+                part = samples.take(rows)
+                box = Box.around(part.x, self.settings.radius)
+                broken, witness = corners(model, part.x, part.predicted, box)
+                self._keep_of(replica, rows[broken], witness[broken], 0)
+            if prover is not None and cheap is not None:
+                self._prove_by_price(replica, prover, samples, cheap, splits)
+
+    @torch.no_grad()
+    def _prove_by_price(
+        self,
+        replica: int,
+        prover: Prover,
+        samples: Samples,
+        cheap: CheapBounds,
+        splits: int | None,
+    ) -> None:
+        """Give the dear proofs to all open samples, or to those for which they may pay.
+
+        Costs are counted in passes of one input through the network: an iteration of the search
+        takes two. Bounds of undecided ReLUs may cost a sample as much as its search, which they
+        spare it where they succeed.
+        """
+        rows, budget = self._open(replica), None
+        if splits is None:
+            search = 2 * self.settings.max_steps
+            budget = int(BUDGET_SHARE * search * len(samples))
+            near = rows[(cheap.missing[rows] < CLOSER_BELOW) & (cheap.passes[rows] > search)]
+            if len(near):
+                closer = prover.closer_bounds(samples.take(near))
+                self.certified[replica, near] = closer.certified
+                cheap.missing[near], cheap.passes[near] = closer.missing, closer.passes
+                rows = self._open(replica)
+            rows = rows[cheap.passes[rows] <= search]
+            rows, splits = rows[cheap.missing[rows].argsort(stable=True)], SPLITS
+        proof = prover.prove(samples.take(rows), splits, budget)
+        rows = rows[: len(proof.certified)]
+        self.certified[replica, rows] = proof.certified
+        self._keep_of(replica, rows[proof.broken], proof.witness[proof.broken], None)
+
+    def _keep_of(self, replica: int, rows: Tensor, witness: Tensor, found_at: int | None) -> None:
+        """Keep witnesses of one network, found by the search before iteration 1 or by a proof."""
+        if len(rows):
+            at = None if found_at is None else torch.full_like(rows, found_at).unsqueeze(0)
+            witness = witness.reshape(1, len(rows), *self.x.shape[2:])
+            self._keep(rows.new_tensor([replica]), rows, witness, at)
+
+    @torch.no_grad()
+    def _keep(
+        self, replicas: Tensor, columns: Tensor, witness: Tensor, found_at: Tensor | None
+    ) -> None:
+        """Keep the witnesses that hold when they are projected on the box again and scored again.
+
+        Args:
+            replicas: [R'] networks.
+            columns: [n] samples.
+            witness: [R', n, *shape].
+            found_at: int64 [R', n], -1 where there is no witness; None if a proof found them all.
+        """
+        if not len(columns):
+            return
+        index = (replicas.unsqueeze(1), columns.unsqueeze(0))
+        everyone = len(replicas) == len(self.x)
+        networks = self.networks if everyone else self.networks.select(replicas)
+        holds = verified(networks, self.x[index], self.settings.radius, witness)
+        if found_at is not None:
+            holds &= found_at >= 0
+            self.found_at[index] = torch.where(holds, found_at, self.found_at[index])
+        self.critical[index] |= holds
+        mask = holds.reshape(*holds.shape, *[1] * (witness.dim() - 2))
+        self.witness[index] = torch.where(mask, witness, self.witness[index])
+
+    def _open(self, replica: int) -> Tensor:
+        """Return the samples of a network that nothing has settled, as indices."""
+        settled = self.critical[replica] | self.certified[replica]
+        return (~settled).nonzero().squeeze(1)
+
+    def _inputs(self, replica: int, rows: Tensor | slice) -> Tensor:
+        return self.x[replica, rows].reshape(-1, *self.shape)
+
+    def _batches(self, rows: Tensor) -> Sequence[Tensor]:
+        return torch.split(rows, self.settings.batch_size or len(rows)) if len(rows) else ()
+
+
+@dataclass(frozen=True)
+class CriticalSamples:
+    """Which samples are critical, as far as the search found.
+
+    Attributes:
+        critical: bool [N], a witness was found, projected on the box again and scored again.
+        witness: [N, *shape] the witness where ``critical``, else the input itself.
+        found_at: int64 [N], iteration at which the search found a witness, 0 for the corners before
+            it; -1 where it found none (the proof may have).
+        success: [max_steps + 1] fraction of samples that the search found critical by each
+            iteration: a flat end says that more iterations would find few more.
+        control: fraction found critical by the same search without its gradient; NaN if not asked
+            for.
+        radius: of the box.
+        certified: bool [N], proved not critical: no point of the box has another predicted class.
+        uncertified_layer: the layer that the proof does not know, if the network has one; then no
+            sample is certified. None also if no proof was asked for.
+    """
+
+    critical: Tensor
+    witness: Tensor
+    found_at: Tensor
+    success: Tensor
+    control: float
+    radius: float
+    certified: Tensor
+    uncertified_layer: str | None
+
+    @property
+    def lower(self) -> float:
+        """Lower bound of the critical sample ratio: what was found is critical, more may be."""
+        return float(self.critical.cpu().double().mean())
+
+    @property
+    def upper(self) -> float:
+        """Upper bound of the critical sample ratio: what is certified is not critical."""
+        return float((~self.certified).cpu().double().mean())
+
+
+def critical_samples(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    radius: float = 0.3 / 255,
+    step: float = 0.25 / 255,
+    noise: float = 0.2 / 255,
+    max_steps: int = 100,
+    certify: bool = True,
+    splits: int | None = None,
+    control: bool = False,
+    seed: int = 0,
+    batch_size: int = 1024,
+) -> CriticalSamples:
+    r"""Bracket how many inputs have another predicted class within a box around them.
+
+    Formula: x is critical for f if some x^ with ||x - x^||_inf <= r has
+    argmax f(x^) != argmax f(x); only the predicted class counts, never the true one. The search is
+    LASS (see :func:`byheart.measures.critical.lass.lass`), after a few corners of the box that the
+    margin points to (see :func:`corners`); it proves samples
+    critical, never not. The certificate (see
+    :func:`byheart.measures.critical.certificate.certificate`) proves samples not critical, and
+    finds a few more witnesses. The cheapest way to settle a sample is tried first, and what is
+    settled is left alone. What nothing settles is the distance between ``lower`` and ``upper``.
+
+    The model is put into eval mode, submodule by submodule, and left as it was; its parameters and
+    the global random state are not touched.
+
+    Args:
+        model: maps [N, *shape] to logits [N, classes].
+        x: [N, *shape] inputs, in the unit that radius, step and noise are given in.
+        radius: r of the box.
+        step: alpha, length of a step along the sign of the gradient.
+        noise: beta, standard deviation of the noise added to every coordinate at every step.
+        max_steps: iteration limit.
+        certify: whether to look for proofs that samples are not critical.
+        splits: how many cuts of its box to spend on one sample where a proof is hard. If None, the
+            dear part of the proof costs at most a quarter of what searching all samples would, as
+            counted in passes, and goes to the samples nearest to a proof first.
+        control: whether to search once more without the gradient.
+        seed: of the noise.
+        batch_size: inputs searched together.
+
+    Returns:
+        Both bounds and masks, witnesses, the search's own curve and its noise-only control.
+
+    Raises:
+        InputError: no input, a setting out of range, a radius larger than the inputs' range, or a
+            model whose output is not finite logits [N, classes] or not the same in a second pass.
+
+    Source: A17 section 4.1, Algorithm 1 (r = 0.3, alpha = 0.25, beta = 0.2 on the 0-255 scale).
+
+    Example:
+        >>> model = torch.nn.Linear(2, 2, bias=False)
+        >>> _ = model.weight.data.copy_(torch.eye(2))
+        >>> x = torch.tensor([[0.50, 0.49], [0.9, 0.1]])
+        >>> found = critical_samples(model, x, radius=0.02, step=0.01, noise=0.005)
+        >>> found.critical.tolist(), found.certified.tolist()
+        ([True, False], [False, True])
+        >>> found.lower, found.upper
+        (0.5, 0.5)
+    """
+    x = torch.as_tensor(x)
+    settings = Settings(radius, step, noise, max_steps, batch_size)
+    _check(x, settings, splits)
+    x = x.detach()
+    with evaluating(model):
+        network = SingleModel(model)
+        _check_model(network, x[:batch_size])
+        with torch.no_grad():
+            logits = torch.cat(
+                [network(part.unsqueeze(0)) for part in torch.split(x, batch_size)], 1
+            )
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError("the model returns logits that are not finite: check its weights")
+
+        def draw(numbers: Tensor) -> Noise:
+            return ExampleNoise(seed, x[numbers], numbers)
+
+        bracket = Bracket(network, x.unsqueeze(0), settings, draw)
+        bracket.settle_cheaply(logits, certify=certify, splits=splits)
+        bracket.search()
+        by_noise = bracket.control() if control else None
+    return CriticalSamples(
+        critical=bracket.critical[0],
+        witness=bracket.witness[0],
+        found_at=bracket.found_at[0],
+        success=bracket.success[0],
+        control=float("nan") if by_noise is None else float(by_noise.double().mean()),
+        radius=radius,
+        certified=bracket.certified[0],
+        uncertified_layer=bracket.uncertified_layer,
+    )
+
+
+@torch.no_grad()
+def _check_model(classifier: SingleModel, x: Tensor) -> None:
+    """Refuse a model that answers differently when asked again."""
+    probe = x[:PROBED].unsqueeze(0)
+    first, second = (classifier(probe.clone()) for _ in range(2))
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise InputError(
+            "the model is not deterministic in eval mode (two passes over the same inputs differ): "
+            "switch off what is random in it"
+        )
+
+
+def _check(x: Tensor, settings: Settings, splits: int | None) -> None:
+    if x.dim() < 2 or not x.numel() or not x.is_floating_point():
+        raise InputError(
+            f"x must be floating-point inputs [N, *shape] with N >= 1, got {x.dtype} "
+            f"{tuple(x.shape)}"
+        )
+    if not bool(torch.isfinite(x).all()):
+        raise InputError("x holds values that are not finite: replace or drop those inputs")
+    for name in ("radius", "step", "noise"):
+        value = getattr(settings, name)
+        if not 0 <= value < float("inf"):
+            raise InputError(f"{name} must be a number of 0 or more, got {value}")
+    # Inputs of one value are no reason to refuse every radius: their scale is at least [0, 1].
+    spread = max(1.0, float(x.max()) - float(x.min()))
+    if settings.radius > spread:
+        raise InputError(
+            f"radius must be on the scale of the inputs, which span {spread:g}, got "
+            f"{settings.radius:g}: a radius given in pixel values has to be divided by 255"
+        )
+    for name, count, least in (
+        ("max_steps", settings.max_steps, 1),
+        ("batch_size", settings.batch_size or 0, 1),
+        ("splits", splits or 0, 0),
+    ):
+        if count < least:
+            raise InputError(f"{name} must be {least} or more, got {count}")
+
+
+def corners(model: nn.Module, x: Tensor, predicted: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+    r"""Try the corner of each box that is best against the strongest rival of the predicted class.
+
+    Formula: x~ <- the corner of the box around x that minimises <grad_x~ (z_k - z_j)(x~), .> for
+    the predicted class k and the rival j = argmax_{j != k} z_j(x~), from x~ = x on. Where the
+    network is linear in the box and no other rival matters, the first corner decides.
+
+    Args:
+        model: in eval mode.
+        x: [N, *shape] inputs.
+        predicted: [N] int64, the class predicted at each.
+        box: around each.
+
+    Returns:
+        bool [N], another class is predicted at the corner; [N, *shape] that corner, else x.
+
+    Source: Goodfellow et al., Explaining and Harnessing Adversarial Examples (2015), section 4, for
+    one step; Carlini and Wagner (2017), section V, for the margin in place of the loss.
+    """
+    broken, witness = torch.zeros_like(predicted, dtype=torch.bool), x.clone()
+    rows, at = torch.arange(len(x), device=x.device), x
+    for _ in range(CORNERS):
+        slope = _slope(model, at, predicted[rows])
+        at = torch.where(slope > 0, box.low[rows], box.high[rows])
+        with torch.no_grad():
+            flipped = model(at.clone()).argmax(1) != predicted[rows]
+        broken[rows[flipped]], witness[rows[flipped]] = True, at[flipped]
+        rows, at = rows[~flipped], at[~flipped]
+        if not len(rows):
+            break
+    return broken, witness
+
+
+def _slope(model: nn.Module, at: Tensor, predicted: Tensor) -> Tensor:
+    """Return the gradient of the margin to the strongest rival."""
+    index = predicted.unsqueeze(1)
+    with torch.enable_grad():
+        point = at.detach().requires_grad_()
+        logits = model(point)
+        rival = logits.detach().scatter(1, index, float("-inf")).argmax(1, keepdim=True)
+        margin = logits.gather(1, index) - logits.gather(1, rival)
+        slope: Tensor = torch.autograd.grad(margin.sum(), point)[0]
+    return slope
