@@ -9,6 +9,7 @@ given moved inputs and a first layer that moves them back, which costs it nothin
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -158,3 +159,20 @@ def duels(draw: int = 0) -> Iterator[Duel]:
                     wanted=wanted,
                     threads=THREADS,
                 )
+
+
+def main() -> None:
+    """Run the duels on draws on which no threshold was chosen; the table has draw 0."""
+    from benchmarks.__main__ import sentence
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--draws", type=int, nargs="+", default=[1, 2, 3])
+    options = parser.parse_args()
+    for draw in options.draws:
+        for duel in duels(draw):
+            print(f"draw {draw}, {sentence(duel.run(options.pairs))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
