@@ -29,11 +29,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 import byheart
-from byheart.advising.arms import PLAIN, Arm, facts_of, menu
+from byheart.advising.arms import PLAIN, Arm, learning_task, menu
 from byheart.advising.judging import assess, effect_of
 from byheart.advising.outcomes import Effect, Outcomes, Values
 from byheart.advising.plans import FixedPlan, Sizes
-from byheart.advising.regularizers.registry import BY_NAME, chosen
 from byheart.advising.rounds import Rounds
 from byheart.advising.trainer import Replica, Trainer, paired
 from byheart.advising.trainings import Trainings
@@ -43,6 +42,7 @@ from byheart.statistics.estimate import Estimate, student_estimate
 from byheart.store import Store
 from byheart.training.examples import Examples
 from byheart.training.recipe import Recipe
+from byheart.training.regularizers.registry import BY_NAME, chosen
 
 COVERED = (
     "dropout", "input noise", "weight decay", "label smoothing", "generalized cross-entropy",
@@ -93,14 +93,16 @@ def trainer_of(
 ) -> Trainer:
     """Return what trains a network as an advice does."""
     examined = examine(network, dataset.shape, dataset.n_classes)
-    return Trainer(network, examined, dataset, recipe, facts_of(network, examined, dataset, recipe))
+    return Trainer(
+        network, examined, dataset, recipe, learning_task(network, examined, dataset, recipe)
+    )
 
 
 def coverage(out: Path, repetitions: int, first: int) -> None:
     """Print how many intervals of confirmed advice contain the truth."""
     digits = byheart.load_dataset("digits", size=250)
     trainer = trainer_of(small, digits, COVERAGE_RECIPE)
-    arms = menu(chosen(list(COVERED)), trainer.facts)
+    arms = menu(chosen(list(COVERED)), trainer.task)
     confirmations: list[dict[str, Effect]] = []
     with Store.open(out) as store:
         trainings = Trainings(trainer, store)
@@ -252,7 +254,7 @@ def paper(out: Path) -> None:
     trainer = trainer_of(
         large, byheart.load_dataset("mnist", size=PAPER_EXAMPLES, seed=0), PAPER_RECIPE
     )
-    arms = menu(chosen([DROPOUT, *OTHERS, ADVERSARIAL]), trainer.facts)
+    arms = menu(chosen([DROPOUT, *OTHERS, ADVERSARIAL]), trainer.task)
     with Store.open(out) as store:
         result = Rounds(
             trainer,

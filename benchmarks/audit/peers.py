@@ -30,7 +30,7 @@ from byheart.seeds import seed as seed_of
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.recipe import Recipe
-from byheart.training.step import Batch
+from byheart.training.regularizers.base import Batch
 
 FOLDS = 5
 FIRST_AT_MOST = 2 / 3

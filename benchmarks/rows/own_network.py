@@ -17,7 +17,8 @@ from benchmarks.duel import Agreement, Duel
 from byheart.networks.examine import examine
 from byheart.networks.foreign import initialised
 from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork
-from byheart.training.step import AutogradStep, Batch
+from byheart.training.regularizers.base import Batch
+from byheart.training.step import AutogradStep
 from byheart.trial import Algorithm, Foreign
 
 REPLICAS, BATCH, STEPS, COMPARED = 10, 32, 10, 3

@@ -29,7 +29,7 @@ from byheart.measures.pack_sharpness import pack_sharpness
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import generator
 from byheart.training.mlp_step import MLPStep
-from byheart.training.step import Batch
+from byheart.training.regularizers.base import Batch
 from byheart.trial import MLP, Algorithm
 
 TOLERANCE = 1e-3

@@ -27,7 +27,8 @@ from byheart.networks.size import size_of
 from byheart.seeds import generator
 from byheart.training.engine import make_step
 from byheart.training.packs import FOOTPRINTS
-from byheart.training.step import Batch, TrainingStep
+from byheart.training.regularizers.base import Batch
+from byheart.training.step import TrainingStep
 from byheart.trial import CNN, MLP, Algorithm
 
 CLASSES = 10

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.advising.regularized import BATCH, facts
+from tests.advising.regularized import BATCH, task
 from torch import Tensor, nn
 
-from byheart.advising.regularizers.base import Regularizer
 from byheart.seeds import generator
-from byheart.training.adversary import SEARCH_STEPS
-from byheart.training.row_noise import RowNoise
+from byheart.training.regularizers.adversarial import SEARCH_STEPS
+from byheart.training.regularizers.base import Regularizer
+from byheart.training.regularizers.noise import RowNoise
 
 LIKE = torch.zeros(0, dtype=torch.float64)
 Rows = Callable[[int], Tensor]
@@ -20,7 +20,7 @@ Rows = Callable[[int], Tensor]
 
 def rows(purpose: str, seed: int, draw: str, width: int) -> Rows:
     """Return a function that takes the next rows [count, width] of a replica."""
-    noise = RowNoise([seed], purpose, draw, width, lambda z: z, LIKE)
+    noise = RowNoise([seed], purpose, draw, width, LIKE)
     return lambda count: noise.take(count)[0]
 
 
@@ -53,12 +53,12 @@ def _dropout(take: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def _hidden_dropout(monkeypatch, kind, seed) -> None:
-    layers = Layers(rows(kind.name, seed, "uniform", facts().hidden))
+    layers = Layers(rows(kind.name, seed, "uniform", task().hidden))
     monkeypatch.setattr(nn.functional, "dropout", _dropout(layers))
 
 
 def _hidden_noise(monkeypatch, kind, seed) -> None:
-    layers = Layers(rows(kind.name, seed, "normal", facts().hidden))
+    layers = Layers(rows(kind.name, seed, "normal", task().hidden))
     monkeypatch.setattr(torch, "randn_like", layers)
 
 

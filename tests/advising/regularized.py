@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from byheart.advising.regularizers.base import Facts, Regularizer
+from byheart.advising.arms import checkpoints
 from byheart.networks.foreign import initialised
 from byheart.networks.hidden import Disturbed
 from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork
 from byheart.training.recipe import Recipe
-from byheart.training.step import AutogradStep, Batch
+from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
+from byheart.training.step import AutogradStep
 from byheart.trial import MLP, Algorithm
 
 N, SHAPE, CLASSES, BATCH, STEPS, LR = 24, (6, 6), 4, 8, 6, 0.1
@@ -26,8 +27,8 @@ def small() -> nn.Module:
     )
 
 
-def facts(hidden: int = 12, shape: tuple[int, ...] = SHAPE) -> Facts:
-    return Facts(shape, N, CLASSES, hidden, "", RECIPE, LAYERS)
+def task(hidden: int = 12, shape: tuple[int, ...] = SHAPE, no_hidden: str = "") -> LearningTask:
+    return LearningTask(shape, CLASSES, hidden, N, no_hidden, checkpoints(RECIPE.epochs), LAYERS)
 
 
 def data() -> tuple[Tensor, Tensor, Tensor]:
@@ -46,7 +47,7 @@ def batches() -> list[tuple[Tensor, Tensor, Tensor]]:
 
 def network(seeds: Sequence[int], kind: type[Regularizer], way: type[ForeignPack]) -> ForeignPack:
     modules = [initialised(small, seed, dtype=torch.float64) for seed in seeds]
-    if kind.reaches_in:
+    if kind.changes_hidden:
         modules = [Disturbed(module).double() for module in modules]
     return way.stacked(modules, takes=SHAPE, shape=SHAPE, seeds=seeds)
 
@@ -63,11 +64,10 @@ def trained(
     algorithms = [
         Algorithm(
             network=MLP(hidden=()), learning_rate=LR, momentum=0.9, batch_size=BATCH, epochs=8,
-            weight_decay=kind.decay(strength),
         )
-        for strength in strengths
+        for _ in strengths
     ]  # fmt: skip
-    regularizer = kind(strengths, seeds, facts(), x)
+    regularizer = kind(strengths, seeds, task(), x)
     step = AutogradStep(pack, algorithms, seeds, regularizer=regularizer)
     step.start_epoch(0)
     for own in ids:

@@ -8,10 +8,10 @@ import numpy as np
 
 from byheart.advising.arms import PLAIN, Arm, Menu
 from byheart.advising.outcomes import Curves
-from byheart.advising.regularizers.base import Regularizer
-from byheart.advising.regularizers.registry import REGULARIZERS
 from byheart.advising.trainer import Replica
 from byheart.seeds import generator
+from byheart.training.regularizers.base import Regularizer
+from byheart.training.regularizers.registry import REGULARIZERS
 
 KINDS = [kind for kind in REGULARIZERS if kind.name != "early stopping"]
 

@@ -10,10 +10,10 @@ from byheart.advising.budget import SPARE, Budget
 from byheart.advising.decisions import Decisions
 from byheart.advising.pace import Line, Pace
 from byheart.advising.plans import LEAST, BudgetPlan, Sizes
-from byheart.advising.regularizers.base import Regularizer
 from byheart.advising.rounds import Rounds
 from byheart.advising.trainings import Trainings
 from byheart.errors import InputError
+from byheart.training.regularizers.base import Regularizer
 
 GRID = (0.1, 0.2, 0.3, 0.4)
 MENU = menu_of(dict.fromkeys(KINDS, GRID))

@@ -9,7 +9,7 @@ from tests.advising.simulated import KINDS
 from byheart.advising.arms import PLAIN, Arm
 from byheart.advising.judging import assess, choose, front
 from byheart.advising.outcomes import Curves, Effect, Outcomes
-from byheart.advising.regularizers.early_stopping import EarlyStopping
+from byheart.training.regularizers.updates import EarlyStopping
 
 ARM = Arm(KINDS[0], 1.0)
 

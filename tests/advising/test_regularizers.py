@@ -6,29 +6,36 @@ import numpy as np
 import pytest
 import torch
 from tests.advising import regularized
-from tests.advising.regularized import WAYS, assert_equal, batches, facts, small, trained
+from tests.advising.regularized import WAYS, assert_equal, batches, small, task, trained
 from tests.reference import plain_regularizers as plain
 from torch import nn
 
 from byheart.advising.arms import menu
-from byheart.advising.regularizers.adversarial import DropoutAdversarial
-from byheart.advising.regularizers.augmentation import Cutout, Flip, Shift
-from byheart.advising.regularizers.base import Regularizer
-from byheart.advising.regularizers.early_learning import EarlyLearning
-from byheart.advising.regularizers.early_stopping import EarlyStopping
-from byheart.advising.regularizers.generalized_cross_entropy import GeneralizedCrossEntropy
-from byheart.advising.regularizers.gradient_clipping import GradientClipping
-from byheart.advising.regularizers.hidden_noise import Dropout, HiddenNoise
-from byheart.advising.regularizers.input_noise import InputDropout, InputNoise
-from byheart.advising.regularizers.label_smoothing import LabelSmoothing
-from byheart.advising.regularizers.mixup import Mixup
-from byheart.advising.regularizers.registry import REGULARIZERS, chosen
-from byheart.advising.regularizers.sharpness_aware import SharpnessAware
-from byheart.advising.regularizers.weight_decay import WeightDecay
 from byheart.errors import InputError
 from byheart.networks.foreign import initialised
-from byheart.training.row_noise import RowNoise
-from byheart.training.step import Batch
+from byheart.training.regularizers.adversarial import DropoutAdversarial
+from byheart.training.regularizers.augmentation import Cutout, Flip, Shift
+from byheart.training.regularizers.base import Batch, Regularizer
+from byheart.training.regularizers.losses import (
+    EarlyLearning,
+    GeneralizedCrossEntropy,
+    LabelSmoothing,
+    Mixup,
+)
+from byheart.training.regularizers.noise import (
+    Dropout,
+    HiddenNoise,
+    InputDropout,
+    InputNoise,
+    RowNoise,
+)
+from byheart.training.regularizers.registry import REGULARIZERS, chosen
+from byheart.training.regularizers.updates import (
+    EarlyStopping,
+    GradientClipping,
+    SharpnessAware,
+    WeightDecay,
+)
 
 SEEDS = (5, 6, 7)
 
@@ -152,7 +159,7 @@ def test_hidden_noise_is_added_after_every_activation_layer() -> None:
 def changed(kind: type[Regularizer], strength: float, shape=(1, 6, 6), size: int = 400):
     """Return inputs [B, *shape] before and after a regularizer, for one replica."""
     x = torch.rand(1, size, int(np.prod(shape)), dtype=torch.float64) + 1
-    made = kind((strength,), (11,), facts(shape=shape), x)
+    made = kind((strength,), (11,), task(shape=shape), x)
     ids = torch.arange(size).unsqueeze(0)
     batch = made.change(Batch(ids, x, ids % 4), None)
     return x.view(size, *shape).numpy(), batch.x.view(size, *shape).numpy()
@@ -203,37 +210,24 @@ def test_cutout_is_the_authors_with_any_centre() -> None:
     assert holes == set(centres)
 
 
-def test_adversarial_training_without_weight_on_it_is_dropout_alone() -> None:
-    # The second half of each batch draws masks of its own, and has no weight.
-    with_none = DropoutAdversarial((0.0,), (5,), facts(), torch.zeros(0).double())
-    logits = torch.randn(1, 8, 4, dtype=torch.float64)
-    y = (torch.arange(8) % 4).unsqueeze(0)
-    batch = Batch(torch.zeros(1, 8).long(), torch.zeros(1, 8, 36), y)
-    mean = with_none.loss(logits.log_softmax(2), batch).mean()
-    torch.testing.assert_close(mean, nn.functional.cross_entropy(logits[0, :4], y[0, :4]))
-
-
 def test_adversarial_examples_lie_within_the_box_and_have_the_weight_asked_for() -> None:
-    pack = regularized.network((5,), DropoutAdversarial, WAYS[0])
+    pack = regularized.network((5, 6), DropoutAdversarial, WAYS[0])
     ids, x, y = regularized.data()
-    made = DropoutAdversarial((0.4,), (5,), facts(), x)
-    rows = ids[:1]
+    rows = ids[:1].expand(2, -1)
+    made = DropoutAdversarial((0.4, 0.0), (5, 6), task(), x)
     batch = made.change(Batch(rows, x[rows], y[rows]), pack)
     first, second = batch.x.chunk(2, 1)
     assert torch.equal(first, x[rows])
     assert 0 < (first - second).abs().max() <= 8 / 255
-    logits = torch.zeros(1, 16, 4, dtype=torch.float64)
-    logits[:, 8:] = torch.randn(8, 4)
-    mean = made.loss(logits.log_softmax(2), batch).mean()
-    of = nn.functional.cross_entropy
-    wanted = 0.6 * of(logits[0, :8], y[rows[0]]) + 0.4 * of(logits[0, 8:], y[rows[0]])
-    torch.testing.assert_close(mean, wanted)
+    scores = torch.randn(2, 16, 4, dtype=torch.float64).log_softmax(2)
+    losses = (batch.weights * made.loss(scores, batch)).sum(1)
+    for mean, each, weight in zip(losses, scores, (0.4, 0.0), strict=True):
+        clean, found = (nn.functional.nll_loss(half, y[rows[0]]) for half in each.chunk(2))
+        torch.testing.assert_close(mean, (1 - weight) * clean + weight * found)
 
 
 def test_what_cannot_be_applied_says_why() -> None:
-    inside = facts(hidden=0, shape=(36,))
-    inside = type(inside)((36,), 24, 4, 0, "it has no layers", inside.recipe)
-    found = menu(REGULARIZERS, inside)
+    found = menu(REGULARIZERS, task(hidden=0, shape=(36,), no_hidden="it has no layers"))
     assert found.obstacles["dropout"] == "it has no layers"
     assert "no images" in found.obstacles["shift"]
     assert set(found.obstacles) == {
@@ -243,7 +237,7 @@ def test_what_cannot_be_applied_says_why() -> None:
 
 
 def test_early_stopping_has_the_checkpoints_before_the_last_from_the_weakest() -> None:
-    grid = EarlyStopping.grid(facts())
+    grid = EarlyStopping.grid(task())
     assert list(grid) == sorted(grid, reverse=True)
     assert max(grid) < regularized.RECIPE.epochs
 
@@ -252,7 +246,7 @@ def test_every_regularizer_has_a_name_a_source_and_something_to_paste() -> None:
     assert len({kind.name for kind in REGULARIZERS}) == len(REGULARIZERS)
     for kind in REGULARIZERS:
         assert "Source:" in (kind.__doc__ or ""), kind.name
-        strengths = kind.grid(facts())
+        strengths = kind.grid(task())
         assert len(set(strengths)) == len(strengths) > 0
         assert kind.snippet(strengths[0])
 

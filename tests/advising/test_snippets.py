@@ -6,22 +6,23 @@ import pytest
 import torch
 from tests.advising import regularized
 from tests.advising.dealt import deal
-from tests.advising.regularized import assert_equal, facts, small, trained
+from tests.advising.regularized import assert_equal, small, task, trained
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import byheart
 from byheart.advising.arms import Arm
-from byheart.advising.regularizers.registry import BY_NAME, REGULARIZERS
+from byheart.advising.snippet import training_code
 from byheart.networks.foreign import initialised
 from byheart.training.recipe import Recipe
+from byheart.training.regularizers.registry import BY_NAME, REGULARIZERS
 
 RECIPE = Recipe(1, regularized.LR, 0.9, 0.0, regularized.BATCH, "cpu")
 
 
 def paste(name: str, strength: float, model: nn.Module, loader: object) -> None:
     kind = BY_NAME[name]
-    code = kind.snippet(strength).fill(Arm(kind, strength).name, RECIPE, facts().layers)
+    code = training_code(kind.snippet(strength), Arm(kind, strength).name, RECIPE, task().layers)
     exec(compile(code, name, "exec"), {"model": model, "loader": loader})
 
 
@@ -34,7 +35,7 @@ def test_pasted_code_trains_a_network(kind) -> None:
         data = byheart.IndexedDataset(data)
     model = small()
     before = [p.detach().clone() for p in model.parameters()]
-    paste(kind.name, kind.grid(facts())[0], model, DataLoader(data, batch_size=16))
+    paste(kind.name, kind.grid(task())[0], model, DataLoader(data, batch_size=16))
     for p, old in zip(model.parameters(), before, strict=True):
         assert torch.isfinite(p).all()
         assert not torch.equal(p, old)
@@ -44,7 +45,7 @@ def test_pasted_code_trains_a_network(kind) -> None:
     "kind", [kind for kind in REGULARIZERS if kind.name != "early stopping"], ids=lambda k: k.name
 )
 def test_pasted_code_takes_the_steps_that_were_judged(kind, monkeypatch) -> None:
-    strength, seed = kind.grid(facts())[1], 5
+    strength, seed = kind.grid(task())[1], 5
     judged = trained(kind, (strength,), (seed,))
     ids, x, y = regularized.data()
     x = x.view(-1, *regularized.SHAPE)
@@ -57,7 +58,9 @@ def test_pasted_code_takes_the_steps_that_were_judged(kind, monkeypatch) -> None
 
 def test_early_stopping_trains_for_so_many_epochs() -> None:
     kind = BY_NAME["early stopping"]
-    assert "for epoch in range(7):" in kind.snippet(7.0).fill("early stopping", RECIPE, ())
+    assert "for epoch in range(7):" in training_code(
+        kind.snippet(7.0), "early stopping", RECIPE, ()
+    )
 
 
 @pytest.mark.parametrize("name", ["dropout", "hidden noise"])

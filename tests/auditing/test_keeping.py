@@ -62,8 +62,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     train = TrainingLoop.train_epoch
 
     def train_epoch(loop: TrainingLoop) -> None:
+        epochs.append(loop.epoch)
         train(loop)
-        epochs.append(loop.epoch - 1)
 
     monkeypatch.setattr(TrainingLoop, "train_epoch", train_epoch)
     yield epochs

@@ -10,7 +10,7 @@ from byheart.data.corruption import corrupt
 from byheart.data.dataset import Dataset
 from byheart.networks.mlp import glorot_uniform
 from byheart.seeds import generator
-from byheart.training.adversary import SEARCH_STEPS
+from byheart.training.regularizers.adversarial import SEARCH_STEPS
 from byheart.trial import Algorithm, Trial
 
 

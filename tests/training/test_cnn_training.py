@@ -16,7 +16,8 @@ from byheart.networks.build import build_pack
 from byheart.training.cost import flops, pack_bytes
 from byheart.training.engine import make_step, train
 from byheart.training.packs import Pack, make_packs
-from byheart.training.step import AutogradStep, Batch
+from byheart.training.regularizers.base import Batch
+from byheart.training.step import AutogradStep
 from byheart.trial import CNN, AccuracyProbe, Algorithm, CriticalProbe, DataFacts, Trial
 
 EPOCHS = 4

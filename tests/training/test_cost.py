@@ -10,7 +10,7 @@ from byheart.training.examples import Examples
 from byheart.training.mlp_step import MLPStep
 from byheart.training.packs import Pack
 from byheart.training.probes import take_probes
-from byheart.training.step import Batch
+from byheart.training.regularizers.base import Batch
 from byheart.trial import (
     MLP,
     AccuracyProbe,

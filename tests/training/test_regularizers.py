@@ -10,14 +10,13 @@ from tests.reference.plain_training import plain_training
 from byheart.data.dataset import Dataset
 from byheart.data.sources import load_dataset
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.training import row_noise
-from byheart.training.adversary import Adversary
 from byheart.training.engine import train
-from byheart.training.mlp_step import MLPStep
+from byheart.training.mlp_step import MLPStep, regularizers_of
 from byheart.training.packs import Pack, make_packs
-from byheart.training.regularizers import HiddenNoise, InputNoise
-from byheart.training.row_noise import RowNoise
-from byheart.training.step import Batch
+from byheart.training.regularizers import noise
+from byheart.training.regularizers.adversarial import Adversarial
+from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
+from byheart.training.regularizers.noise import Dropout, InputDropout, InputNoise, RowNoise
 from byheart.trial import MLP, AccuracyProbe, Algorithm, DataFacts, Trial
 
 EPOCHS = 2
@@ -82,7 +81,7 @@ def test_a_replica_does_not_depend_on_its_pack_nor_on_how_much_is_drawn_at_once(
 ) -> None:
     trials = pack(digits, TOGETHER, 3)
     together = train(Pack(tuple(trials)), digits, dtype=torch.float64)
-    monkeypatch.setattr(row_noise, "BLOCK", block)
+    monkeypatch.setattr(noise, "BLOCK", block)
     for own, record in zip(trials, together, strict=True):
         (alone,) = train(Pack((own,)), digits, dtype=torch.float64)
         assert loss(alone) == pytest.approx(loss(record), abs=1e-9)
@@ -110,11 +109,14 @@ def test_strength_zero_is_no_regularizer_bit_for_bit(digits: Dataset, name: str)
     assert loss(mixed) == loss(beside) == pytest.approx(loss(alone), rel=1e-5)
 
 
-def test_a_pack_without_regularizers_has_none(digits: Dataset) -> None:
-    algorithms, like = [trial(digits).algorithm] * 2, LIKE
-    assert InputNoise.of(algorithms, [0, 1], 4, like) is None
-    assert HiddenNoise.of(algorithms, [0, 1], [4], like) is None
-    assert Adversary.of(algorithms, [0, 1], 4, like) is None
+def test_a_pack_has_the_regularizers_that_a_replica_has(digits: Dataset) -> None:
+    network = ReplicatedMLP.initialised((64, 12, 8, 10), [0, 1])
+    plain, some = trial(digits).algorithm, trial(digits, dropout=0.5, input_noise=0.1).algorithm
+    assert regularizers_of(network, [plain, plain], [0, 1]) == []
+    used = regularizers_of(network, [plain, some], [0, 1])
+    assert [regularizer.name for regularizer in used] == ["input noise", "dropout"]
+    flat = ReplicatedMLP.initialised((64, 10), [0, 1])
+    assert [own.name for own in regularizers_of(flat, [plain, some], [0, 1])] == ["input noise"]
 
 
 def test_other_regularizers_train_in_other_packs(digits: Dataset) -> None:
@@ -125,15 +127,16 @@ def test_other_regularizers_train_in_other_packs(digits: Dataset) -> None:
     assert sorted(len(one.trials) for one in packs) == [2, 2, 2]
 
 
-def algorithms(name: str, *values: float) -> list[Algorithm]:
-    plain = Algorithm(network=MLP(hidden=(4,)), learning_rate=0.1, batch_size=10, epochs=1)
-    return [plain.model_copy(update={name: value}) for value in values]
+def changed(kind: type[Regularizer], strengths: tuple[float, ...], x: torch.Tensor, **more):
+    task = LearningTask((x.shape[2],), 4, hidden=100)
+    made = kind(strengths, [3, 4][: len(strengths)], task, LIKE, **more)
+    y = torch.zeros(x.shape[:2], dtype=torch.int64)
+    return made.change(Batch(y, x, y), None)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_keeps_the_right_share_and_the_mean(rate: float) -> None:
-    noise = InputNoise.of(algorithms("input_dropout", rate), [3], 100, LIKE)
-    dropped = noise(torch.ones(1, 400, 100, dtype=torch.float64))
+    dropped = changed(InputDropout, (rate,), torch.ones(1, 400, 100, dtype=torch.float64)).x
     share = float((dropped == 0).double().mean())
     assert share == pytest.approx(rate, abs=5 * (rate * (1 - rate) / 40_000) ** 0.5)
     kept = dropped[dropped > 0]
@@ -141,24 +144,24 @@ def test_dropout_keeps_the_right_share_and_the_mean(rate: float) -> None:
 
 
 def test_noise_has_the_deviation_of_each_replica() -> None:
-    noise = InputNoise.of(algorithms("input_noise", 0.5, 5.0), [3, 4], 100, LIKE)
-    drawn = noise(torch.zeros(2, 400, 100, dtype=torch.float64)).flatten(1)
+    x = torch.zeros(2, 400, 100, dtype=torch.float64)
+    drawn = changed(InputNoise, (0.5, 5.0), x).x.flatten(1)
     for own, deviation in zip(drawn, (0.5, 5.0), strict=True):
         assert float(own.mean()) == pytest.approx(0, abs=5 * deviation / 200)
         assert float(own.std()) == pytest.approx(deviation, rel=0.03)
     assert abs(float(torch.corrcoef(drawn)[0, 1])) < 0.03
 
 
-def test_layers_of_one_network_have_masks_of_their_own() -> None:
-    noise = HiddenNoise.of(algorithms("dropout", 0.5), [3], [50, 50], LIKE)
-    first, second = (one.mask[0].flatten() for one in noise.take(200))
+def test_hidden_units_have_masks_of_their_own() -> None:
+    masks = changed(Dropout, (0.5,), torch.zeros(1, 200, 3, dtype=torch.float64)).scale
+    first, second = (half.flatten() for half in masks[0].chunk(2, 1))
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
 
 
 def rows(seed: int, purpose: str, epoch: int, *, block: int = 5) -> torch.Tensor:
-    noise = RowNoise([seed], purpose, "normal", 3, lambda z: z, LIKE)
-    noise.start_epoch(epoch)
-    return torch.cat([noise.take(count) for count in (block, 7, 1, 13 - block)], 1)
+    drawn = RowNoise([seed], purpose, "normal", 3, LIKE)
+    drawn.start_epoch(epoch)
+    return torch.cat([drawn.take(count) for count in (block, 7, 1, 13 - block)], 1)
 
 
 def test_rows_depend_on_seed_epoch_and_purpose_alone() -> None:
@@ -173,19 +176,16 @@ def test_what_the_adversary_adds_lies_in_the_box_and_is_critical_where_found() -
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(2, 80, 6, generator=draw, dtype=torch.float64)
     y = torch.randint(4, (2, 80), generator=draw)
-    weights = [
-        a.model_copy(update={"adversarial_radius": 0.2})
-        for a in algorithms("adversarial_weight", 0.2, 0.7)
-    ]
-    both, labels, share = Adversary.of(weights, [1, 2], 6, LIKE).extend(network, x, y)
-    clean, found = both.split(80, 1)
+    task = LearningTask((6,), 4, hidden=10)
+    batch = Adversarial((0.2, 0.7), [1, 2], task, LIKE, radius=0.2).change(Batch(y, x, y), network)
+    clean, found = batch.x.split(80, 1)
     assert torch.equal(clean, x)
-    assert torch.equal(labels, torch.cat((y, y), 1))
+    assert torch.equal(batch.y, torch.cat((y, y), 1))
     assert float((found - x).abs().max()) <= 0.2
     critical = network(found).argmax(-1) != network(x).argmax(-1)
     assert 0.1 < float(critical.double().mean()) < 1
-    torch.testing.assert_close(share.sum(1), torch.ones(2, 1, dtype=torch.float64))
-    torch.testing.assert_close(share[:, 80:].sum(1)[:, 0], torch.tensor([0.2, 0.7]).double())
+    torch.testing.assert_close(batch.weights.sum(1), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(batch.weights[:, 80:].sum(1), torch.tensor([0.2, 0.7]).double())
 
 
 def test_the_search_looks_at_the_network_without_dropout(digits: Dataset) -> None:

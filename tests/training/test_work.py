@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from byheart.networks.build import build_pack
 from byheart.training.engine import make_step
-from byheart.training.step import Batch
+from byheart.training.regularizers.base import Batch
 from byheart.trial import CNN, MLP, Algorithm
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from byheart.advising.answer import answer
-from byheart.advising.arms import Menu, facts_of, menu
+from byheart.advising.arms import Menu, learning_task, menu
 from byheart.advising.budget import Budget
 from byheart.advising.decisions import Decisions
 from byheart.advising.pace import rehearse
 from byheart.advising.plans import BudgetPlan, FixedPlan, Plan, Sizes
-from byheart.advising.regularizers.registry import chosen
 from byheart.advising.result import Advice
 from byheart.advising.rounds import OnPack, Rounds
 from byheart.advising.splits import require_enough
@@ -30,6 +29,7 @@ from byheart.networks.foreign import Source, called
 from byheart.store import Store
 from byheart.training.device import find_device
 from byheart.training.recipe import Recipe
+from byheart.training.regularizers.registry import chosen
 
 __all__ = ["Advice", "advise"]
 
@@ -99,12 +99,12 @@ def advise(
     kinds = chosen(regularizers)
     require_enough(dataset)
     found = examine(model_factory, dataset.shape, dataset.n_classes)
-    facts = facts_of(model_factory, found, dataset, recipe)
-    choices = menu(kinds, facts)
+    task = learning_task(model_factory, found, dataset, recipe)
+    choices = menu(kinds, task)
     if not choices.arms:
         name, why = next(iter(choices.obstacles.items()))
         raise InputError(f"none of these regularizers can be applied: {name}: {why}")
-    trainer = Trainer(model_factory, found, dataset, recipe, facts, _mask(trusted, len(dataset)))
+    trainer = Trainer(model_factory, found, dataset, recipe, task, _mask(trusted, len(dataset)))
     with contextlib.ExitStack() as stack:
         store = None if keep is None else stack.enter_context(Store.open(keep))
         question = _question(trainer, choices, {"margin": margin, "seed": seed, "minutes": minutes})
@@ -124,7 +124,7 @@ def advise(
         )
         left = runner.run()
     seconds = time.monotonic() - start
-    return answer(left, runner.outcomes, dataset, choices.obstacles, facts, margin, seconds)
+    return answer(left, runner.outcomes, dataset, choices.obstacles, task, recipe, margin, seconds)
 
 
 def _question(trainer: Trainer, choices: Menu, asked: dict[str, Any]) -> dict[str, Any]:

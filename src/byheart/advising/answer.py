@@ -10,12 +10,14 @@ import numpy as np
 from byheart.advising.arms import PLAIN, Arm
 from byheart.advising.judging import effect_of, front
 from byheart.advising.outcomes import Effect, Outcomes
-from byheart.advising.regularizers.base import Facts
 from byheart.advising.result import Advice, Recommendation
 from byheart.advising.rounds import Found
+from byheart.advising.snippet import training_code
 from byheart.advising.table import on_front, reason, rows
 from byheart.data.dataset import Dataset
 from byheart.statistics.estimate import student_estimate
+from byheart.training.recipe import Recipe
+from byheart.training.regularizers.base import LearningTask
 
 
 def answer(
@@ -23,7 +25,8 @@ def answer(
     outcomes: Outcomes,
     dataset: Dataset,
     obstacles: Mapping[str, str],
-    facts: Facts,
+    task: LearningTask,
+    recipe: Recipe,
     margin: float,
     seconds: float,
 ) -> Advice:
@@ -34,7 +37,8 @@ def answer(
         outcomes: of everything that was trained.
         dataset: the user's.
         obstacles: by the name of a regularizer that cannot be applied, why.
-        facts: of data, network and training.
+        task: what is learned.
+        recipe: how the network trains.
         margin: accuracy that may be lost.
         seconds: that it took.
     """
@@ -49,7 +53,7 @@ def answer(
         table=table,
         recommended=_recommendation(one) if one is not None else None,
         why=reason(found, plain, dataset.n_classes, margin),
-        code=_code(one.arm, facts) if one is not None else "",
+        code=_code(one.arm, task, recipe) if one is not None else "",
         front=on_front(table, undominated),
         checkpoints=outcomes.checkpoints,
         curves={arm.name: _curves(outcomes, arm, seeds) for arm in shown},
@@ -73,8 +77,8 @@ def _recommendation(one: Effect) -> Recommendation:
     )
 
 
-def _code(arm: Arm, facts: Facts) -> str:
-    return arm.kind.snippet(arm.strength).fill(arm.name, facts.recipe, facts.layers)
+def _code(arm: Arm, task: LearningTask, recipe: Recipe) -> str:
+    return training_code(arm.kind.snippet(arm.strength), arm.name, recipe, task.layers)
 
 
 def _curves(outcomes: Outcomes, arm: Arm, seeds: Sequence[int]) -> np.ndarray:

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 import torch
 
-from byheart.advising.regularizers.base import Facts, Regularizer
-from byheart.advising.regularizers.early_stopping import EarlyStopping
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import EXAMPLES, Examined
 from byheart.networks.foreign import Source, initialised
 from byheart.networks.hidden import hidden_units, kinds_of_places
+from byheart.studies.presets import log_spaced
 from byheart.training.recipe import Recipe
+from byheart.training.regularizers.base import LearningTask, Regularizer
+from byheart.training.regularizers.updates import EarlyStopping
+
+CHECKPOINTS = 9
+"""Epochs at which accuracy is taken, at most."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,15 @@ class Menu:
         return tuple(own[0] for own in self.arms.values())
 
 
-def facts_of(source: Source, found: Examined, dataset: Dataset, recipe: Recipe) -> Facts:
-    """Return what regularizers want to know; the network is tried on random inputs.
+def checkpoints(epochs: int) -> tuple[int, ...]:
+    """Return the epochs after which accuracy is taken, evenly in their logarithm."""
+    return (1,) if epochs == 1 else log_spaced(epochs, CHECKPOINTS)
+
+
+def learning_task(
+    source: Source, found: Examined, dataset: Dataset, recipe: Recipe
+) -> LearningTask:
+    """Return what regularizers need to know; the network is tried on random inputs.
 
     Args:
         source: of the network.
@@ -80,18 +91,23 @@ def facts_of(source: Source, found: Examined, dataset: Dataset, recipe: Recipe) 
     x = torch.rand(EXAMPLES, *found.takes, generator=draw)
     model = initialised(source, 0)
     units, reason = hidden_units(model, x)
-    return Facts(
-        dataset.shape, len(dataset), dataset.n_classes, units, reason, recipe,
-        kinds_of_places(model),
-    )  # fmt: skip
+    return LearningTask(
+        dataset.shape,
+        dataset.n_classes,
+        hidden=units,
+        examples=len(dataset),
+        no_hidden=reason,
+        checkpoints=checkpoints(recipe.epochs),
+        layers=kinds_of_places(model),
+    )
 
 
-def menu(kinds: Sequence[type[Regularizer]], facts: Facts) -> Menu:
+def menu(kinds: Sequence[type[Regularizer]], task: LearningTask) -> Menu:
     """Return the arms of the regularizers that can be applied, and why others cannot."""
-    obstacles = {kind.name: kind.obstacle(facts) for kind in kinds}
+    obstacles = {kind.name: kind.obstacle(task) for kind in kinds}
     return Menu(
         {
-            kind: tuple(Arm(kind, strength) for strength in kind.grid(facts))
+            kind: tuple(Arm(kind, strength) for strength in kind.grid(task))
             for kind in kinds
             if not obstacles[kind.name]
         },

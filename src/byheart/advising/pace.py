@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from byheart.advising.arms import PLAIN, Arm
-from byheart.advising.regularizers.base import Regularizer
-from byheart.advising.regularizers.early_stopping import EarlyStopping
 from byheart.advising.trainer import Accuracies, Replica, Trainer
+from byheart.training.regularizers.base import Regularizer
+from byheart.training.regularizers.updates import EarlyStopping
 
 STEPS = 3
 SMALL, LARGE = 2, 16

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from byheart.advising.arms import Arm
 from byheart.advising.outcomes import Curves
-from byheart.advising.regularizers.base import Facts
-from byheart.advising.regularizers.early_stopping import checkpoints
 from byheart.advising.splits import held_out, random_labels, trained
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import Examined
@@ -25,6 +23,7 @@ from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import most_replicas
 from byheart.training.recipe import Recipe
+from byheart.training.regularizers.base import LearningTask
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Trainer:
         found: by examining it.
         dataset: the user's.
         recipe: how to train.
-        facts: that regularizers want to know.
+        task: what is learned.
         trusted: bool [N], examples that an audit did not flag; None without an audit.
     """
 
@@ -53,13 +52,13 @@ class Trainer:
     found: Examined
     dataset: Dataset
     recipe: Recipe
-    facts: Facts
+    task: LearningTask
     trusted: NDArray[np.bool_] | None = None
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
         """The epochs after which accuracy is taken."""
-        return checkpoints(self.recipe.epochs)
+        return self.task.checkpoints
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -118,29 +117,23 @@ class Trainer:
         """Return the loop that trains a pack."""
         kind = pack[0].arm.kind
         seeds = [replica.seed for replica in pack]
-        network = self._network(seeds, reaches_in=kind.reaches_in)
-        plain = self.recipe.algorithm(self.source, self.found)
-        algorithms = [
-            plain.model_copy(
-                update={"weight_decay": plain.weight_decay + kind.decay(replica.arm.strength)}
-            )
-            for replica in pack
-        ]
+        network = self._network(seeds, disturbed=kind.changes_hidden)
+        algorithm = self.recipe.algorithm(self.source, self.found)
         examples = self._examples(pack)
         strengths = [replica.arm.strength for replica in pack]
         return self.recipe.loop(
             network,
-            algorithms,
+            [algorithm] * len(pack),
             examples,
             seeds,
-            regularizer=kind(strengths, seeds, self.facts, examples.pool),
+            regularizer=kind(strengths, seeds, self.task, examples.pool),
             hooks=hooks,
         )
 
     def _examples(self, pack: Sequence[Replica]) -> Examples:
         y, seeds = self.dataset.y.numpy(), [replica.seed for replica in pack]
         labels = [
-            random_labels(len(y), self.facts.classes, replica.seed) if replica.random else y
+            random_labels(len(y), self.task.classes, replica.seed) if replica.random else y
             for replica in pack
         ]
         return Examples.of(
@@ -150,9 +143,9 @@ class Trainer:
             torch.from_numpy(np.stack([held_out(y, seed) for seed in seeds])),
         )
 
-    def _network(self, seeds: Sequence[int], *, reaches_in: bool) -> ForeignPack:
+    def _network(self, seeds: Sequence[int], *, disturbed: bool) -> ForeignPack:
         modules = [initialised(self.source, seed).to(self.recipe.device) for seed in seeds]
-        if reaches_in:
+        if disturbed:
             modules = [Disturbed(module).to(self.recipe.device) for module in modules]
         return self.found.pack.stacked(
             modules, takes=self.found.takes, shape=self.dataset.shape, seeds=seeds

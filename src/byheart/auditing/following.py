@@ -25,7 +25,7 @@ from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import most_replicas
 from byheart.training.recipe import Recipe
-from byheart.training.step import Batch
+from byheart.training.regularizers.base import Batch
 from byheart.version import __version__
 
 TRIED = 32

@@ -47,6 +47,10 @@ class TrainableNetwork(PackNetwork, Protocol):
         """Return what is trained, each [R, ...]; the optimizer updates it in place."""
         ...
 
+    def kept(self) -> Sequence[Tensor]:
+        """Return what training changes besides, and what is frozen, each [R, ...]."""
+        ...
+
     def training_logits(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] in train mode, and update running statistics.
 

@@ -131,6 +131,10 @@ class ReplicatedCNN:
         scales = [one for norm in self.norms for one in (norm.gamma, norm.beta)]
         return [*self.filters, *self.weights, *scales, self.bias]
 
+    def kept(self) -> list[Tensor]:
+        """Return the running statistics, each [R, features]."""
+        return [values for norm in self.norms for values in (norm.mean, norm.variance)]
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] in eval mode, of x [R, N, D], or [N, D] shared by all."""
         return self._logits(x.expand(self.replicas, *x.shape[-2:]), training=False)
@@ -185,8 +189,7 @@ class ReplicatedCNN:
 
     def finite(self) -> Tensor:
         """Return for each replica whether parameters and statistics are finite, bool [R]."""
-        running = [one for norm in self.norms for one in (norm.mean, norm.variance)]
-        total = sum(one.flatten(1).sum(1) for one in (*self.parameters(), *running))
+        total = sum(v.flatten(1).sum(1) for v in (*self.parameters(), *self.kept()))
         return torch.isfinite(torch.as_tensor(total))
 
     def module(self, replica: int) -> nn.Sequential:

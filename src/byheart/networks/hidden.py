@@ -27,8 +27,8 @@ class Disturbed(nn.Module):
             has none its dropout layers.
 
     Attributes:
-        shift: [B, units], or [] where nothing is disturbed.
-        scale: [B, units], or [].
+        shift: [B, units], or [] for none.
+        scale: [B, units], or [] for none.
     """
 
     shift: Tensor
@@ -53,11 +53,12 @@ class Disturbed(nn.Module):
         """Return a layer [B, ...], disturbed if the network is in train mode."""
         start = sum(self.widths)
         self.widths.append(math.prod(h.shape[1:]))
-        if not self.training or self.shift.dim() == 0:
-            return h
         columns = slice(start, start + self.widths[-1])
-        shift, scale = (one[:, columns].reshape(h.shape) for one in (self.shift, self.scale))
-        return (h + shift) * scale
+        if self.training and self.shift.dim():
+            h = h + self.shift[:, columns].reshape(h.shape)
+        if self.training and self.scale.dim():
+            h = h * self.scale[:, columns].reshape(h.shape)
+        return h
 
 
 class _Hook:

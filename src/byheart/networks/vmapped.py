@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from byheart.networks.hidden import SCALE, SHIFT
 from byheart.seeds import seed
 
 State = dict[str, Tensor]
@@ -80,11 +81,14 @@ class ForeignPack(ABC):
         """Return frozen parameters and buffers, each [R, ...]."""
         return list(self._kept.values())
 
-    def put(self, name: str, values: Tensor) -> None:
-        """Put values [R, ...] in the place of a buffer, of any shape."""
-        if name not in self._kept:
-            raise KeyError(name)
-        self._kept[name] = values
+    def disturb(self, shift: Tensor | None, scale: Tensor | None) -> None:
+        """Shift and scale hidden units, each [R, B, units], in the next training batch.
+
+        The modules are :class:`byheart.networks.hidden.Disturbed`.
+        """
+        for name, values in ((SHIFT, shift), (SCALE, scale)):
+            if values is not None:
+                self._kept[name] = values
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] in eval mode; see :class:`PackNetwork`."""

@@ -11,9 +11,9 @@ from byheart.measures.critical.branching import FIRST_STEPS
 from byheart.measures.mlp_loss import KEPT
 from byheart.measures.pack_sharpness import BASIS, WIDTH
 from byheart.networks.size import NetworkSize
-from byheart.training.adversary import SEARCH_STEPS
 from byheart.training.examples import CHUNK
 from byheart.training.packs import Pack, trial_size
+from byheart.training.regularizers.adversarial import SEARCH_STEPS
 from byheart.training.sweep_cost import sweep_bytes, sweep_flops
 from byheart.training.trajectory_run import sensitivity_probe
 from byheart.trial import (

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from byheart.networks.base import PackNetwork
 from byheart.training.examples import Examples
-from byheart.training.step import Batch, TrainingStep
+from byheart.training.regularizers.base import Batch
+from byheart.training.step import TrainingStep
 
 
 class Hook:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.training.adversary import Adversary
-from byheart.training.regularizers import HiddenNoise, InputNoise
-from byheart.training.step import Batch, learning_rates
+from byheart.training.regularizers.adversarial import Adversarial
+from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
+from byheart.training.regularizers.noise import Dropout, HiddenNoise, InputDropout, InputNoise
+from byheart.training.step import learning_rates
 from byheart.trial import Algorithm
 
 
@@ -51,10 +52,7 @@ class MLPStep:
             if self._momentum is not None
             else []
         )
-        inputs, *widths = (weight.shape[1] for weight in network.weights)
-        self._adversary = Adversary.of(algorithms, seeds, inputs, like)
-        self._input_noise = InputNoise.of(algorithms, seeds, inputs, like)
-        self._hidden_noise = HiddenNoise.of(algorithms, seeds, widths, like)
+        self._regularizers = regularizers_of(network, algorithms, seeds)
         self.start_epoch(epoch)
 
     def start_epoch(self, epoch: int) -> None:
@@ -64,9 +62,8 @@ class MLPStep:
         self._factor = (
             -self._learning_rate if self._momentum is None else torch.ones_like(self._learning_rate)
         )
-        for noise in (self._adversary, self._input_noise, self._hidden_noise):
-            if noise is not None:
-                noise.start_epoch(epoch)
+        for regularizer in self._regularizers:
+            regularizer.start_epoch(epoch)
 
     def select(self, replicas: Tensor, *, epoch: int) -> MLPStep:
         """Return the step of copies of some replicas; see :class:`TrainingStep`."""
@@ -93,32 +90,39 @@ class MLPStep:
 
     def step(self, batch: Batch, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step; see :class:`TrainingStep`."""
-        network, x, y, count = self.network, batch.x, batch.y, batch.x.shape[1]
-        share = None
-        if self._adversary is not None:
-            x, y, share = self._adversary.extend(network, x, y)
-        if self._input_noise is not None:
-            x = self._input_noise(x)
-        disturbed = None if self._hidden_noise is None else self._hidden_noise.take(x.shape[1])
-        activations, rectified = [x], []
+        network, count = self.network, batch.x.shape[1]
+        for regularizer in self._regularizers:
+            batch = regularizer.change(batch, network)
+        widths = [bias.shape[2] for bias in network.biases[:-1]]
+        shifts, scales = (
+            [None] * len(widths) if rows is None else torch.split(rows, widths, dim=2)
+            for rows in (batch.shift, batch.scale)
+        )
+        activations, rectified = [batch.x], []
         for layer, (weight, bias) in enumerate(_layers(network)[:-1]):
             h = torch.baddbmm(bias, activations[-1], weight).relu_()
             rectified.append(h)
-            activations.append(h if disturbed is None else disturbed[layer].apply(h))
+            shift, scale = shifts[layer], scales[layer]
+            h = h if shift is None else h + shift
+            activations.append(h if scale is None else h * scale)
         logits = torch.baddbmm(network.biases[-1], activations[-1], network.weights[-1])
         if watch is not None:
             watch(logits[:, :count])
         probabilities = softmax_(logits)
-        index = y.unsqueeze(2)
+        index = batch.y.unsqueeze(2)
         given = probabilities.gather(2, index)
         # delta = d loss / d logits = (softmax - onehot) / B
         delta = probabilities.scatter_(2, index, given - 1)
-        delta = delta.mul_(self._factor / count if share is None else self._factor * share)
+        weights = batch.weights
+        delta = delta.mul_(
+            self._factor / count if weights is None else self._factor * weights.unsqueeze(2)
+        )
         deltas = [delta]
         for layer in range(len(rectified) - 1, -1, -1):
             back = torch.bmm(deltas[-1], network.weights[layer + 1].mT)
-            if disturbed is not None:
-                back = disturbed[layer].back(back)
+            scale = scales[layer]
+            if scale is not None:
+                back.mul_(scale)
             deltas.append(torch.ops.aten.threshold_backward(back, rectified[layer], 0))
         for layer, (h, delta) in enumerate(zip(activations, reversed(deltas), strict=True)):
             self._apply(layer, h, delta)
@@ -145,6 +149,34 @@ class MLPStep:
             if self._weight_decay is not None:
                 velocity.addcmul_(parameter, self._weight_decay)
             parameter.addcmul_(velocity, self._learning_rate, value=-1)
+
+
+def regularizers_of(
+    network: ReplicatedMLP, algorithms: Sequence[Algorithm], seeds: Sequence[int]
+) -> list[Regularizer]:
+    """Return the regularizers that any replica has, in the order in which they change a batch.
+
+    Args:
+        network: the pack.
+        algorithms: one per replica; all of one adversarial radius.
+        seeds: one per replica.
+    """
+    inputs, *widths, classes = (network.weights[0].shape[1], *(b.shape[2] for b in network.biases))
+    task, like = LearningTask((inputs,), classes, sum(widths)), network.biases[0]
+
+    def used(kind: type[Regularizer], name: str, **settings: float) -> list[Regularizer]:
+        strengths = [getattr(algorithm, name) for algorithm in algorithms]
+        if not any(strengths) or (kind.changes_hidden and not widths):
+            return []
+        return [kind(strengths, seeds, task, like, **settings)]
+
+    return [
+        *used(Adversarial, "adversarial_weight", radius=algorithms[0].adversarial_radius),
+        *used(InputNoise, "input_noise"),
+        *used(InputDropout, "input_dropout"),
+        *used(HiddenNoise, "hidden_noise"),
+        *used(Dropout, "dropout"),
+    ]
 
 
 def softmax_(logits: Tensor) -> Tensor:

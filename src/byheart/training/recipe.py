@@ -14,7 +14,8 @@ from byheart.networks.vmapped import ForeignPack
 from byheart.seeds import generator
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
-from byheart.training.step import AutogradStep, Regularizer
+from byheart.training.regularizers.base import Regularizer
+from byheart.training.step import AutogradStep
 from byheart.trial import Algorithm, Foreign
 
 

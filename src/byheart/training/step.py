@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from byheart.errors import InputError
 from byheart.networks.base import PackNetwork, TrainableNetwork
 from byheart.networks.vmapped import ForeignPack
+from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
 from byheart.trial import Algorithm
 
 MLP_ONLY = ("dropout", "input_dropout", "input_noise", "hidden_noise", "adversarial_weight")
@@ -19,29 +19,6 @@ MLP_ONLY = ("dropout", "input_dropout", "input_noise", "hidden_noise", "adversar
 
 Numbers = float | list[Tensor]
 """A hyperparameter: one number if all replicas share it, else for each parameter [R, 1, ...]."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The examples of one step.
-
-    Attributes:
-        rows: [R, B] of the inputs in ``Examples.pool``; for a user's data the ids of the examples.
-        x: [R, B, inputs].
-        y: [R, B] labels.
-        targets: [R, B, classes] probabilities to learn instead of the labels, if there are any.
-    """
-
-    rows: Tensor
-    x: Tensor
-    y: Tensor
-    targets: Tensor | None = None
-
-    def probabilities(self, classes: int) -> Tensor:
-        """Return ``targets``, or the labels as one-hot vectors [R, B, classes]."""
-        if self.targets is not None:
-            return self.targets
-        return torch.nn.functional.one_hot(self.y, classes).to(self.x.dtype)
 
 
 class TrainingStep(Protocol):
@@ -89,41 +66,6 @@ class TrainingStep(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` returned, in place."""
         ...
-
-
-class Regularizer:
-    """Changes nothing: plain training. A regularizer overrides what it changes of a step."""
-
-    def start_epoch(self, epoch: int) -> None:
-        """Begin the random numbers of an epoch, counted from 0."""
-
-    def change(self, batch: Batch, network: ForeignPack) -> Batch:
-        """Return the batch to train on instead; may disturb the network for this step."""
-        return batch
-
-    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Return the loss [R, B] of each example, from log-probabilities [R, B, classes].
-
-        Formula: cross-entropy -sum_k t_k log p_k.
-        """
-        if batch.targets is None:
-            return -scores.gather(2, batch.y.unsqueeze(2)).squeeze(2)
-        return -(batch.targets * scores).sum(2)
-
-    def gradients(
-        self,
-        network: ForeignPack,
-        parameters: Sequence[Tensor],
-        compute: Callable[[], list[Tensor]],
-    ) -> list[Tensor]:
-        """Return the gradients to step by, each [R, ...].
-
-        Args:
-            network: the pack.
-            parameters: its, each [R, ...]; may be moved, and must be moved back.
-            compute: returns those of the loss, at the parameters as they stand.
-        """
-        return compute()
 
 
 def learning_rates(algorithms: Sequence[Algorithm], epoch: int) -> list[float]:
@@ -218,7 +160,7 @@ class AutogradStep:
         self.network = network
         self._algorithms = list(algorithms)
         self._seeds = list(seeds)
-        self._regularizer = regularizer or Regularizer()
+        self._regularizer = regularizer or _plain(network)
         self._parameters = list(network.parameters())
         self._optimizer = SGD(self._parameters, algorithms, epoch=epoch)
 
@@ -230,18 +172,22 @@ class AutogradStep:
     def step(self, batch: Batch, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step; see :class:`TrainingStep`."""
         network, regularizer, count = self.network, self._regularizer, batch.x.shape[1]
-        pack = cast(ForeignPack, network)  # others have no regularizer here
-        changed = regularizer.change(batch, pack)
+        changed = regularizer.change(batch, network)
+        if changed.shift is not None or changed.scale is not None:
+            self._own_network().disturb(changed.shift, changed.scale)
         passes: list[Tensor] = []
 
         def loss() -> Tensor:
             scores = torch.log_softmax(network.training_logits(changed.x), dim=2)
             passes.append(scores.detach())
-            return regularizer.loss(scores, changed).mean(1).sum()
+            losses = regularizer.loss(scores, changed)
+            if changed.weights is not None:
+                return (changed.weights * losses).sum()
+            return losses.mean(1).sum()
 
         with torch.no_grad():
             gradients = regularizer.gradients(
-                pack, self._parameters, lambda: gradients_of(self._parameters, loss)
+                network, self._parameters, lambda: gradients_of(self._parameters, loss)
             )
         before = passes[0][:, :count]
         if watch is not None:
@@ -275,8 +221,13 @@ class AutogradStep:
 
     def _own_network(self) -> ForeignPack:
         if not isinstance(self.network, ForeignPack):
-            raise NotImplementedError("only a pack of a user's network can be kept and restored")
+            raise NotImplementedError("only a pack of a user's network can do this")
         return self.network
+
+
+def _plain(network: TrainableNetwork) -> Regularizer:
+    """Return what changes nothing."""
+    return Regularizer((), (), LearningTask((), 0, 0), network.parameters()[0])
 
 
 def gradients_of(parameters: Sequence[Tensor], loss: Callable[[], Tensor]) -> list[Tensor]:

@@ -10,11 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from byheart.advising.regularizers.base import Facts, Regularizer
-from byheart.advising.snippet import Snippet
-from byheart.networks.vmapped import ForeignPack
-from byheart.training.row_noise import RowNoise
-from byheart.training.step import Batch
+from byheart.networks.base import PackNetwork
+from byheart.training.regularizers.base import Batch, LearningTask, Regularizer, Snippet
+from byheart.training.regularizers.noise import RowNoise
 
 
 class _Augmentation(Regularizer):
@@ -23,26 +21,26 @@ class _Augmentation(Regularizer):
     numbers: ClassVar[int] = 2
 
     def __init__(
-        self, strengths: Sequence[float], seeds: Sequence[int], facts: Facts, like: Tensor
+        self, strengths: Sequence[float], seeds: Sequence[int], task: LearningTask, like: Tensor
     ) -> None:
-        super().__init__(strengths, seeds, facts, like)
-        assert facts.image is not None
-        self.image = facts.image
-        self.noise = RowNoise(seeds, self.name, "uniform", self.numbers, lambda u: u, like)
+        super().__init__(strengths, seeds, task, like)
+        assert task.image is not None
+        self.image = task.image
+        self.noise = RowNoise(seeds, self.name, "uniform", self.numbers, like)
 
     @classmethod
-    def obstacle(cls, facts: Facts) -> str:
+    def obstacle(cls, task: LearningTask) -> str:
         """Return why it cannot be applied; empty if it can."""
-        if facts.image is not None:
+        if task.image is not None:
             return ""
-        shape = ", ".join(map(str, facts.shape))
+        shape = ", ".join(map(str, task.shape))
         return f"inputs of shape [{shape}] are no images: [H, W], or [C, H, W] with 1, 3 or 4 C"
 
     def start_epoch(self, epoch: int) -> None:
         """Begin the random numbers of an epoch, counted from 0."""
         self.noise.start_epoch(epoch)
 
-    def change(self, batch: Batch, network: ForeignPack) -> Batch:
+    def change(self, batch: Batch, network: PackNetwork) -> Batch:
         """Return the batch with other images."""
         replicas, size, width = batch.x.shape
         images = batch.x.view(replicas, size, *self.image)
@@ -54,10 +52,10 @@ class _Augmentation(Regularizer):
         """Return other images [R, B, C, H, W], by uniform random numbers u [R, B, numbers]."""
 
     @classmethod
-    def pixels(cls, facts: Facts, shares: Sequence[float]) -> tuple[float, ...]:
+    def pixels(cls, task: LearningTask, shares: Sequence[float]) -> tuple[float, ...]:
         """Return shares of an image's shorter side, in whole pixels, each once."""
-        assert facts.image is not None
-        side = min(facts.image[1:])
+        assert task.image is not None
+        side = min(task.image[1:])
         return tuple(sorted({float(max(1, round(share * side))) for share in shares}))
 
 
@@ -73,9 +71,9 @@ class Shift(_Augmentation):
     symbol = "c"
 
     @classmethod
-    def grid(cls, facts: Facts) -> tuple[float, ...]:
+    def grid(cls, task: LearningTask) -> tuple[float, ...]:
         """Return the pixels to try."""
-        return cls.pixels(facts, (1 / 16, 1 / 8, 1 / 4))
+        return cls.pixels(task, (1 / 16, 1 / 8, 1 / 4))
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
@@ -94,7 +92,7 @@ class Shift(_Augmentation):
 
     def augment(self, images: Tensor, u: Tensor) -> Tensor:
         """Return the images, moved."""
-        most = self.rows(3)
+        most = self.per_replica(3)
         by = torch.floor(u * (2 * most + 1)).minimum(2 * most) - most
         down, right = by.long().unbind(2)
         return _moved(_moved(images, down, 3), right, 4)
@@ -111,7 +109,7 @@ class Flip(_Augmentation):
     numbers = 1
 
     @classmethod
-    def grid(cls, facts: Facts) -> tuple[float, ...]:
+    def grid(cls, task: LearningTask) -> tuple[float, ...]:
         """Return the probabilities to try."""
         return (0.25, 0.5)
 
@@ -127,7 +125,7 @@ class Flip(_Augmentation):
 
     def augment(self, images: Tensor, u: Tensor) -> Tensor:
         """Return the images, some of them mirrored."""
-        flipped = (u < self.rows(3)).view(*u.shape[:2], 1, 1, 1)
+        flipped = (u < self.per_replica(3)).view(*u.shape[:2], 1, 1, 1)
         return torch.where(flipped, images.flip(4), images)
 
 
@@ -141,9 +139,9 @@ class Cutout(_Augmentation):
     symbol = "c"
 
     @classmethod
-    def grid(cls, facts: Facts) -> tuple[float, ...]:
+    def grid(cls, task: LearningTask) -> tuple[float, ...]:
         """Return the pixels to try; the authors take 16 and 8 of 32."""
-        return cls.pixels(facts, (1 / 4, 1 / 2, 3 / 4))
+        return cls.pixels(task, (1 / 4, 1 / 2, 3 / 4))
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
@@ -169,11 +167,11 @@ class Cutout(_Augmentation):
     def _covered(self, u: Tensor, side: int) -> Tensor:
         """Return which of the rows, or columns, each hole covers: bool [R, B, side]."""
         centre = torch.floor(u * side).clamp_max(side - 1).unsqueeze(2)
-        half = torch.floor(self.rows(3) / 2)
+        half = torch.floor(self.per_replica(3) / 2)
         at = torch.arange(side, device=u.device, dtype=u.dtype)
         # From centre - c // 2 up to centre + c // 2, without its end, as the authors slice; an odd
         # c would lose a row that way, so that its hole goes on to the end.
-        upper = self.rows(3) - half
+        upper = self.per_replica(3) - half
         return (at >= centre - half) & (at < centre + upper)
 
 

@@ -1,1 +1,0 @@
-"""Regularizers that apply to any network, each with a strength per replica."""

@@ -1,0 +1,1 @@
+"""Regularizers: what each changes of a training step. Studies and advice share them."""

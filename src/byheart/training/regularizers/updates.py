@@ -1,0 +1,166 @@
+"""Regularizers that change the gradients, or when training ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from byheart.networks.base import TrainableNetwork
+from byheart.training.regularizers.base import Gradients, LearningTask, Regularizer, Snippet
+
+
+class WeightDecay(Regularizer):
+    r"""L2 on all parameters, added to the gradient.
+
+    Formula: g <- g + lambda theta, before momentum and the learning rate (PyTorch's convention),
+    on top of the coefficient that the recipe has.
+
+    Source: Krogh & Hertz (1992); A17 Figure 10.
+    """
+
+    name = "weight decay"
+    symbol = "lambda"
+
+    @classmethod
+    def grid(cls, task: LearningTask) -> tuple[float, ...]:
+        """Return the coefficients to try; A17 Figure 10 goes from 0 to 1."""
+        return (1e-4, 1e-3, 1e-2, 1e-1)
+
+    @classmethod
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(weight_decay=strength)
+
+    def gradients(
+        self, network: TrainableNetwork, parameters: Sequence[Tensor], compute: Gradients
+    ) -> list[Tensor]:
+        """Return the gradients with the parameters' share."""
+        decay = _times(parameters, self.strengths)
+        return [gradient + share for gradient, share in zip(compute(), decay, strict=True)]
+
+
+class GradientClipping(Regularizer):
+    r"""Steps no longer than the gradient may be.
+
+    Formula: g <- g min(1, c / ||g||_2), over all parameters together. The lower c, the stronger.
+
+    Source: Pascanu, Mikolov & Bengio (2013), algorithm 1; with wrong labels, Menon et al. (2020).
+    """
+
+    name = "gradient clipping"
+    symbol = "c"
+
+    @classmethod
+    def grid(cls, task: LearningTask) -> tuple[float, ...]:
+        """Return the lengths to try."""
+        return (1.0, 0.3, 0.1, 0.03)
+
+    @classmethod
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        clip = f"torch.nn.utils.clip_grad_norm_(model.parameters(), {strength:g})"
+        return Snippet(after=clip)
+
+    def gradients(
+        self, network: TrainableNetwork, parameters: Sequence[Tensor], compute: Gradients
+    ) -> list[Tensor]:
+        """Return the gradients, clipped."""
+        gradients = compute()
+        # As torch.nn.utils.clip_grad_norm_ does it.
+        factors = self.strengths / (_lengths(gradients) + 1e-6)
+        return _times(gradients, factors.clamp_max(1.0))
+
+
+class SharpnessAware(Regularizer):
+    r"""Steps by the gradient at the worst nearby parameters.
+
+    Formula: g <- grad L(theta + rho g / ||g||_2), with g = grad L(theta), both on the same batch.
+    What batch norm keeps is updated by the first pass alone, as in the usual implementation.
+
+    Source: Foret, Kleiner, Mobahi & Neyshabur (2021), equations 2 and 3, algorithm 1.
+    """
+
+    name = "sharpness-aware minimization"
+    symbol = "rho"
+
+    @classmethod
+    def grid(cls, task: LearningTask) -> tuple[float, ...]:
+        """Return the radii to try; the authors go from 0.01 to 0.5, and take 0.05."""
+        return (0.02, 0.05, 0.2, 0.5)
+
+    @classmethod
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(
+            after=f"""
+            own = [p.detach().clone() for p in model.parameters()]
+            length = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p += {strength:g} * p.grad / length
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            with torch.no_grad():
+                for p, before in zip(model.parameters(), own):
+                    p.copy_(before)
+            """
+        )
+
+    @torch.no_grad()
+    def gradients(
+        self, network: TrainableNetwork, parameters: Sequence[Tensor], compute: Gradients
+    ) -> list[Tensor]:
+        """Return the gradients at the worst nearby parameters."""
+        first = compute()
+        away = _times(first, self.strengths / _lengths(first).clamp_min(1e-12))
+        kept = [values.clone() for values in network.kept()]
+        before = [values.clone() for values in parameters]
+        torch._foreach_add_(list(parameters), away)
+        second = compute()
+        # Copied back rather than subtracted: rounding would move the parameters a little.
+        torch._foreach_copy_(list(parameters), before)
+        for values, first_pass in zip(network.kept(), kept, strict=True):
+            values.copy_(first_pass)
+        return second
+
+
+class EarlyStopping(Regularizer):
+    r"""Training that ends at an epoch, before memorization sets in.
+
+    It needs no further training: its outcome is that of plain training at this epoch. The epoch is
+    chosen on other seeds than those it is judged on, as every strength is.
+
+    Source: Prechelt (1998); against wrong labels, Li, Soltanolkotabi & Oymak (2020); the two phases
+    of training, A17 section 3.4 and Figure 7.
+    """
+
+    name = "early stopping"
+    symbol = "epochs"
+
+    @classmethod
+    def obstacle(cls, task: LearningTask) -> str:
+        """Return why it cannot be applied; empty if it can."""
+        return "" if cls.grid(task) else "one epoch is the whole training: there is none before it"
+
+    @classmethod
+    def grid(cls, task: LearningTask) -> tuple[float, ...]:
+        """Return the epochs to stop at, from the last: the earlier, the stronger."""
+        return tuple(float(e) for e in reversed(task.checkpoints[:-1]))
+
+    @classmethod
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(epochs=int(strength))
+
+
+def _lengths(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the Euclidean length [R] of each replica's gradient over all parameters."""
+    squares = [(g.flatten(1) ** 2).sum(1) for g in gradients]
+    return torch.stack(squares).sum(0).sqrt()
+
+
+def _times(gradients: Sequence[Tensor], factors: Tensor) -> list[Tensor]:
+    """Return gradients, each [R, ...], times a factor [R] per replica."""
+    return [g * factors.view(-1, *[1] * (g.dim() - 1)) for g in gradients]
