@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.rows.quick_study import proportional_bytes
 from byheart.data import load_dataset
 from byheart.record import Record
-from byheart.report.session import report_session
+from byheart.report.study import write_report
 from byheart.runners import ProcessesRunner
 from byheart.runners.progress import PlainProgress
 from byheart.store import Store
@@ -121,7 +121,7 @@ def trained(folder: Path, wanted: int) -> dict[str, Any]:
             progress=PlainProgress(),
         )
         started = time.process_time()
-        page = report_session(
+        page = write_report(
             folder, load_session(store), result.folder_records, result.folder_findings
         )
         drawn = time.process_time() - started

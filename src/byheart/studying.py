@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 from byheart.errors import InputError
 from byheart.files import write_text
-from byheart.report.session import report_session
+from byheart.report.study import write_report
 from byheart.runners.base import Progress, Runner
 from byheart.runners.make import PATIENCE, find_device, make_runner
 from byheart.runners.progress import make_progress
@@ -194,7 +194,7 @@ def study(
             ),
             own_network=request.own_network,
         )
-        page = report_session(
+        page = write_report(
             folder, load_session(store), result.folder_records, result.folder_findings
         )
     return Findings(result, folder, page)

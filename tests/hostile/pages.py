@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tests.auditing.audits import made_up, table
-from tests.report.examples import run_facts
+from tests.report.examples import records, session
 from tests.report.test_escaping import HOSTILE
 
+from byheart.advising.result import Advice
 from byheart.auditing.page import write_page
 from byheart.charts.figure import Axis, Figure, Point
 from byheart.files import write_text
-from byheart.report.advice_page import AdviceFacts, write_advice_page
-from byheart.report.page import Section, render
+from byheart.report.study import Section, render
+from byheart.studies.own_network import OwnNetwork
 
 NAMES = (
     *HOSTILE,
@@ -34,17 +36,16 @@ LONG = "x" * 10_000
 
 def study_page(path: Path, name: str) -> Path:
     """Write the page of a study on which everything is called so."""
-    run = run_facts(
+    named = session(
         data=name,
-        command=name,
+        command=(name,),
         classes=(name, "b"),
         device=name,
-        network=name,
-        left_out={"csr-noise": name},
+        network=OwnNetwork(name, {"csr-noise": name}),
         versions={"byheart": name},
     )
     sections = [Section("Chart", "A17", ("csr-noise",), (_figure(name),))]
-    return write_text(path, render(run, [], sections))
+    return write_text(path, render(named, records(), [], sections))
 
 
 def audit_page(path: Path, name: str) -> Path:
@@ -64,34 +65,36 @@ def text_audit_page(path: Path, name: str) -> Path:
 
 def advice_page(path: Path, name: str) -> Path:
     """Write the page of an advice on which everything is called so."""
-    row = {
-        "regularizer": "dropout",
-        "stage": "compared",
-        "strength": 0.5,
-        "verdict": "helps",
-        "n": 3,
-    }
-    row |= {
+    values = {
         f"{what}{end}": 0.5
         for what in ("memorization", "drop", "accuracy", "cost")
         for end in ("", "_low", "_high")
     }
-    rows = pd.DataFrame([row, row | {"verdict": "not applicable", "reason": "none"}])
-    facts = AdviceFacts(
+    row = values | {
+        "name": name,
+        "regularizer": name,
+        "stage": "compared",
+        "strength": 0.5,
+        "verdict": "helps",
+        "n": 3,
+        "trusted": None,
+    }
+    explored = row | {"stage": "explored", "verdict": ""}
+    refused = row | {"stage": "", "verdict": "not applicable", "reason": name}
+    advice = Advice(
         name=name,
-        recommended="dropout",
+        table=pd.DataFrame([row, explored, refused]),
+        recommended=None,
         why=name,
         code=name,
-        rows=rows,
-        table=rows,
-        figures=[_figure(name)],
-        notes=[name],
+        front=pd.DataFrame([row]),
+        checkpoints=(1, 2),
+        curves={"none": np.full((2, 3, 2), 0.5), name: np.full((2, 3, 2), 0.25)},
         margin=0.01,
-        trusted=False,
-        about={name: name},
-        version="0",
+        seconds=1.0,
+        notes=(name,),
     )
-    return write_advice_page(path, facts)
+    return advice.to_html(path, about={name: name})
 
 
 def _figure(name: str) -> Figure:

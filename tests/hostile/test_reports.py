@@ -16,7 +16,7 @@ from tests.studies.tiny import run
 
 from byheart.cli.main import main
 from byheart.errors import StoreError
-from byheart.report.session import report_stored
+from byheart.report.study import redraw
 from byheart.runners import InlineRunner
 from byheart.store import Store, codec
 
@@ -115,4 +115,4 @@ def test_arrays_that_no_trial_leaves_are_named_with_the_remedy(
         Store.open(tmp_path, create=False) as store,
         pytest.raises(StoreError, match="its records are not what this version's trials leave"),
     ):
-        report_stored(tmp_path, store)
+        redraw(tmp_path, store)

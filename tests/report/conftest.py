@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from tests.report.examples import findings, run_facts
+from tests.report.examples import findings, records, session
 from tests.report.figures import sections
 
-from byheart.report.page import write_report
+from byheart.report.study import write_report
 
 QUIET = (
     "--no-sandbox",
@@ -27,7 +27,7 @@ QUIET = (
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a report that was written."""
     target = tmp_path_factory.mktemp("report") / "out"
-    write_report(target, run_facts(), findings(), sections())
+    write_report(target, session(), records(), findings(), sections())
     return target
 
 

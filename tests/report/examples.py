@@ -1,52 +1,56 @@
-"""A made-up but realistic run: the facts and findings that the page is looked at with."""
+"""A made-up but realistic study: its session, records and findings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, cast
 
-from byheart.report.facts import RunFacts
+from byheart.record import Outcome, Record
+from byheart.studies.base import Setting, SourceFacts
 from byheart.studies.finding import Finding, FindingPart, Verdict
+from byheart.studies.own_network import OwnNetwork
+from byheart.studies.presets import QUICK
+from byheart.studies.session import SessionFacts
+from byheart.trial import Trial
+
+FINGERPRINT = "3b1e0f6a9d8c47e2b5a1c0d4e7f8091223344556677889900aabbccddeeff001"
+COMMAND = "byheart study --preset quick --data digits --seeds 8 --out out/quick"
 
 
-def run_facts(**changes: object) -> RunFacts:
-    """Return the facts of the made-up run, with some of them changed."""
-    facts: dict[str, object] = {
-        "command": "byheart study --preset quick --data digits --seeds 8 --out out/quick",
-        "preset": "quick",
-        "data": "digits",
-        "data_fingerprint": "3b1e0f6a9d8c47e2b5a1c0d4e7f8091223344556677889900aabbccddeeff001",
-        "examples": 1797,
-        "shape": (8, 8),
-        "classes": tuple("0123456789"),
-        "seeds": 8,
-        "settings": {
-            "name": "quick",
-            "seeds": 8,
-            "examples": {"train": 1000, "hidden": [128], "learning_rate": 0.1, "batch_size": 32},
-            "dynamics": {
-                "train": 600,
-                "hidden": [128],
-                "epochs": 120,
-                "levels": [0.0, 0.2, 0.4, 0.6, 0.8],
-                "radii": [0.01, 0.02, 0.05],
-            },
-            "time": {"epochs": 400, "widths": [16, 32, 64, 128, 256], "sizes": [125, 250, 500]},
-        },
-        "versions": {
-            "byheart": "0.1.0",
-            "python": "3.11.7",
-            "torch": "2.13.0",
-            "numpy": "2.3.1",
-            "scipy": "1.16.0",
-        },
-        "trials": 1304,
-        "outcomes": {"converged": 912, "budget": 388, "diverged": 3, "failed": 1},
-        "train_seconds": 131.42,
-        "started": "2026-03-14 09:26 UTC",
-        "device": "cpu",
-        "runner": "inline",
+def session(
+    *,
+    data: str = "digits",
+    classes: tuple[str, ...] = tuple("0123456789"),
+    preset: str = "quick",
+    network: OwnNetwork | None = None,
+    **changes: Any,
+) -> SessionFacts:
+    """Return what a made-up session was asked for, with some of it changed."""
+    source = SourceFacts(data, FINGERPRINT, 1797, (8, 8), classes, 174)
+    facts = SessionFacts(
+        claims=(),
+        setting=Setting(QUICK.model_copy(update={"name": preset}), source, 8),
+        versions={"byheart": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+        machine={},
+        runner="inline",
+        device="cpu",
+        command=tuple(COMMAND.split()),
+        started="2026-03-14 09:26 UTC",
+        own_network=network,
+    )
+    return replace(facts, **changes)
+
+
+def records() -> dict[str, Record]:
+    """Return records of 1,304 trials; the page only counts them."""
+    counts: dict[Outcome, int] = {"converged": 912, "budget": 388, "diverged": 3, "failed": 1}
+    outcomes = [outcome for outcome, count in counts.items() for _ in range(count)]
+    trial = cast(Trial, None)
+    return {
+        str(key): Record(trial, outcome, 1, seconds=131.42 / len(outcomes))
+        for key, outcome in enumerate(outcomes)
     }
-    return RunFacts.model_validate(facts | changes)
 
 
 def part(

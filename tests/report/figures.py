@@ -9,7 +9,7 @@ from math import exp
 import numpy as np
 
 from byheart.charts.figure import Axis, Figure, Point
-from byheart.report.sections import Section
+from byheart.report.study import Section
 
 KINDS = ("real", "randX", "randY")
 LEVELS = ("0%", "20%", "40%", "60%", "80%")

@@ -5,11 +5,10 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from tests.report.examples import finding, part, run_facts
+from tests.report.examples import finding, part, records, session
 
 from byheart.charts.figure import Axis, Figure, Point
-from byheart.report.page import render
-from byheart.report.sections import Section
+from byheart.report.study import Section, render
 
 HOSTILE = (
     "</script><script>window.hacked = 1</script>",
@@ -35,22 +34,21 @@ class Elements(HTMLParser):
 
 def hostile_page(text: str) -> str:
     """Return a page on which everything a user can name is hostile."""
-    run = run_facts(
+    named = session(
         data=text,
         preset=text,
-        command=text,
+        command=(text,),
         classes=(text, "b"),
         started=text,
         device=text,
-        settings={text: {text: text}},
-        versions={"byheart": text},
+        versions={"byheart": text, text: text},
     )
     one = finding(
         "easy-examples", text, text, [part(text, "above", 1, 2, 0.1)], note=text, reasons=(text,)
     )
     points = (Point(text, text, 1, 1, 0.5, 2), Point("b", "c", 2, 2))
     figure = Figure("f", text, text, text, Axis(text), Axis(text), (text, "c"), points, legend=text)
-    return render(run, [one], [Section(text, text, ("easy-examples",), (figure,))])
+    return render(named, records(), [one], [Section(text, text, ("easy-examples",), (figure,))])
 
 
 @pytest.fixture(scope="module", params=HOSTILE)

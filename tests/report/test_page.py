@@ -4,14 +4,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.report.examples import finding, findings, part, run_facts
+from tests.report.examples import COMMAND, FINGERPRINT, finding, findings, part, records, session
 from tests.report.figures import figures, sections
 
 from byheart.charts.figure import Axis, Figure
 from byheart.errors import StoreError
 from byheart.report.numbers import signs
-from byheart.report.page import render, write_findings, write_report
-from byheart.report.sections import Section
+from byheart.report.study import Section, render, write_findings, write_report
 from byheart.studies.finding import Finding
 
 
@@ -45,7 +44,7 @@ def read(page: str) -> tuple[str, list[tuple[str, dict[str, str | None]]]]:
 
 def without_charts(*some: Finding) -> str:
     """Return the words of a page that has findings only."""
-    return read(render(run_facts(), some, []))[0]
+    return read(render(session(), records(), some, []))[0]
 
 
 def test_the_folder_holds_page_findings_and_every_figure(folder: Path) -> None:
@@ -55,7 +54,7 @@ def test_the_folder_holds_page_findings_and_every_figure(folder: Path) -> None:
 
 
 def test_equal_input_gives_equal_bytes(folder: Path, tmp_path: Path) -> None:
-    write_report(tmp_path, run_facts(), findings(), sections())
+    write_report(tmp_path, session(), records(), findings(), sections())
     for path in folder.rglob("*"):
         if path.is_file():
             assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes()
@@ -68,8 +67,8 @@ def test_the_page_is_small_enough_to_send(folder: Path) -> None:
 def test_the_first_sentence_says_what_was_run(page_text: str) -> None:
     words, _ = read(page_text)
     for phrase in (
-        "15 claims of two papers on memorization, judged on digits (1,797 examples of 8 ",
-        "1,304 trials over 8 seeds, 2 min 11 s of training, started 2026-03-14 09:26 UTC",
+        "byheart tested 15 claims of two papers on memorization with digits (1,797 examples of 8 ",
+        "1,304 trials, 8 seeds, 2 min 11 s of training, started 2026-03-14 09:26 UTC",
     ):
         assert phrase in words
 
@@ -130,14 +129,14 @@ def test_how_criteria_combine_is_said() -> None:
     every = finding("x", "A17", "s", two)
     some = finding("x", "A17", "s", two, combine="; or ")
     assert "Supported if all of these hold" in without_charts(every)
-    assert "Supported if one of these holds" in without_charts(some)
+    assert "Supported if at least one of these holds" in without_charts(some)
 
 
 def test_reasons_troubles_and_notes_are_shown(page_text: str) -> None:
     words, _ = read(page_text)
     assert "No verdict: most trials were censored." in words
-    assert "Counted: 131 trials censored, 1 trial failed." in words
-    assert "Counted: 11 trials censored, 3 trials diverged." in words
+    assert "Trials without a result: 131 trials censored, 1 trial failed." in words
+    assert "Trials without a result: 11 trials censored, 3 trials diverged." in words
     assert "In 64 dimensions random inputs are not easier than digits." in words
 
 
@@ -150,22 +149,22 @@ def test_not_run_is_not_inconclusive(page_text: str) -> None:
     states = [a["data-verdict"] for _, a in tags if "data-verdict" in a]
     assert states.count("not-run") == 1
     assert states.count("inconclusive") == 3
-    assert "No trials were planned for this claim, so nothing was judged." in words
+    assert "Not part of this run." in words
 
 
 def test_the_rule_and_both_papers_are_in_the_page(page_text: str) -> None:
     words, _ = read(page_text)
     for phrase in ("bootstrap", "sign-flip", "Holm", "arXiv 1706.05394", "OpenReview rJv6ZgHYg"):
         assert phrase in words
-    assert run_facts().command in words
+    assert COMMAND in words
 
 
 def test_settings_seeds_versions_and_cost_are_in_the_page(page_text: str) -> None:
     words, _ = read(page_text)
-    assert "levels 0, 0.2, 0.4, 0.6, 0.8" in words
+    assert "levels 0, 0.25, 0.5, 0.75, 1" in words
     assert "torch 2.13.0" in words
     assert "912 reached 100% training accuracy" in words
-    assert run_facts().data_fingerprint in words
+    assert FINGERPRINT in words
 
 
 def test_without_findings_there_is_still_a_page() -> None:
@@ -174,15 +173,15 @@ def test_without_findings_there_is_still_a_page() -> None:
 
 
 def test_a_finding_outside_any_section_is_shown_without_a_link() -> None:
-    page = render(run_facts(), findings()[:1], [])
+    page = render(session(), records(), findings()[:1], [])
     assert "#claim-easy-examples" not in page
     assert "easy-examples" in page
 
 
 def test_a_figure_without_points_says_so() -> None:
     empty = Figure("empty", "Nothing", "A17", "Read.", Axis("x"), Axis("y"), ("real",), ())
-    words, tags = read(render(run_facts(), [], [Section("One", "A17", (), (empty,))]))
-    assert "No trial gave a value to draw." in words
+    words, tags = read(render(session(), records(), [], [Section("One", "A17", (), (empty,))]))
+    assert "There is nothing to draw: no trial gave a value." in words
     assert "chart" not in [attrs.get("class") for _, attrs in tags]
 
 
@@ -190,20 +189,20 @@ def test_a_figure_without_points_says_so() -> None:
 def test_a_figure_id_that_is_no_file_name_is_refused(name: str, tmp_path: Path) -> None:
     figure = Figure(name, "t", "s", "r", Axis("x"), Axis("y"), (), ())
     with pytest.raises(ValueError, match="names a file"):
-        write_report(tmp_path, run_facts(), [], [Section("One", "A17", (), (figure,))])
+        write_report(tmp_path, session(), records(), [], [Section("One", "A17", (), (figure,))])
 
 
 def test_two_figures_of_one_name_are_refused() -> None:
     figure = Figure("one", "t", "s", "r", Axis("x"), Axis("y"), (), ())
     with pytest.raises(ValueError, match="two figures"):
-        render(run_facts(), [], [Section("One", "A17", (), (figure, figure))])
+        render(session(), records(), [], [Section("One", "A17", (), (figure, figure))])
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     blocked = tmp_path / "out"
     blocked.write_text("a file", encoding="utf-8")
     with pytest.raises(StoreError, match="cannot write"):
-        write_report(blocked, run_facts(), [], [])
+        write_report(blocked, session(), records(), [], [])
 
 
 def test_findings_survive_the_file(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
-from tests.report.examples import findings, run_facts
+from tests.report.examples import findings, records, session
 from tests.report.figures import figures, sections
 from tests.report.test_escaping import HOSTILE, hostile_page
 
-from byheart.report.page import write_report
+from byheart.report.study import write_report
 
 pytestmark = pytest.mark.browser
 
@@ -221,5 +221,5 @@ def test_hostile_names_do_nothing(opened: Any, tmp_path: Path, text: str) -> Non
 
 
 def test_a_page_without_charts_is_quiet(opened: Any, tmp_path: Path) -> None:
-    path = write_report(tmp_path, run_facts(), findings(), sections()[:0])
+    path = write_report(tmp_path, session(), records(), findings(), sections()[:0])
     assert opened(path, viewport=WIDE).said == []

@@ -8,7 +8,7 @@ from tests.report.figures import figures, sorted_examples
 
 from byheart.charts.drawn import COLUMNS, to_csv
 from byheart.charts.figure import Point
-from byheart.report.table import data_uri
+from byheart.report.frame import data_uri
 
 
 def test_the_table_holds_every_point_unrounded() -> None:
@@ -30,6 +30,6 @@ def test_names_with_commas_and_quotes_come_back() -> None:
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", '<svg a="b">#&%</svg>', "naïve </script>"])
 def test_a_link_holds_the_whole_text(text: str) -> None:
-    link = data_uri("text/csv", text)
+    link = data_uri(text, "text/csv")
     assert unquote(link.removeprefix("data:text/csv;charset=utf-8,")) == text
     assert not set('"<>#& \n') & set(link)

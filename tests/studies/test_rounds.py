@@ -13,7 +13,7 @@ from tests.studies.tiny import tiny_dataset, tiny_setting, without_timings
 from byheart.data import corrupt
 from byheart.data.dataset import split_indices
 from byheart.record import Record
-from byheart.report.session import report_stored
+from byheart.report.study import redraw
 from byheart.runners import InlineRunner
 from byheart.store import Store
 from byheart.studies.base import NOTHING_KNOWN, AdaptiveStudy, Records
@@ -140,7 +140,7 @@ def test_a_study_in_rounds_is_stored_verified_and_drawn_again(finished):
         assert set(stored_records(studies_of(CLAIM), tiny_setting(tiny_dataset()), store)) == set(
             result.records
         )
-        _, findings = report_stored(folder, store)
+        _, findings = redraw(folder, store)
     assert without_timings(findings) == without_timings(result.findings)
 
 

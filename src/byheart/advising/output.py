@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byheart.files import write_text
-from byheart.report.table import frame_csv
+from byheart.report.frame import frame_csv
 
 if TYPE_CHECKING:
     from byheart.advising.result import Advice

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from byheart.charts.drawn import draw
 from byheart.charts.figure import Axis, Figure, Point
-from byheart.report.advice_page import AdviceFacts, write_advice_page
+from byheart.files import write_text
+from byheart.report.frame import frame_csv, render_page
 from byheart.studies.conditions import mean_points
-from byheart.version import __version__
 
 if TYPE_CHECKING:
     from byheart.advising.result import Advice
@@ -24,25 +25,18 @@ SHOWN = 5
 def write_page(advice: Advice, path: Path, about: Mapping[str, str]) -> Path:
     """Write the page, and return its path; see :meth:`Advice.to_html`."""
     table = advice.table
-    one = advice.recommended
     judged = table["stage"].isin(["confirmed", "compared"]) | (table["verdict"] == "not applicable")
-    return write_advice_page(
-        path,
-        AdviceFacts(
-            name=advice.name,
-            recommended=one.name if one is not None else "",
-            why=advice.why,
-            code=advice.code,
-            rows=table[judged],
-            table=table,
-            figures=[costs(advice), strengths(advice), curves(advice)],
-            notes=advice.notes,
-            margin=advice.margin,
-            trusted=bool(table["trusted"].notna().any()),
-            about=about,
-            version=__version__,
-        ),
+    page = render_page(
+        "advice.html",
+        with_charts=True,
+        advice=advice,
+        rows=table[judged].to_dict(orient="records"),
+        csv=frame_csv(table, index=False),
+        figures=[draw(figure) for figure in (costs(advice), strengths(advice), curves(advice))],
+        trusted=bool(table["trusted"].notna().any()),
+        about=about,
     )
+    return write_text(path, page)
 
 
 def costs(advice: Advice) -> Figure:

@@ -25,7 +25,7 @@ from byheart.data.dataset import Dataset, split_indices
 from byheart.data.sources import example_files
 from byheart.files import write_bytes, write_text
 from byheart.networks.foreign import Factory
-from byheart.report.table import frame_csv
+from byheart.report.frame import frame_csv
 from byheart.statistics.estimate import Estimate
 
 CSV, PARQUET, JSON, PAGE = "table.csv", "table.parquet", "audit.json", "report.html"

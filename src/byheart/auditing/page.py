@@ -21,10 +21,8 @@ from byheart.charts.figure import Axis, Figure, Point, Span
 from byheart.errors import InputError
 from byheart.files import write_text
 from byheart.report.example_map import VERDICTS, draw_map
-from byheart.report.frame import environment, shell
-from byheart.report.table import frame_csv
+from byheart.report.frame import frame_csv, render_page
 from byheart.seeds import generator
-from byheart.version import __version__
 
 GALLERY = 200
 """Flagged examples that have a card."""
@@ -110,34 +108,25 @@ def render(
     lists = draw(lists_figure(audit.calibration)) if audit.calibration else None
     others = selection.others.tolist() if examples_map else []
     conflicts = audit.conflicts
-    page: str = (
-        environment()
-        .get_template("audit.html")
-        .render(
-            audit=audit,
-            about=about or {},
-            version=__version__,
-            map=examples_map,
-            onset=onset,
-            belief=lists,
-            selection=selection,
-            gallery=cards(audit, selection.gallery.tolist(), texts=texts, with_scores=True),
-            others=cards(audit, others, texts=texts, with_scores=False),
-            conflicts=len(conflicts),
-            pairs=_pairs(audit, conflicts[:PAIRS], texts),
-            first=FIRST,
-            shares=_shares(audit.table),
-            confusions=_confusions(audit),
-            columns=[column for column in COLUMNS if column.name in audit.table and column.how],
-            list_csv=_list(audit, selection),
-            **shell(
-                ["page.css", "audit.css"],
-                ["charts.js", "audit.js"],
-                with_charts=any((examples_map, onset, lists)),
-            ),
-        )
+    return render_page(
+        "audit.html",
+        with_charts=any((examples_map, onset, lists)),
+        audit=audit,
+        about=about or {},
+        map=examples_map,
+        onset=onset,
+        belief=lists,
+        selection=selection,
+        gallery=cards(audit, selection.gallery.tolist(), texts=texts, with_scores=True),
+        others=cards(audit, others, texts=texts, with_scores=False),
+        conflicts=len(conflicts),
+        pairs=_pairs(audit, conflicts[:PAIRS], texts),
+        first=FIRST,
+        shares=_shares(audit.table),
+        confusions=_confusions(audit),
+        columns=[column for column in COLUMNS if column.name in audit.table and column.how],
+        list_csv=_list(audit, selection),
     )
-    return page
 
 
 def onset_figure(onset: Onset) -> Figure:

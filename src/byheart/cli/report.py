@@ -17,11 +17,11 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Judge the stored records again, and write findings, page and figures anew."""
-    from byheart.report.session import report_stored
+    from byheart.report.study import redraw
     from byheart.store import Store
 
     with Store.open(folder, create=False) as store:
-        page, findings = report_stored(folder, store)
+        page, findings = redraw(folder, store)
     if as_json:
         write_json([finding.as_json() for finding in findings])
         return

@@ -1,25 +1,53 @@
-"""What every page is made with: the template engine, its filters, styles and scripts."""
+"""The template engine of every page, its filters, and links to files within the page."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
 
-from byheart.charts import vega
 from byheart.charts.style import dark_twins
-from byheart.report import interval, numbers, table
-from byheart.texts import visible
+from byheart.charts.vega import libraries
+from byheart.report import interval, numbers
+from byheart.texts import cell, visible
+from byheart.version import __version__
 
 
-def environment() -> jinja2.Environment:
-    """Return what fills templates in: everything is escaped, and what is missing is an error."""
-    made = jinja2.Environment(
+def render_page(template: str, *, with_charts: bool, **values: Any) -> str:
+    """Return a page as HTML: one file that loads nothing from elsewhere.
+
+    Everything that is put into the page is escaped. The page's content policy allows only the
+    scripts and the styles that the template itself holds.
+
+    Args:
+        template: its name.
+        with_charts: add the chart library.
+        **values: what the template is filled with. A missing value is an error.
+    """
+    page: str = _environment().get_template(template).render(with_charts=with_charts, **values)
+    return page
+
+
+def frame_csv(frame: pd.DataFrame, *, index: bool = True) -> str:
+    """Return a table as CSV: six significant digits a number, no text that is a formula."""
+    text: str = frame.map(cell).to_csv(index=index, lineterminator="\n", float_format="%.6g")
+    return text
+
+
+def data_uri(text: str, kind: str) -> str:
+    """Return a link that holds the file itself, so that the page needs no other file."""
+    return f"data:{kind};charset=utf-8," + quote(text, safe="/:=(),;!*@$")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("byheart.report"),
         autoescape=True,
         finalize=_harmless,
@@ -27,70 +55,54 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    made.filters |= {
-        "number": numbers.number,
-        "exact": numbers.exact,
-        "interval": numbers.interval,
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "chance": numbers.chance,
         "count": numbers.count,
         "counted": numbers.counted,
-        "points": numbers.points,
+        "data_uri": data_uri,
+        "decimals": numbers.decimals,
+        "drawing": interval.draw,
         "duration": numbers.duration,
-        "capitalize_first": lambda text: text[:1].upper() + text[1:],
+        "exact": numbers.exact,
+        "interval": numbers.interval,
         "moment": numbers.moment,
+        "number": numbers.number,
+        "p_value": numbers.p_value,
+        "points": numbers.points,
         "sentence": numbers.sentence,
+        "sha256": _sha256,
         "signs": numbers.signs,
-        "svg": lambda text: Markup(text),
+        "svg": Markup,
         "visible": visible,
-        "data_uri": lambda text, kind: table.data_uri(kind, text),
     }
-    made.globals["interval_width"] = interval.WIDTH
-    return made
-
-
-def shell(styles: Sequence[str], scripts: Sequence[str], *, with_charts: bool) -> dict[str, Any]:
-    """Return what the frame of a page needs: its style, its scripts, and their hashes.
-
-    Args:
-        styles: names of style sheets among the templates, the general first.
-        scripts: names of scripts, run one after the other as one.
-        with_charts: whether the page needs the chart library.
-    """
-    texts = {
-        "libraries": vega.libraries() if with_charts else "",
-        "own": "\n".join(_asset(name) for name in scripts),
+    environment.globals |= {
+        "dark_charts": Markup(_dark_charts()),
+        "interval_width": interval.WIDTH,
+        "libraries": lambda: Markup(libraries()),
+        "version": __version__,
     }
-    style = "".join(map(_asset, styles)) + _dark_charts()
-    return {
-        "style": Markup(style),
-        "style_hash": _hash(style),
-        "scripts": {name: Markup(text) for name, text in texts.items()},
-        "script_hashes": [_hash(text) for text in texts.values() if text],
-    }
+    return environment
 
 
 def _harmless(value: Any) -> Any:
-    """Return what is put into a page, with characters written out that would hide or turn text."""
-    return (
-        value if not isinstance(value, str) or isinstance(value, Markup) else visible(value, "\n\t")
-    )
-
-
-def _asset(name: str) -> str:
-    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+    """Return a text with its invisible characters written out; they could hide or turn text."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value, "\n\t")
+    return value
 
 
 def _dark_charts() -> str:
-    """Return the rules that give every colour of a chart its twin in dark mode."""
+    """Return the style rules that give every colour of a chart its twin in dark mode."""
     rules = "\n".join(
         f'  .chart [fill="{light}"] {{ fill: {dark}; }}\n'
         f'  .chart [stroke="{light}"] {{ stroke: {dark}; }}'
         for light, dark in dark_twins().items()
     )
-    return f"\n@media screen and (prefers-color-scheme: dark) {{\n{rules}\n}}\n"
+    return f"@media screen and (prefers-color-scheme: dark) {{\n{rules}\n}}\n"
 
 
-def _hash(text: str) -> str:
-    """Return what the page's content policy calls a script or a style: nothing else may count."""
+def _sha256(text: str) -> str:
+    """Return the hash by which the page's content policy allows a script or a style."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

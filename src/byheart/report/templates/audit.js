@@ -63,5 +63,3 @@ if (gallery) {
   addEventListener("afterprint", show);
   show();
 }
-
-drawAll();
