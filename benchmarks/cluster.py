@@ -13,7 +13,7 @@ import time
 
 from byheart.data import load_dataset
 from byheart.data.dataset import Dataset
-from byheart.runners import RayRunner, SilentProgress
+from byheart.runners import Progress, RayRunner
 from byheart.runners.ray_cluster import connect, require_ray
 from byheart.training.packs import Pack
 from byheart.trial import MLP, AccuracyProbe, Algorithm, DataFacts, Trial
@@ -52,7 +52,7 @@ def seconds(nodes: int, dataset: Dataset, work: list[Pack]) -> float:
             cluster.add_node(**size)
         connect(cluster.address, 1)
         start = time.perf_counter()
-        runner = RayRunner().run(work, dataset, device="cpu", progress=SilentProgress())
+        runner = RayRunner().run(work, dataset, device="cpu", progress=Progress())
         results = list(runner)
         taken = time.perf_counter() - start
         assert len(results) == PACKS and not any(result.error for result in results)

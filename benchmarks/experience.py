@@ -21,7 +21,6 @@ import byheart.studies.presets
 from benchmarks.timed import FOLDER, TRAIN
 from byheart.record import Record
 from byheart.runners import ProcessesRunner, make_progress
-from byheart.runners.base import pack_id
 from byheart.store import Store
 from byheart.studies.experience import spent_by
 from byheart.studies.rehearsing import rehearse
@@ -55,7 +54,7 @@ def shares(request: Request, folder: Path, packs: list[Pack], runner: ProcessesR
     data = request.setting.data
     cost, limit = Counter[str](), Counter[str]()
     for pack in packs:
-        path = folder / f"{pack_id(pack)}.json"
+        path = folder / f"{pack.key}.json"
         if not path.exists():
             continue  # Of a later round, and cut otherwise there.
         seconds, stop = json.loads(path.read_text("utf-8")), pack.trials[0].algorithm.stop

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from byheart.record import Record
-from byheart.runners.base import pack_id
 from byheart.training import engine, probe_critical, probe_sharpness, probes
 from byheart.training.paces import clock
 from byheart.training.packs import Pack
@@ -59,7 +58,7 @@ def train(
     records = engine.train(pack, dataset, device=device, on_epoch=on_epoch)
     whole = clock() - started
     seconds = dict(_seconds) or {"sweep" if _is_sweep(pack) else "training": whole}
-    path = Path(os.environ[FOLDER], f"{pack_id(pack)}.json")
+    path = Path(os.environ[FOLDER], f"{pack.key}.json")
     path.write_text(json.dumps(seconds | {"whole": whole}), encoding="utf-8")
     return records
 

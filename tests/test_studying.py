@@ -8,7 +8,7 @@ import pytest
 
 import byheart
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, SilentProgress
+from byheart.runners import InlineRunner, Progress
 from byheart.store import Store
 from byheart.studies.presets import PRESETS, QUICK
 from byheart.studies.presets.settings import CapacitySetting
@@ -41,7 +41,7 @@ def presets():
         yield
 
 
-class Notes(SilentProgress):
+class Notes(Progress):
     """Remembers the lines that a user would read."""
 
     def __init__(self):

@@ -14,8 +14,8 @@ from unittest import mock
 from tests.studies import tiny
 
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, ProcessesRunner, RayRunner, SilentProgress
-from byheart.runners.silence import HANG_AFTER
+from byheart.runners import InlineRunner, ProcessesRunner, Progress, RayRunner
+from byheart.runners.hangs import HANG_AFTER
 from byheart.store import Store
 from byheart.studies.registry import studies_of
 from byheart.studies.session import run_session
@@ -50,7 +50,7 @@ def run(folder, runner, store=Store):
             dataset,
             opened,
             runner,
-            progress=SilentProgress(),
+            progress=Progress(),
         )
 
 

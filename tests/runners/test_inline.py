@@ -5,14 +5,14 @@ import torch
 from tests.runners import trainers
 from tests.runners.examples import Listener, a_pack
 
-from byheart.runners import InlineRunner, SilentProgress
+from byheart.runners import InlineRunner, Progress
 
 TRAIN = "tests.runners.trainers:train"
 
 
 def run(packs, dataset, runner=None, progress=None):
     runner = runner or InlineRunner(train=TRAIN)
-    return list(runner.run(packs, dataset, device="cpu", progress=progress or SilentProgress()))
+    return list(runner.run(packs, dataset, device="cpu", progress=progress or Progress()))
 
 
 def test_packs_come_back_in_order_with_a_record_per_trial(dataset):

@@ -8,7 +8,6 @@ from tests.runners.examples import a_pack
 from tests.store.examples import a_record, a_trial
 
 from byheart.runners import ProcessesRunner
-from byheart.runners.base import pack_id
 from byheart.runners.progress import PlainProgress
 from byheart.runners.timeleft import TimeLeft
 from byheart.store import Store
@@ -32,7 +31,7 @@ class Added(float):
 def test_the_time_left_is_asked_for_at_the_same_cost_among_many_packs(packs):
     planned = [a_pack(seed) for seed in range(packs)]
     left = TimeLeft()
-    left.plan({pack_id(pack): Added(1.0) for pack in planned})
+    left.plan({pack.key: Added(1.0) for pack in planned})
     for pack in planned[:-1]:
         left.finish(pack)
     left.start(planned[-1])

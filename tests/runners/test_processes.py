@@ -13,7 +13,7 @@ from tests.runners import trainers
 from tests.runners.examples import Hears, Listener, a_pack
 
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, ProcessesRunner, SilentProgress
+from byheart.runners import InlineRunner, ProcessesRunner, Progress
 from byheart.runners import processes as module
 
 TRAIN = "tests.runners.trainers:train"
@@ -21,7 +21,7 @@ TRAIN = "tests.runners.trainers:train"
 
 def run(packs, dataset, *, workers=2, progress=None, train=TRAIN, hang_after=600.0):
     runner = ProcessesRunner(workers=workers, train=train, hang_after=hang_after)
-    return list(runner.run(packs, dataset, device="cpu", progress=progress or SilentProgress()))
+    return list(runner.run(packs, dataset, device="cpu", progress=progress or Progress()))
 
 
 def test_workers_give_what_the_inline_runner_gives(dataset, log):
@@ -49,7 +49,9 @@ def test_the_longest_pack_goes_first(dataset, log):
 
 
 def test_nothing_to_train_starts_no_worker(dataset, monkeypatch):
-    monkeypatch.setattr(module.Crew, "hire", lambda self: pytest.fail("a worker was started"))
+    monkeypatch.setattr(
+        module._Pool, "_start_worker", lambda self: pytest.fail("a worker was started")
+    )
     assert run([], dataset) == []
 
 
@@ -105,7 +107,7 @@ def test_a_worker_that_was_stopped_hangs(dataset, log):
     assert trainers.noted(trainers.BUSY) == 2
 
 
-class Stops(SilentProgress):
+class Stops(Progress):
     """Stops the process of a pack, as a debugger or a frozen machine would, once it has begun."""
 
     def __init__(self, hidden):
@@ -139,7 +141,7 @@ def test_epochs_are_reported_but_not_each(dataset, log):
 def test_the_data_set_is_handed_over_once_and_removed(dataset, log, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     runner = ProcessesRunner(workers=1, train=TRAIN)
-    results = runner.run([a_pack(0), a_pack(1)], dataset, device="cpu", progress=SilentProgress())
+    results = runner.run([a_pack(0), a_pack(1)], dataset, device="cpu", progress=Progress())
     next(results)
     (folder,) = tmp_path.glob("byheart-*")
     assert {path.name for path in folder.iterdir()} >= {"x.npy", "y.npy"}
@@ -156,7 +158,7 @@ def test_a_temporary_folder_without_room_is_named(dataset, tmp_path, monkeypatch
 def test_a_consumer_that_stops_leaves_no_worker(dataset, log):
     runner = ProcessesRunner(workers=2, train=TRAIN)
     packs = [a_pack(0), a_pack(1, trainers.HANGS)]
-    results = runner.run(packs, dataset, device="cpu", progress=SilentProgress())
+    results = runner.run(packs, dataset, device="cpu", progress=Progress())
     next(results)
     until(lambda: trainers.noted(trainers.HANGS) == 1)
     results.close()
@@ -166,7 +168,7 @@ def test_a_consumer_that_stops_leaves_no_worker(dataset, log):
 SCRIPT = """
 import sys, torch
 from byheart.data.dataset import Dataset
-from byheart.runners import ProcessesRunner, SilentProgress
+from byheart.runners import ProcessesRunner, Progress
 from tests.runners import trainers
 from tests.runners.examples import a_pack
 
@@ -175,7 +177,7 @@ if __name__ == "__main__":
     packs = [a_pack(seed, trainers.HANGS) for seed in range(2)]
     runner = ProcessesRunner(workers=2, train="tests.runners.trainers:train")
     try:
-        list(runner.run(packs, dataset, device="cpu", progress=SilentProgress()))
+        list(runner.run(packs, dataset, device="cpu", progress=Progress()))
     except KeyboardInterrupt:
         print("interrupted")
         sys.exit(130)

@@ -11,8 +11,8 @@ from tests.runners.examples import a_pack
 from tests.runners.test_timeleft import Clock
 
 from byheart.runners import make_progress
-from byheart.runners.base import failed, pack_id
-from byheart.runners.progress import PlainProgress, RichProgress, SilentProgress
+from byheart.runners.base import failed
+from byheart.runners.progress import PlainProgress, Progress, RichProgress
 
 TIME = re.compile(r"\b\d+:\d\d\b")
 """Minutes and seconds left, whatever they are on a busy machine."""
@@ -26,7 +26,7 @@ def clock():
 def plain(clock, packs, every=10.0):
     stream = io.StringIO()
     progress = PlainProgress(stream, every, clock)
-    progress.planned({pack_id(pack): 1.0 for pack in packs})
+    progress.planned({pack.key: 1.0 for pack in packs})
     return progress, stream
 
 
@@ -86,7 +86,7 @@ def test_lines_go_to_stderr_and_without_a_terminal_there_are_no_bars(capsys):
     assert isinstance(progress, PlainProgress)
     progress.skipped(1)
     assert capsys.readouterr() == ("", "1 trial is stored already\n")
-    assert isinstance(make_progress(quiet=True), SilentProgress)
+    assert isinstance(make_progress(quiet=True), Progress)
 
 
 def test_in_a_terminal_there_are_bars(monkeypatch):
@@ -101,7 +101,7 @@ def test_bars_fit_the_terminal_with_names_numbers_and_time_left(width):
     )
     progress = RichProgress(screen)
     packs = [a_pack(seed, hidden=128, size=50) for seed in range(3)]
-    progress.planned({pack_id(pack): 1.0 for pack in packs})
+    progress.planned({pack.key: 1.0 for pack in packs})
     progress.started(packs[0])
     progress.started(packs[1])
     progress.finished(packs[0], [])
@@ -120,7 +120,7 @@ def test_more_packs_than_lines_do_not_scroll():
     screen = Console(file=io.StringIO(), width=80, height=10, force_terminal=True)
     progress = RichProgress(screen)
     packs = [a_pack(seed) for seed in range(30)]
-    progress.planned({pack_id(pack): 1.0 for pack in packs})
+    progress.planned({pack.key: 1.0 for pack in packs})
     for pack in packs:
         progress.started(pack)
         progress.epoch(pack, 1, 100)
@@ -135,7 +135,7 @@ def test_bars_say_what_failed_and_what_is_stored_in_lines_that_stay():
     progress = RichProgress(screen)
     pack = a_pack(0)
     progress.skipped(12)
-    progress.planned({pack_id(pack): 1.0})
+    progress.planned({pack.key: 1.0})
     progress.started(pack)
     progress.finished(pack, failed(pack, "[odd] error", "cpu").records)
     progress.close()
@@ -167,7 +167,7 @@ def test_lines_of_a_later_round_go_on_counting(clock):
     progress, stream = plain(clock, [])
     progress.later(1.0)
     for pack in (first, second):
-        progress.planned({pack_id(pack): 1.0})
+        progress.planned({pack.key: 1.0})
         progress.started(pack)
         clock.now += 4.0
         progress.finished(pack, [])
@@ -187,7 +187,7 @@ def test_bars_of_a_later_round_share_the_overall_one():
     progress = RichProgress(screen)
     for seed in (0, 1):
         pack = a_pack(seed)
-        progress.planned({pack_id(pack): 1.0})
+        progress.planned({pack.key: 1.0})
         progress.started(pack)
         progress.finished(pack, [])
     lines = drawn(progress, 80)

@@ -17,14 +17,13 @@ from byheart.errors import InputError
 from byheart.runners import (
     InlineRunner,
     ProcessesRunner,
+    Progress,
     RayRunner,
     ray_cluster,
-    ray_flight,
-    ray_task,
+    ray_tasks,
 )
-from byheart.runners.needs import Needs
-from byheart.runners.progress import SilentProgress
-from byheart.runners.ray_flight import Tasks
+from byheart.runners.ray_cluster import Resources
+from byheart.runners.ray_tasks import RunningTasks
 from byheart.store import Store
 
 TRAIN = "tests.runners.trainers:train"
@@ -70,7 +69,7 @@ def log(log_file, cluster, monkeypatch):
 
 def run(packs, dataset, *, workers=None, progress=None, train=TRAIN, hang_after=600.0):
     runner = RayRunner(workers=workers, train=train, hang_after=hang_after)
-    return list(runner.run(packs, dataset, device="cpu", progress=progress or SilentProgress()))
+    return list(runner.run(packs, dataset, device="cpu", progress=progress or Progress()))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def test_inline_processes_and_ray_give_the_same_bits(log, tmp_path, findings):
         assert store.verify() == []
 
 
-class KillsANode(SilentProgress):
+class KillsANode(Progress):
     """Kills a node as a power cut would, once so many packs have ended."""
 
     def __init__(self, cluster, node, packs):
@@ -130,7 +129,7 @@ def test_records_come_back_from_other_processes_with_their_threads_pinned(datase
     listener = Listener()
     results = {result.pack: result for result in run(packs, dataset, progress=listener)}
     assert set(results) == set(packs)
-    expected = InlineRunner(1, TRAIN).run(packs, dataset, device="cpu", progress=SilentProgress())
+    expected = InlineRunner(1, TRAIN).run(packs, dataset, device="cpu", progress=Progress())
     for theirs in expected:
         ours = results[theirs.pack]
         assert ours.error is None
@@ -189,13 +188,13 @@ def test_a_pack_without_memory_is_split_and_tried_again_once(dataset, log):
 
 
 def test_never_more_than_a_bounded_number_of_tasks_is_in_flight(dataset, log, monkeypatch):
-    most, start = [], Tasks.start
+    most, submit = [], RunningTasks.submit
 
-    def counting(tasks, part):
-        start(tasks, part)
-        most.append(len(tasks))
+    def counting(running, task):
+        submit(running, task)
+        most.append(len(running))
 
-    monkeypatch.setattr(Tasks, "start", counting)
+    monkeypatch.setattr(RunningTasks, "submit", counting)
     packs = [a_pack(seed) for seed in range(40)]
     assert len(run(packs, dataset)) == 40
     assert max(most) == 4, "two cores, and as many again"
@@ -215,7 +214,7 @@ def test_epochs_are_reported_over_the_cluster_but_not_each(dataset, log):
 
 def test_a_consumer_that_stops_leaves_no_task(dataset, log):
     packs = [a_pack(0), a_pack(1, trainers.HANGS)]
-    results = RayRunner(train=TRAIN).run(packs, dataset, device="cpu", progress=SilentProgress())
+    results = RayRunner(train=TRAIN).run(packs, dataset, device="cpu", progress=Progress())
     next(results)
     until(lambda: trainers.noted(trainers.HANGS) == 1)
     results.close()
@@ -228,11 +227,11 @@ import sys
 from pathlib import Path
 from tests.runners import trainers
 from tests.studies.tiny import run
-from byheart.runners import RayRunner, SilentProgress
+from byheart.runners import RayRunner, Progress
 
 try:
     run(Path(sys.argv[1]), RayRunner(sys.argv[2], train="tests.studies.tiny:train"),
-        progress=SilentProgress())
+        progress=Progress())
 except KeyboardInterrupt:
     print("interrupted")
     sys.exit(130)
@@ -276,9 +275,9 @@ LAPTOP = """
 import sys
 from pathlib import Path
 from tests.studies.tiny import run, without_timings
-from byheart.runners import RayRunner, SilentProgress
+from byheart.runners import RayRunner, Progress
 
-result = run(Path(sys.argv[1]), RayRunner(workers=2), progress=SilentProgress())
+result = run(Path(sys.argv[1]), RayRunner(workers=2), progress=Progress())
 print(without_timings(result.findings))
 """
 
@@ -305,7 +304,8 @@ def test_an_address_where_nobody_answers_is_named():
 
 
 def test_other_versions_on_a_node_are_named(dataset, log, monkeypatch):
-    monkeypatch.setattr(ray_flight, "versions", lambda: {**ray_task.versions(), "torch": "1.0"})
+    own = ray_tasks.versions()
+    monkeypatch.setattr(ray_tasks, "versions", lambda: {**own, "torch": "1.0"})
     with pytest.raises(InputError, match=r"of the cluster has torch .*, and this machine 1.0"):
         run([a_pack(0)], dataset)
 
@@ -320,11 +320,11 @@ def test_the_number_of_packs_side_by_side_is_that_of_the_cluster(cluster, datase
     assert RayRunner().at_a_time(packs, dataset, "cpu") == 2
     assert RayRunner(workers=1).at_a_time(packs, dataset, "cpu") == 1
     with pytest.raises(InputError, match="no node of the Ray cluster has a GPU"):
-        list(RayRunner().run([a_pack(0)], dataset, device="cuda", progress=SilentProgress()))
+        list(RayRunner().run([a_pack(0)], dataset, device="cuda", progress=Progress()))
 
 
 def test_on_gpus_packs_are_counted_by_what_the_gpus_hold(dataset, monkeypatch):
-    nodes = [Needs(64.0, 4.0, 2.0**40), Needs(3.0, 4.0, 2.0**40)]
+    nodes = [Resources(64.0, 4.0, 2.0**40), Resources(3.0, 4.0, 2.0**40)]
     monkeypatch.setattr(ray_cluster, "connect", lambda *address: None)
     monkeypatch.setattr(ray_cluster, "nodes", lambda ray: nodes)
     monkeypatch.setattr(ray_cluster, "gpu_bytes", lambda ray: 2 * 2**30)

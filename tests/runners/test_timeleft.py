@@ -3,7 +3,6 @@
 import pytest
 from tests.runners.examples import a_pack
 
-from byheart.runners.base import pack_id
 from byheart.runners.timeleft import TimeLeft, in_words
 
 
@@ -22,7 +21,7 @@ def clock():
 def planned(clock, *costs):
     packs = [a_pack(seed) for seed in range(len(costs))]
     left = TimeLeft(clock)
-    left.plan({pack_id(pack): cost for pack, cost in zip(packs, costs, strict=True)})
+    left.plan({pack.key: cost for pack, cost in zip(packs, costs, strict=True)})
     return left, packs
 
 
@@ -95,7 +94,7 @@ def test_rounds_to_come_count_as_work_that_is_left_and_those_done_as_done(clock)
     assert left.overall() == pytest.approx(6.0)
     left.expect(0.0)
     second = a_pack(7)
-    left.plan({pack_id(second): 1.0})
+    left.plan({second.key: 1.0})
     assert (left.done, left.planned) == (1, 2)
     assert left.share() == pytest.approx(0.5)
     assert left.overall() == pytest.approx(2.0)

@@ -8,7 +8,6 @@ from tests.studies.tiny import tiny_dataset, tiny_setting
 
 from byheart.record import Record
 from byheart.runners import InlineRunner, ProcessesRunner
-from byheart.runners.base import pack_id
 from byheart.runners.costs import makespan
 from byheart.studies import estimate as estimating
 from byheart.studies.estimate import Place, Seconds, estimate, seconds_of, side_by_side
@@ -146,7 +145,7 @@ def test_packs_go_to_whoever_is_free_first() -> None:
 
 def test_rounds_wait_for_the_longest_pack_of_the_one_before() -> None:
     packs = all_packs()[:3]
-    a, b, c = map(pack_id, packs)
+    a, b, c = (pack.key for pack in packs)
     seconds, costs = {a: 5.0, b: 4.0, c: 1.0}, {a: 1.0, b: 3.0, c: 2.0}
     # b and c first, since they are taken to be the costliest; then a.
     assert side_by_side([packs], seconds, costs, 2, 0.5) == 0.5 + 6.0

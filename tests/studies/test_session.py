@@ -6,7 +6,7 @@ from tests.runners.examples import Listener
 from tests.studies.tiny import CLAIMS, run, tiny_dataset, tiny_setting, without_timings
 
 from byheart.errors import StoreError
-from byheart.runners import InlineRunner, ProcessesRunner, SilentProgress
+from byheart.runners import InlineRunner, ProcessesRunner, Progress
 from byheart.store import Store
 from byheart.studies.registry import studies_of
 from byheart.studies.session import current_facts, load_session, missing_packs, plan
@@ -164,7 +164,7 @@ def test_two_threads_leave_the_same_bits_as_one(finished):
 
 
 def trained(pack, runner):
-    options = {"device": "cpu", "progress": SilentProgress()}
+    options = {"device": "cpu", "progress": Progress()}
     (result,) = runner.run([pack], tiny_dataset(), **options)
     return result.records
 

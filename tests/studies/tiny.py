@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from byheart.data.dataset import Dataset
-from byheart.runners import InlineRunner, ProcessesRunner, SilentProgress
+from byheart.runners import InlineRunner, ProcessesRunner, Progress
 from byheart.store import Store
 from byheart.studies.base import Setting, SourceFacts
 from byheart.studies.presets import QUICK
@@ -144,7 +144,7 @@ def main() -> None:
     folder, kind = Path(sys.argv[1]), sys.argv[2]
     name = "tests.studies.tiny:train"
     runner = InlineRunner(1, name) if kind == "inline" else ProcessesRunner(2, train=name)
-    result = run(folder, runner, progress=SilentProgress())
+    result = run(folder, runner, progress=Progress())
     (folder / "findings.json").write_text(without_timings(result.findings), encoding="utf-8")
     print(result.trained)
 

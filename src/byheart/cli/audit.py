@@ -115,7 +115,7 @@ def audit(
     )
     from byheart.auditing.keeping import forget
     from byheart.files import require_writable
-    from byheart.runners.signals import exit_on_sigterm
+    from byheart.runners.processes import exit_on_sigterm
 
     condition = _condition(fail_if, planted)
     radius = None if critical_radius is None else parse_ratio(critical_radius, "--critical-radius")

@@ -1,9 +1,8 @@
 """Where packs are trained: in this process, in one process per core, or on a cluster."""
 
-from byheart.runners.base import PackResult, Progress, Runner
-from byheart.runners.inline import InlineRunner
+from byheart.runners.base import InlineRunner, PackResult, Progress, Runner
 from byheart.runners.processes import ProcessesRunner
-from byheart.runners.progress import SilentProgress, make_progress
+from byheart.runners.progress import make_progress
 from byheart.runners.ray import RayRunner
 
 __all__ = [
@@ -13,6 +12,5 @@ __all__ = [
     "Progress",
     "RayRunner",
     "Runner",
-    "SilentProgress",
     "make_progress",
 ]

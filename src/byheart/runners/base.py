@@ -1,23 +1,26 @@
-"""What a runner is, and what it hands back: records, also where training failed."""
+"""What a runner is, what it returns, and the simplest one, which trains in this process."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from byheart.record import Record
+from byheart.runners.costs import costs_of
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
 
 ENGINE = "byheart.training.engine:train"
-"""Named, not imported: a runner is made before anyone knows whether torch is needed."""
+"""A name, not an import: a runner is made before anyone knows whether torch is needed."""
 
 OnEpoch = Callable[[int, int], None]
 
@@ -33,51 +36,46 @@ class TrainFunction(Protocol):
 
 
 class PackResult(NamedTuple):
-    """A pack that ended: one record per trial, and why it failed, if it did."""
+    """A pack that ended: one record per trial, and the error if it failed."""
 
     pack: Pack
     records: Sequence[Record]
     error: str | None = None
 
 
-class Progress(Protocol):
-    """Is told by session and runner how it goes. No method may raise: training comes first."""
+class Progress:
+    """Is told how a study goes. This class says nothing; others override what they show.
+
+    No method may raise: training comes first.
+    """
 
     def note(self, line: str) -> None:
-        """Something the user should know before training starts."""
-        ...
+        """Show a line that the user should know before training starts."""
 
     def skipped(self, done: int) -> None:
-        """So many trials are stored already and are not trained again."""
-        ...
+        """Note that ``done`` trials are stored already and are not trained again."""
 
     def later(self, cost: float) -> None:
-        """Rounds that depend on the next one will cost at most so much, in the unit of packs."""
-        ...
+        """Note the highest cost of the rounds after the next, in the unit of :meth:`planned`."""
 
     def planned(self, costs: Mapping[str, float]) -> None:
-        """These packs will be trained, after those of the rounds before: costs by pack id."""
-        ...
+        """Note packs that will be trained after those of earlier rounds: costs by pack id."""
 
     def started(self, pack: Pack) -> None:
-        """A pack begins to train, perhaps once more."""
-        ...
+        """Note that a pack begins to train, perhaps once more."""
 
     def epoch(self, pack: Pack, done: int, total: int) -> None:
-        """A pack has trained ``done`` of at most ``total`` epochs."""
-        ...
+        """Note that a pack has trained ``done`` of at most ``total`` epochs."""
 
     def finished(self, pack: Pack, records: Sequence[Record]) -> None:
-        """A pack ended, well or not."""
-        ...
+        """Note that a pack ended, failed or not."""
 
     def close(self) -> None:
-        """Nothing more will come: finished, failed or interrupted."""
-        ...
+        """Note the end: finished, failed or interrupted."""
 
 
 class Runner(Protocol):
-    """Trains packs, in any order, and never loses one: what fails is recorded as failed."""
+    """Trains packs in any order. It never loses one: what fails is recorded as failed."""
 
     name: str
 
@@ -113,6 +111,46 @@ class Runner(Protocol):
         ...
 
 
+class InlineRunner:
+    """Trains one pack after the other in this process: for debuggers, and for a single GPU.
+
+    Args:
+        threads: CPU threads of torch while a pack trains; None leaves torch's own choice.
+        train: the training function, or "module:callable".
+    """
+
+    name = "inline"
+
+    def __init__(self, threads: int | None = None, train: TrainFunction | str = ENGINE) -> None:
+        self.threads = threads
+        self._train = train
+
+    def at_a_time(self, packs: Sequence[Pack], dataset: Dataset, device: str) -> int:
+        """Return 1."""
+        return 1
+
+    def doing(self, train: TrainFunction | str) -> InlineRunner:
+        """Return a runner like this one that does something else with each pack."""
+        return InlineRunner(self.threads, train)
+
+    def run(
+        self, packs: Sequence[Pack], dataset: Dataset, *, device: str, progress: Progress
+    ) -> Generator[PackResult, None, None]:
+        """Yield every pack as it ends, in the order given; see :class:`Runner`."""
+        train = resolve(self._train)
+        progress.planned(costs_of(packs, dataset))
+        for pack in packs:
+            progress.started(pack)
+
+            def on_epoch(done: int, total: int, pack: Pack = pack) -> None:
+                progress.epoch(pack, done, total)
+
+            with threads_pinned(self.threads):
+                result = attempt(train, pack, dataset, device, on_epoch)
+            progress.finished(pack, result.records)
+            yield result
+
+
 def resolve(train: TrainFunction | str) -> TrainFunction:
     """Return the training function that "module:callable" names."""
     if not isinstance(train, str):
@@ -124,7 +162,7 @@ def resolve(train: TrainFunction | str) -> TrainFunction:
 def attempt(
     train: TrainFunction, pack: Pack, dataset: Dataset, device: str, on_epoch: OnEpoch
 ) -> PackResult:
-    """Train a pack; whatever it raises becomes a failed record of each of its trials."""
+    """Train a pack; if it raises, each of its trials gets a failed record."""
     try:
         records = list(train(pack, dataset, device=device, on_epoch=on_epoch))
     except Exception as error:
@@ -135,7 +173,7 @@ def attempt(
 
 
 def failed(pack: Pack, reason: str, device: str) -> PackResult:
-    """Return a pack none of whose trials could be trained."""
+    """Return the result of a pack that could not be trained."""
     records = [Record(t, "failed", epochs=0, device=device, reason=reason) for t in pack.trials]
     return PackResult(pack, records, reason)
 
@@ -148,14 +186,9 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}{place}" if message else type(error).__name__ + place
 
 
-def pack_id(pack: Pack) -> str:
-    """Return what tells a pack from others of the same plan: no trial is in two packs."""
-    return pack.trials[0].key
-
-
 @contextlib.contextmanager
 def threads_pinned(threads: int | None) -> Iterator[None]:
-    """Let torch use so many CPU threads, then as many as before; None changes nothing."""
+    """Let torch use this number of CPU threads, then as many as before; None changes nothing."""
     if threads is None:
         yield
         return
@@ -170,10 +203,10 @@ def threads_pinned(threads: int | None) -> Iterator[None]:
 
 
 def throttled(tell: Callable[[int, int], None], every: float) -> Callable[[int, int], None]:
-    """Return what passes (epochs done, budget) on, and not too often: whoever listens is busy.
+    """Return a function that passes (epochs done, budget) on, but not too often.
 
     Args:
-        tell: is told of the first epoch, and of those that come long enough after.
+        tell: is told of the first epoch, and of those that come long enough after the last.
         every: seconds between two reports, at least.
     """
     last = -every
@@ -186,3 +219,42 @@ def throttled(tell: Callable[[int, int], None], every: float) -> Callable[[int, 
             tell(done, total)
 
     return on_epoch
+
+
+class DatasetParts(NamedTuple):
+    """A data set in parts that are cheap to send to another process.
+
+    Attributes:
+        kind: the class of the data set.
+        arrays: its tensors as numpy arrays, which processes can share.
+        others: its other fields.
+    """
+
+    kind: type[Dataset]
+    arrays: Mapping[str, Any]
+    others: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DatasetParts:
+        """Return the parts of a data set."""
+        import torch
+
+        fields = {field.name: getattr(dataset, field.name) for field in dataclasses.fields(dataset)}
+        arrays = {
+            name: value.cpu().numpy()
+            for name, value in fields.items()
+            if isinstance(value, torch.Tensor)
+        }
+        others = {name: value for name, value in fields.items() if name not in arrays}
+        return cls(type(dataset), arrays, others)
+
+    def joined(self) -> Dataset:
+        """Return the data set, without a copy of its arrays."""
+        import torch
+
+        with warnings.catch_warnings():
+            # torch has no read-only tensors and says so; training never writes to its data set.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            tensors = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
+        fields: dict[str, Any] = {**self.others, **tensors}
+        return self.kind(**fields)

@@ -6,7 +6,6 @@ import heapq
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from byheart.runners.base import pack_id
 from byheart.training.packs import Pack
 from byheart.trial import Trial
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def costs_of(packs: Sequence[Pack], dataset: Dataset) -> dict[str, float]:
     """Return the cost of each pack by its id: floating-point operations of its whole budget."""
-    return {pack_id(pack): cost_of(pack.trials, dataset) for pack in packs}
+    return {pack.key: cost_of(pack.trials, dataset) for pack in packs}
 
 
 def cost_of(trials: Sequence[Trial], dataset: Dataset) -> float:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 from byheart.errors import InputError, choose
-from byheart.runners.base import Runner
-from byheart.runners.inline import InlineRunner
+from byheart.runners.base import InlineRunner, Runner
+from byheart.runners.hangs import HANG_AFTER
 from byheart.runners.processes import ProcessesRunner
 from byheart.runners.ray import RayRunner
 from byheart.runners.ray_cluster import require_ray
-from byheart.runners.silence import HANG_AFTER
 
 RUNNERS = ("inline", "processes", "ray")
 PATIENCE = HANG_AFTER / 60

@@ -15,7 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 from byheart.record import Record
-from byheart.runners.base import Progress, pack_id
+from byheart.runners.base import Progress
 from byheart.runners.timeleft import TimeLeft, in_words
 from byheart.texts import visible
 from byheart.training.packs import Pack
@@ -24,35 +24,7 @@ _OTHER_LINES = 3
 """Lines of the terminal that bars of packs leave free: the overall bar, a line above and below."""
 
 
-class SilentProgress:
-    """Says nothing."""
-
-    def note(self, line: str) -> None:
-        """See :class:`Progress`."""
-
-    def skipped(self, done: int) -> None:
-        """See :class:`Progress`."""
-
-    def later(self, cost: float) -> None:
-        """See :class:`Progress`."""
-
-    def planned(self, costs: Mapping[str, float]) -> None:
-        """See :class:`Progress`."""
-
-    def started(self, pack: Pack) -> None:
-        """See :class:`Progress`."""
-
-    def epoch(self, pack: Pack, done: int, total: int) -> None:
-        """See :class:`Progress`."""
-
-    def finished(self, pack: Pack, records: Sequence[Record]) -> None:
-        """See :class:`Progress`."""
-
-    def close(self) -> None:
-        """See :class:`Progress`."""
-
-
-class PlainProgress:
+class PlainProgress(Progress):
     """Lines for logs: one at the start, at most one every few seconds, one at the end.
 
     Args:
@@ -116,9 +88,6 @@ class PlainProgress:
         elif self._clock() - self._last >= self._every:
             self._write(f"{self._done()}, {_left(self._left.overall())}")
 
-    def close(self) -> None:
-        """Nothing to tidy up."""
-
     def _done(self) -> str:
         return f"{self._left.done} of {_packs(self._left.planned)} done"
 
@@ -129,7 +98,7 @@ class PlainProgress:
             print(visible(line), file=self._stream or sys.stderr, flush=True)
 
 
-class RichProgress:
+class RichProgress(Progress):
     """Bars on stderr with the time left for each running pack and overall.
 
     Args:
@@ -178,12 +147,12 @@ class RichProgress:
         self._left.start(pack)
         self._drop(pack)
         if len(self._tasks) < max(1, self._console.height - _OTHER_LINES):
-            self._tasks[pack_id(pack)] = self._bars.add_task(visible(pack.name), total=1.0)
+            self._tasks[pack.key] = self._bars.add_task(visible(pack.name), total=1.0)
 
     def epoch(self, pack: Pack, done: int, total: int) -> None:
         """Move the bars of a pack and of the study."""
         self._left.advance(pack, done, total)
-        task = self._tasks.get(pack_id(pack))
+        task = self._tasks.get(pack.key)
         if task is not None:
             self._bars.update(task, completed=done / total, left=self._left.of(pack))
         self._draw_overall()
@@ -202,7 +171,7 @@ class RichProgress:
         self._bars.stop()
 
     def _drop(self, pack: Pack) -> None:
-        task = self._tasks.pop(pack_id(pack), None)
+        task = self._tasks.pop(pack.key, None)
         if task is not None:
             self._bars.remove_task(task)
 
@@ -240,7 +209,7 @@ def _shrinking(ratio: int) -> Column:
 def make_progress(quiet: bool = False) -> Progress:
     """Return bars where stderr is a terminal, else lines; nothing if ``quiet``."""
     if quiet:
-        return SilentProgress()
+        return Progress()
     if sys.stderr.isatty():
         return RichProgress()
     return PlainProgress()

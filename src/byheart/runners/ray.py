@@ -1,4 +1,4 @@
-"""Packs on a cluster: each is a Ray task, and the driver alone hands out and collects."""
+"""Packs on a cluster: each is a Ray task. Only the driver hands out packs and collects results."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ from typing import TYPE_CHECKING, Any
 from byheart.errors import InputError
 from byheart.record import Record
 from byheart.runners import ray_cluster
-from byheart.runners.base import ENGINE, PackResult, TrainFunction, describe, failed, pack_id
+from byheart.runners.base import ENGINE, PackResult, Progress, TrainFunction, describe, failed
 from byheart.runners.costs import costs_of
-from byheart.runners.needs import Needs, needs_of, side_by_side
-from byheart.runners.processes import cores
-from byheart.runners.ray_flight import Tasks
-from byheart.runners.retries import Fault, Part, again, fitted, ran_out_of_memory, reason_of
-from byheart.runners.signals import exit_on_sigterm
-from byheart.runners.silence import HANG_AFTER, Silence, beats_every
+from byheart.runners.hangs import HANG_AFTER, HangDetector, cpu_report_interval
+from byheart.runners.processes import cores, exit_on_sigterm
+from byheart.runners.ray_cluster import Resources, resources_of, tasks_at_once
+from byheart.runners.ray_tasks import RunningTasks
+from byheart.runners.retries import Fault, PackTask, ran_out_of_memory
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
-    from byheart.runners.base import Progress
 
-_AHEAD = 2
-"""Tasks in flight for each that can run: the next is there when one ends, and a cluster that grows
+_SUBMITTED_PER_SLOT = 2
+"""Tasks submitted for each that can run: the next is there when one ends, and a cluster that grows
 sees that more is waiting, but the scheduler never holds a whole study."""
-_COUNT_EVERY = 5.0
+_COUNT_NODES_EVERY = 5.0
 """Seconds between two counts of the nodes."""
 
 
 class RayRunner:
-    """Trains on a Ray cluster, the longest pack first; nodes may come and go.
+    """Trains on a Ray cluster, the costliest pack first; nodes may come and go.
 
     Args:
         address: of the cluster, see :func:`byheart.runners.ray_cluster.connect`.
-        workers: packs in flight at most; None for as many as the cluster holds, and as many again.
+        workers: tasks submitted at most; None for twice as many as the cluster can run.
         threads: CPU threads of each pack.
         train: the training function ("module:callable", or one that the nodes can import).
         hang_after: seconds without a sign of life after which a task is ended; None never ends one.
@@ -60,10 +58,10 @@ class RayRunner:
         self._hang_after = hang_after
 
     def at_a_time(self, packs: Sequence[Pack], dataset: Dataset, device: str) -> int:
-        """Return how many packs the cluster holds at a time; connects to it.
+        """Return how many packs the cluster can train at a time; connects to it.
 
         Args:
-            packs: the one that needs most room is counted.
+            packs: the one with the largest needs is counted.
             dataset: the clean source.
             device: "cpu" or "cuda".
 
@@ -73,15 +71,17 @@ class RayRunner:
         if not packs:
             return 1
         ray = ray_cluster.connect(self.address, self._workers or cores())
-        needs = self._needs(ray, packs, dataset, device)
-        most = max(needs, key=lambda need: (need.gpus, need.memory))
+        needs = self._resources(ray, packs, dataset, device)
+        largest = max(needs, key=lambda need: (need.gpus, need.memory))
         nodes = ray_cluster.nodes(ray)
-        held = side_by_side(nodes, most.within(nodes))
-        return max(1, min(held, self._workers or held))
+        slots = tasks_at_once(nodes, largest.capped(nodes))
+        return max(1, min(slots, self._workers or slots))
 
-    def _needs(self, ray: Any, packs: Sequence[Pack], dataset: Dataset, device: str) -> list[Needs]:
+    def _resources(
+        self, ray: Any, packs: Sequence[Pack], dataset: Dataset, device: str
+    ) -> list[Resources]:
         gpu = None if device == "cpu" else ray_cluster.gpu_bytes(ray)
-        return [needs_of(pack, dataset, threads=self.threads, gpu_bytes=gpu) for pack in packs]
+        return [resources_of(pack, dataset, threads=self.threads, gpu_bytes=gpu) for pack in packs]
 
     def doing(self, train: TrainFunction | str) -> RayRunner:
         """Return a runner like this one that does something else with each pack."""
@@ -90,7 +90,7 @@ class RayRunner:
     def run(
         self, packs: Sequence[Pack], dataset: Dataset, *, device: str, progress: Progress
     ) -> Generator[PackResult, None, None]:
-        """Yield every pack as it ends, one that was split in two pieces; see :class:`Runner`.
+        """Yield every pack as it ends, a pack that was split in two pieces; see :class:`Runner`.
 
         Raises:
             InputError: there is no Ray, no cluster, or a node that cannot train what this machine
@@ -101,147 +101,148 @@ class RayRunner:
         if not packs:
             return
         ray = ray_cluster.connect(self.address, self._workers or cores())
-        longest_first = sorted(packs, key=lambda pack: -costs[pack_id(pack)])
-        needs = self._needs(ray, longest_first, dataset, device)
-        parts = [Part(pack, pack, need) for pack, need in zip(longest_first, needs, strict=True)]
-        how = (self._train, device, self.threads, beats_every(self._hang_after))
-        with exit_on_sigterm(over=True), contextlib.closing(Tasks(ray, dataset, how)) as tasks:
-            silence = Silence(self._hang_after)
-            campaign = _Campaign(tasks, parts, costs, silence, self._workers, device, progress)
-            yield from campaign.results()
+        costliest_first = sorted(packs, key=lambda pack: -costs[pack.key])
+        needs = self._resources(ray, costliest_first, dataset, device)
+        queue = [
+            PackTask(pack, pack, need) for pack, need in zip(costliest_first, needs, strict=True)
+        ]
+        settings = (self._train, device, self.threads, cpu_report_interval(self._hang_after))
+        with (
+            exit_on_sigterm(replace_handler=True),
+            contextlib.closing(RunningTasks(ray, dataset, settings)) as running,
+        ):
+            hangs = HangDetector(self._hang_after)
+            driver = _Driver(running, queue, costs, hangs, self._workers, device, progress)
+            yield from driver.results()
 
 
-class _Campaign:
-    """The packs of one run, and what becomes of them."""
+class _Driver:
+    """Submits the tasks of one run, collects their results, and retries after faults."""
 
     def __init__(
         self,
-        tasks: Tasks,
-        parts: Sequence[Part],
+        running: RunningTasks,
+        queue: Sequence[PackTask],
         costs: Mapping[str, float],
-        silence: Silence,
+        hangs: HangDetector,
         workers: int | None,
         device: str,
         progress: Progress,
     ) -> None:
-        self._tasks = tasks
-        self._queue = deque(parts)
+        self._running = running
+        self._queue = deque(queue)
         self._costs = costs
-        self._silence = silence
+        self._hangs = hangs
         self._workers = workers
         self._device = device
         self._progress = progress
-        self._pieces = {pack_id(part.whole): 1 for part in parts}
+        self._pieces_left = {task.whole.key: 1 for task in queue}
         self._records: dict[str, list[Record]] = {}
         self._begun: set[str] = set()
-        self._counted = -_COUNT_EVERY
-        self._nodes: list[Needs] = []
+        self._counted = -_COUNT_NODES_EVERY
+        self._nodes: list[Resources] = []
 
     def results(self) -> Iterator[PackResult]:
-        """Hand out all packs, never too many at once, and yield them as they end."""
-        while self._queue or len(self._tasks):
-            self._fill()
-            ended = self._tasks.ended()
-            self._listen()
-            for flight, ref in ended:
-                self._silence.end(flight.name)
-                yield from self._collect(flight.part, ref)
-            yield from self._end_hung()
+        """Train all packs, with a bounded number of tasks submitted; yield each as it ends."""
+        while self._queue or len(self._running):
+            self._submit()
+            ended = self._running.ended()
+            self._read_reports()
+            for submission, task, ref in ended:
+                self._hangs.end(submission)
+                yield from self._collect(task, ref)
+            yield from self._end_hanging()
 
-    def _fill(self) -> None:
-        if time.monotonic() - self._counted >= _COUNT_EVERY:
+    def _submit(self) -> None:
+        if time.monotonic() - self._counted >= _COUNT_NODES_EVERY:
             self._counted = time.monotonic()
-            self._nodes = ray_cluster.nodes(self._tasks.ray)
-        while self._queue and len(self._tasks) < self._most():
-            first, *rest = fitted(self._queue.popleft(), self._nodes)
-            self._count(first.whole, len(rest))
+            self._nodes = ray_cluster.nodes(self._running.ray)
+        while self._queue and len(self._running) < self._most_submitted():
+            first, *rest = self._queue.popleft().fit_to(self._nodes)
+            self._pieces_left[first.whole.key] += len(rest)
             self._queue.extendleft(rest)
-            self._tasks.start(first)
+            self._running.submit(first)
 
-    def _most(self) -> int:
+    def _most_submitted(self) -> int:
         if self._workers is not None:
             return self._workers
-        held = side_by_side(self._nodes, self._queue[0].need.within(self._nodes))
-        return _AHEAD * max(1, held)
+        slots = tasks_at_once(self._nodes, self._queue[0].resources.capped(self._nodes))
+        return _SUBMITTED_PER_SLOT * max(1, slots)
 
-    def _collect(self, part: Part, ref: Any) -> Iterator[PackResult]:
-        errors = self._tasks.ray.exceptions
+    def _collect(self, task: PackTask, ref: Any) -> Iterator[PackResult]:
+        errors = self._running.ray.exceptions
         try:
-            result: PackResult = self._tasks.ray.get(ref)
+            result: PackResult = self._running.ray.get(ref)
         except errors.OutOfMemoryError:
-            yield from self._retry(part, "memory")
+            yield from self._retry(task, "memory")
         except errors.WorkerCrashedError:
-            yield from self._retry(part, "process")
+            yield from self._retry(task, "process")
         except (errors.NodeDiedError, errors.ObjectLostError, errors.LocalRayletDiedError):
-            yield from self._retry(part, "node")
+            yield from self._retry(task, "node")
         except errors.RayTaskError as error:
             raise _as_input_error(error) from error
         else:
-            if result.error and ran_out_of_memory(result.error) and not part.split:
-                yield from self._retry(part, "memory")
+            if result.error and ran_out_of_memory(result.error) and not task.split:
+                yield from self._retry(task, "memory")
             else:
-                yield from self._finish(part, result)
+                yield from self._finish(task, result)
 
-    def _retry(self, part: Part, fault: Fault, cause: str = "") -> Iterator[PackResult]:
-        pieces = again(part, fault)
-        self._begun.discard(pack_id(part.whole))
+    def _retry(self, task: PackTask, fault: Fault, cause: str = "") -> Iterator[PackResult]:
+        pieces = task.retry(fault)
+        self._begun.discard(task.whole.key)
         if not pieces:
-            reason = reason_of(part, fault, cause)
-            yield from self._finish(part, failed(part.pack, reason, self._device))
+            reason = task.failure(fault, cause)
+            yield from self._finish(task, failed(task.pack, reason, self._device))
             return
-        self._count(part.whole, len(pieces) - 1)
+        self._pieces_left[task.whole.key] += len(pieces) - 1
         # Last in the queue, where fewer others compete with it for memory.
         self._queue.extend(pieces)
 
-    def _finish(self, part: Part, result: PackResult) -> Iterator[PackResult]:
-        whole = pack_id(part.whole)
-        self._pieces[whole] -= 1
-        records = self._records.setdefault(whole, [])
-        records += result.records
-        if self._pieces[whole] == 0:
-            # Failed ones first: that is what progress looks at.
-            ended = sorted(self._records.pop(whole), key=lambda one: one.outcome != "failed")
-            self._progress.finished(part.whole, ended)
+    def _finish(self, task: PackTask, result: PackResult) -> Iterator[PackResult]:
+        key = task.whole.key
+        self._pieces_left[key] -= 1
+        self._records.setdefault(key, []).extend(result.records)
+        if self._pieces_left[key] == 0:
+            # Failed records first: progress looks at the first one.
+            records = sorted(self._records.pop(key), key=lambda record: record.outcome != "failed")
+            self._progress.finished(task.whole, records)
         yield result
 
-    def _count(self, whole: Pack, more: int) -> None:
-        self._pieces[pack_id(whole)] += more
-
-    def _listen(self) -> None:
-        news, flying = self._tasks.news(), self._tasks.flying()
-        if news is None:
-            # Time passes only while the board answers: its silence is not that of the packs.
+    def _read_reports(self) -> None:
+        reports, running = self._running.reports(), self._running.running()
+        if reports is None:
+            # Time stands still while the actor does not answer: that is no fault of the packs.
             return
-        self._silence.tick()
-        for name, (done, total) in news.epochs.items():
-            if name in flying:
-                self._hear(name, flying[name], done, total)
-        for name, used in news.beats.items():
-            self._silence.beat(name, used)
+        self._hangs.tick()
+        for submission, (done, total) in reports.epochs.items():
+            if submission in running:
+                self._note_epoch(submission, running[submission], done, total)
+        for submission, seconds in reports.cpu_times.items():
+            self._hangs.cpu_time(submission, seconds)
 
-    def _hear(self, name: str, part: Part, done: int, total: int) -> None:
-        whole = pack_id(part.whole)
-        if whole not in self._begun:
-            self._begun.add(whole)
-            self._progress.started(part.whole)
-        if name not in self._silence:
-            share = len(part.pack.trials) / len(part.whole.trials)
-            self._silence.begin(name, share * self._costs[whole])
+    def _note_epoch(self, submission: str, task: PackTask, done: int, total: int) -> None:
+        key = task.whole.key
+        if key not in self._begun:
+            self._begun.add(key)
+            self._progress.started(task.whole)
+        if submission not in self._hangs:
+            share = len(task.pack.trials) / len(task.whole.trials)
+            self._hangs.begin(submission, share * self._costs[key])
         if done:
-            self._silence.epoch(name)
-            self._progress.epoch(part.whole, done, total)
+            self._hangs.epoch(submission)
+            self._progress.epoch(task.whole, done, total)
 
-    def _end_hung(self) -> Iterator[PackResult]:
-        for name, part in self._tasks.flying().items():
-            reason = self._silence.reason(name)
+    def _end_hanging(self) -> Iterator[PackResult]:
+        for submission, task in self._running.running().items():
+            reason = self._hangs.reason(submission)
             if reason is not None:
-                self._silence.forget(name)
-                self._tasks.cancel(name)
-                yield from self._retry(part, "hang", reason)
+                self._hangs.forget(submission)
+                self._running.cancel(submission)
+                yield from self._retry(task, "hang", reason)
 
 
 def _as_input_error(error: Any) -> InputError:
-    """Return what to say where a task failed before it could train."""
+    """Return what to say if a task failed before it could train."""
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, InputError):
         return InputError(str(cause))

@@ -1,23 +1,84 @@
-"""The way to a Ray cluster: the library, the connection, the nodes."""
+"""A Ray cluster: the library, the connection, and what nodes have and packs need."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from byheart.errors import InputError
-from byheart.runners.needs import Needs
+from byheart.training.packs import Pack
 
-_QUIET = {
-    # Nobody who trains on a laptop has agreed to tell anyone.
+if TYPE_CHECKING:
+    from byheart.data.dataset import Dataset
+
+PROCESS_BYTES = 500 * 2**20
+"""Memory of a process that has torch and ray loaded, beside the pack."""
+_CONTEXT_BYTES = 600 * 2**20
+"""Memory of a GPU that a process takes before it has trained anything."""
+_MOST_PER_GPU = 8
+"""Packs on one GPU: more of them only wait for each other."""
+_ENVIRONMENT = {
+    # No usage statistics without consent.
     "RAY_USAGE_STATS_ENABLED": "0",
-    # What later versions do anyway, without the warning that they will.
+    # What later versions do by default: without it, this version warns.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-
-_ANSWER = 10.0
+_TIMEOUT = 10.0
 """Seconds in which a cluster must answer."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a task asks of a node, or what a node has.
+
+    Attributes:
+        cpus: cores.
+        gpus: GPUs; a part of one where several packs share it.
+        memory: bytes.
+    """
+
+    cpus: float
+    gpus: float
+    memory: float
+
+    def capped(self, nodes: Iterable[Resources]) -> Resources:
+        """Return the same with no more memory than the largest node has."""
+        most = max((node.memory for node in nodes), default=self.memory)
+        return replace(self, memory=min(self.memory, most))
+
+
+def resources_of(
+    pack: Pack, dataset: Dataset, *, threads: int, gpu_bytes: int | None = None
+) -> Resources:
+    """Return what a pack needs.
+
+    Args:
+        pack: is to be trained.
+        dataset: the clean source.
+        threads: CPU threads.
+        gpu_bytes: memory of a GPU; None trains on the CPU.
+    """
+    from byheart.training.cost import pack_bytes
+
+    bytes_of_pack = pack_bytes(pack, dataset.shape, dataset.n_classes)
+    if gpu_bytes is None:
+        return Resources(threads, 0.0, PROCESS_BYTES + bytes_of_pack)
+    packs_per_gpu = gpu_bytes // (_CONTEXT_BYTES + bytes_of_pack)
+    return Resources(threads, 1 / min(_MOST_PER_GPU, max(1, packs_per_gpu)), PROCESS_BYTES)
+
+
+def tasks_at_once(nodes: Iterable[Resources], needs: Resources) -> int:
+    """Return how many tasks with the same needs these nodes can run at once."""
+    return sum(_tasks_on(node, needs) for node in nodes)
+
+
+def _tasks_on(node: Resources, needs: Resources) -> int:
+    pairs = ((node.cpus, needs.cpus), (node.gpus, needs.gpus), (node.memory, needs.memory))
+    # The tolerance lets three thirds of a GPU make a whole one.
+    return min((int(has / need + 1e-6) for has, need in pairs if need), default=0)
 
 
 def require_ray() -> Any:
@@ -26,7 +87,7 @@ def require_ray() -> Any:
     Raises:
         InputError: it is not installed.
     """
-    for name, value in _QUIET.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -40,7 +101,7 @@ def require_ray() -> Any:
 def connect(address: str | None, cores: int) -> Any:
     """Connect to a cluster, or start one on this machine; return the ray module.
 
-    A connection that is there already is used.
+    An existing connection is used again.
 
     Args:
         address: "auto" (the cluster this machine is a node of) or "HOST:PORT" of its head; None for
@@ -70,20 +131,20 @@ def connect(address: str | None, cores: int) -> Any:
 
 
 def _require_answer(address: str) -> None:
-    """Raise an OSError where nobody listens: Ray itself would try for minutes."""
+    """Raise an OSError if nothing listens at an address: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_TIMEOUT).close()
 
 
-def nodes(ray: Any) -> list[Needs]:
-    """Return what each living node has to give: not what is free of it at the moment."""
-    found = []
-    for node in ray.nodes():
-        has = node["Resources"]
-        if node["Alive"] and has.get("CPU"):
-            found.append(Needs(has["CPU"], has.get("GPU", 0.0), has.get("memory", 0.0)))
-    return found
+def nodes(ray: Any) -> list[Resources]:
+    """Return what each living node has, used or not."""
+    resources = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    return [
+        Resources(has["CPU"], has.get("GPU", 0.0), has.get("memory", 0.0))
+        for has in resources
+        if has.get("CPU")
+    ]
 
 
 def gpu_bytes(ray: Any) -> int:

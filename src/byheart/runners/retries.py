@@ -1,4 +1,4 @@
-"""What is tried again after a fault, how often, and in how large a piece."""
+"""What is tried again after a fault on a cluster, how often, and in how large a piece."""
 
 from __future__ import annotations
 
@@ -6,100 +6,97 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from byheart.runners.needs import Needs, halves
+from byheart.runners.ray_cluster import Resources
 from byheart.training.packs import Pack
 
 Fault = Literal["node", "process", "memory", "hang"]
-"""A node was lost with all it did; a process died; a pack did not fit into memory; it hung."""
-HANGS = 2
+"""A node was lost; a process died; a pack did not fit into memory; a pack hung."""
+MOST_LOST_NODES = 10
+"""Nodes that may be lost with a pack: not its fault, but a cluster that loses all is no use."""
+_MOST_HANGS = 2
 """Processes that may hang with a pack before it counts as failed."""
-LOSSES = 10
-"""Nodes that a pack may lose: it is not its fault, but a cluster that loses them all is no use."""
-_WORDS = {
-    "node": "its node was lost {losses} times",
-    "process": "its worker died {deaths} times, perhaps out of memory",
+_REASONS = {
+    "node": "its node was lost {lost_nodes} times",
+    "process": "its worker died {crashes} times, perhaps out of memory",
     "hang": "it hung {hangs} times: {cause}",
     "memory": "it does not fit into memory, neither whole nor in halves",
 }
-_IN_WORDS = ("OutOfMemoryError", "MemoryError", "out of memory", "can't allocate memory")
-"""How libraries say that there was no memory."""
+_NO_MEMORY = ("OutOfMemoryError", "MemoryError", "out of memory", "can't allocate memory")
+"""How libraries report that there was no memory."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """A pack on its way, or a half of one.
+class PackTask:
+    """A pack, or half of one, as a task of the cluster.
 
     Attributes:
         whole: the pack as it was planned.
-        pack: what of it is trained.
-        need: what it asks of a node.
-        deaths: processes that died of it.
-        losses: nodes that were lost with it.
-        hangs: processes that hung with it.
-        split: it was cut, or given more memory, once: there is no second time.
+        pack: the trials of this task.
+        resources: what the task asks of a node.
+        crashes: processes that died while they trained it.
+        lost_nodes: nodes that were lost while they trained it.
+        hangs: processes that hung while they trained it.
+        split: it was split, or given more memory, once: there is no second time.
     """
 
     whole: Pack
     pack: Pack
-    need: Needs
-    deaths: int = 0
-    losses: int = 0
+    resources: Resources
+    crashes: int = 0
+    lost_nodes: int = 0
     hangs: int = 0
     split: bool = False
 
+    def fit_to(self, nodes: Sequence[Resources]) -> tuple[PackTask, ...]:
+        """Return the task in pieces that some node has the memory for, as far as is known."""
+        if self.resources.capped(nodes) == self.resources:
+            return (self,)
+        pieces = (self,) if self.split else self._in_halves()
+        return tuple(replace(one, resources=one.resources.capped(nodes)) for one in pieces)
 
-def again(part: Part, fault: Fault) -> tuple[Part, ...]:
-    """Return what to try after a fault; nothing where enough was tried.
+    def retry(self, fault: Fault) -> tuple[PackTask, ...]:
+        """Return the tasks to try after a fault; none if enough was tried.
 
-    A lost node costs nothing but time. A pack that hung is tried once more. A process that died may
-    have been the kernel's choice where memory was short, and is tried once more whole; after that,
-    and where memory is known to have been the cause, each half is tried once, with the memory that
-    the whole had asked for.
+        A lost node costs nothing but time. A pack that hung is tried once more. If a process died,
+        the system may have ended it because memory was short: its pack is tried once more whole.
+        After that, and if memory is known to be the cause, each half is tried once, with the memory
+        that the whole pack had asked for.
+        """
+        match fault:
+            case "node":
+                task = replace(self, lost_nodes=self.lost_nodes + 1)
+                return (task,) if task.lost_nodes < MOST_LOST_NODES else ()
+            case "hang":
+                task = replace(self, hangs=self.hangs + 1)
+                return (task,) if task.hangs < _MOST_HANGS else ()
+            case "process":
+                task = replace(self, crashes=self.crashes + 1)
+                if task.crashes == 1 and not self.split:
+                    return (task,)
+            case "memory":
+                task = self
+        return () if self.split else task._in_halves()
 
-    Args:
-        part: what was being trained.
-        fault: what happened.
-    """
-    if fault == "node":
-        lost = replace(part, losses=part.losses + 1)
-        return (lost,) if lost.losses < LOSSES else ()
-    if fault == "hang":
-        hung = replace(part, hangs=part.hangs + 1)
-        return (hung,) if hung.hangs < HANGS else ()
-    part = replace(part, deaths=part.deaths + (fault == "process"))
-    if part.split:
-        return ()
-    if fault == "process" and part.deaths == 1:
-        return (part,)
-    return cut(part)
+    def failure(self, fault: Fault, cause: str = "") -> str:
+        """Return why the task has failed for good, after one more fault."""
+        return _REASONS[fault].format(
+            lost_nodes=self.lost_nodes + 1,
+            crashes=self.crashes + 1,
+            hangs=self.hangs + 1,
+            cause=cause,
+        )
 
-
-def cut(part: Part) -> tuple[Part, ...]:
-    """Return the halves of a part, each with the needs of the whole; a lone trial with twice its.
-
-    Args:
-        part: was never cut before.
-    """
-    pieces = halves(part.pack)
-    need = part.need if len(pieces) > 1 else part.need.doubled()
-    return tuple(replace(part, pack=piece, need=need, split=True) for piece in pieces)
-
-
-def fitted(part: Part, nodes: Sequence[Needs]) -> tuple[Part, ...]:
-    """Return a part in pieces that some node has the memory for, as far as is known."""
-    if part.need.within(nodes) == part.need:
-        return (part,)
-    pieces = (part,) if part.split else cut(part)
-    return tuple(replace(piece, need=piece.need.within(nodes)) for piece in pieces)
-
-
-def reason_of(part: Part, fault: Fault, cause: str = "") -> str:
-    """Return why a part is given up after a fault, with what is known of its cause."""
-    return _WORDS[fault].format(
-        losses=part.losses + 1, deaths=part.deaths + 1, hangs=part.hangs + 1, cause=cause
-    )
+    def _in_halves(self) -> tuple[PackTask, ...]:
+        """Return each half with the memory of the whole; a single trial with twice its memory."""
+        trials = self.pack.trials
+        if len(trials) == 1:
+            memory = 2 * self.resources.memory
+            return (replace(self, resources=replace(self.resources, memory=memory), split=True),)
+        middle = len(trials) // 2
+        halves = (Pack(trials[:middle]), Pack(trials[middle:]))
+        return tuple(replace(self, pack=half, split=True) for half in halves)
 
 
 def ran_out_of_memory(reason: str) -> bool:
-    """Return whether a failed training says that there was no memory."""
-    return any(word in reason for word in _IN_WORDS)
+    """Return whether the reason of a failed training is that there was no memory."""
+    return any(words in reason for words in _NO_MEMORY)

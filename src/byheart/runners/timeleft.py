@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from byheart.runners.base import pack_id
 from byheart.training.packs import Pack
 
 _TOO_EARLY = 0.005
@@ -58,15 +57,15 @@ class TimeLeft:
 
     def start(self, pack: Pack) -> None:
         """Note that a pack begins, perhaps once more."""
-        self._running[pack_id(pack)] = _Running(self._clock())
+        self._running[pack.key] = _Running(self._clock())
 
     def advance(self, pack: Pack, done: int, total: int) -> None:
         """Note that a pack has trained ``done`` of ``total`` epochs."""
-        self._running[pack_id(pack)].share = done / total
+        self._running[pack.key].share = done / total
 
     def finish(self, pack: Pack) -> None:
         """Note that a pack ended."""
-        key = pack_id(pack)
+        key = pack.key
         self._running.pop(key, None)
         if key not in self._finished:
             self._finished.add(key)
@@ -82,7 +81,7 @@ class TimeLeft:
 
     def of(self, pack: Pack) -> float | None:
         """Return the seconds a running pack will take yet; None if it is too early to tell."""
-        return self._of(self._running[pack_id(pack)])
+        return self._of(self._running[pack.key])
 
     def overall(self) -> float | None:
         """Return the seconds until all packs have ended; None if it is too early to tell.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from byheart.record import Record
-from byheart.runners.base import Runner, pack_id
+from byheart.runners.base import Runner
 from byheart.runners.costs import costs_of, makespan
 from byheart.studies.base import Setting, SourceFacts, Study
 from byheart.studies.experience import Experience, experience_of
@@ -180,12 +180,12 @@ def estimate(
     rounds = expected_rounds(studies, setting, experience, known)
     expected = packs_of(rounds, known, setting, place.device)
     costliest = packs_of(costliest_rounds(studies, setting, known), known, setting, place.device)
-    every = list({pack_id(p): p for own in (*expected, *costliest) for p in own}.values())
+    every = list({p.key: p for own in (*expected, *costliest) for p in own}.values())
     if place.speed is None:
         rehearsal = rehearse(every, dataset, place.runner, place.device)
     else:
         rehearsal = paces_at(every, setting.data, place.speed)
-    seconds = {pack_id(p): seconds_of(p, setting.data, rehearsal, experience) for p in every}
+    seconds = {p.key: seconds_of(p, setting.data, rehearsal, experience) for p in every}
     costs = costs_of(every, dataset)
     most = place.at_a_time(every, dataset)
 
@@ -224,7 +224,7 @@ def side_by_side(
     """
     total = 0.0
     for packs in rounds:
-        order = sorted(map(pack_id, packs), key=lambda key: -costs[key])
+        order = sorted((pack.key for pack in packs), key=lambda key: -costs[key])
         total += start + makespan([seconds[key] for key in order], workers)
     return total
 
@@ -248,8 +248,8 @@ def _shares(
             packs=len(own),
             flops=sum(flops(trial, *sizes) for pack in own for trial in pack.trials),
             bytes_per_pack=max(pack_bytes(pack, *sizes) for pack in own),
-            seconds=sum(seconds[pack_id(pack)].expected for pack in own),
-            at_most=sum(seconds[pack_id(pack)].at_most for pack in own),
+            seconds=sum(seconds[pack.key].expected for pack in own),
+            at_most=sum(seconds[pack.key].at_most for pack in own),
         )
         for (network, train), own in grouped.items()
     ]

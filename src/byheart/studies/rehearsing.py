@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from byheart.errors import InputError
+from byheart.runners import Progress
 from byheart.runners.base import Runner
-from byheart.runners.progress import SilentProgress
 from byheart.studies.base import SourceFacts
 from byheart.training.packs import Pack, shape_of
 
@@ -95,7 +95,7 @@ def paces_at(packs: Sequence[Pack], data: SourceFacts, speed: float) -> Rehearsa
     return Rehearsal(paces, 0.0)
 
 
-class _Start(SilentProgress):
+class _Start(Progress):
     """Measures how long it is until the first pack is begun."""
 
     def __init__(self) -> None:

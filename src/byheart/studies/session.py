@@ -17,7 +17,6 @@ from byheart.errors import StoreError
 from byheart.record import Record
 from byheart.runners.base import Progress, Runner
 from byheart.runners.costs import cost_of
-from byheart.runners.progress import SilentProgress
 from byheart.store import Store
 from byheart.studies.base import AdaptiveStudy, Records, Setting, Study
 from byheart.studies.finding import Finding
@@ -159,7 +158,7 @@ def run_session(
     Raises:
         StoreError: the store cannot be written or read; what was stored stays.
     """
-    progress = progress or SilentProgress()
+    progress = progress or Progress()
     earlier = earlier_findings(store, setting, claims)
     for note in earlier.notes:
         progress.note(note)

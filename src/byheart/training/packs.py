@@ -41,6 +41,11 @@ class Pack:
     trials: tuple[Trial, ...]
 
     @property
+    def key(self) -> str:
+        """Tells the pack from others of the same plan: the key of its first trial."""
+        return self.trials[0].key
+
+    @property
     def name(self) -> str:
         """Short name of a pack: what it trains, and how often."""
         one = self.trials[0]
