@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from byheart.advising.arms import checkpoints
 from byheart.networks.foreign import initialised
-from byheart.networks.hidden import Disturbed
-from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork
+from byheart.networks.vmapped import Disturbed, ForeignPack, SeparateNetworks, VmappedNetwork
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
 from byheart.training.step import AutogradStep

@@ -12,8 +12,7 @@ from byheart.errors import InputError
 from byheart.measures.critical.bracket import critical_samples
 from byheart.networks.build import build_pack
 from byheart.networks.cnn import GreyImages, ReplicatedCNN, glorot_cnn
-from byheart.networks.cnn_shapes import cnn_shapes
-from byheart.networks.size import size_of
+from byheart.networks.size import cnn_shapes, size_of
 from byheart.trial import CNN
 
 CASES = [

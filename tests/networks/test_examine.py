@@ -9,8 +9,7 @@ import pytest
 from torch import nn
 
 from byheart.errors import InputError
-from byheart.networks.examine import examine
-from byheart.networks.fingerprint import fingerprint_of
+from byheart.networks.examine import examine, fingerprint_of
 from byheart.networks.size import size_of
 from byheart.trial import MLP
 

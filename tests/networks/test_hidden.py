@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from byheart.networks.hidden import Disturbed, hidden_units, places
+from byheart.networks.vmapped import Disturbed, hidden_units, places
 
 
 class Reusing(nn.Module):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from byheart.networks.norm_pool import LAYOUT, Buffers, NormPool, Pool
+from byheart.networks.batch_norm import LAYOUT, Buffers, NormPool, Pool
 
 
 def plain(c: Tensor, gamma: Tensor, beta: Tensor, pool: Pool) -> Tensor:

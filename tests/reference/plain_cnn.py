@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from byheart.data.corruption import corrupt
 from byheart.data.dataset import Dataset
 from byheart.networks.cnn import glorot_cnn
-from byheart.networks.cnn_shapes import cnn_shapes
+from byheart.networks.size import cnn_shapes
 from byheart.seeds import generator
 from byheart.trial import CNN, Trial
 

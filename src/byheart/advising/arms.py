@@ -10,7 +10,7 @@ import torch
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import EXAMPLES, Examined
 from byheart.networks.foreign import Source, initialised
-from byheart.networks.hidden import hidden_units, kinds_of_places
+from byheart.networks.vmapped import hidden_units, kinds_of_places
 from byheart.studies.presets import log_spaced
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.base import LearningTask, Regularizer

@@ -17,8 +17,7 @@ from byheart.advising.splits import held_out, random_labels, trained
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, initialised
-from byheart.networks.hidden import Disturbed
-from byheart.networks.vmapped import ForeignPack
+from byheart.networks.vmapped import Disturbed, ForeignPack
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import most_replicas

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from byheart.networks.batch_norm import ReplicatedBatchNorm
-from byheart.networks.cnn_shapes import CNNShapes, cnn_shapes
-from byheart.networks.norm_pool import LAYOUT, Pool
+from byheart.networks.batch_norm import LAYOUT, Pool, ReplicatedBatchNorm
+from byheart.networks.size import CNNShapes, cnn_shapes
 from byheart.seeds import generator
 from byheart.trial import CNN
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
+import inspect
+import json
 import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from byheart.errors import InputError
-from byheart.networks.counted import counted
-from byheart.networks.fingerprint import fingerprint_of
 from byheart.networks.foreign import Source, called, initialised
 from byheart.networks.size import NetworkSize
 from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork, noise_of
@@ -26,6 +29,7 @@ EXAMPLES = 5
 """Random inputs that a network is tried on; one or three could be taken for channels."""
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
 """How far a pack may be from separate networks, by rounding of float32."""
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def examine(factory: Source, shape: tuple[int, ...], classes: int) -> Examined:
     _require_fixed(factory, model, x)
     way, reason = _way(factory, x, shape, classes)
     return Examined(
-        takes, way, reason, fingerprint_of(model), counted(model, x[:2]), _curvature(model, x)
+        takes, way, reason, fingerprint_of(model), _size(model, x[:2]), _curvature(model, x)
     )
 
 
@@ -268,6 +272,81 @@ def _agrees(pack: ForeignPack, x: Tensor, y: Tensor, wanted: Sequence[Step]) -> 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:
     return torch.allclose(found, wanted, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
+
+
+def fingerprint_of(model: nn.Module) -> str:
+    """Return the hash of a network's parts, whatever its weights.
+
+    In it go names, shapes and types of parameters and buffers, every layer's class and settings (a
+    kernel size, a dropout rate), and the source text of classes that are not PyTorch's own, so
+    that a changed ``forward`` is another network. A function that ``forward`` calls is not in it.
+
+    Args:
+        model: the network.
+    """
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    facts = {
+        "tensors": [(name, [*t.shape], str(t.dtype), t.requires_grad) for name, t in tensors],
+        "layers": [
+            (name, type(module).__qualname__, _ADDRESS.sub("", module.extra_repr()))
+            for name, module in model.named_modules()
+        ],
+        "sources": sorted({_source(type(module)) for module in model.modules()}),
+    }
+    return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()[:32]
+
+
+def _source(kind: type[nn.Module]) -> str:
+    if kind.__module__.partition(".")[0] == "torch":
+        return ""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return ""
+
+
+def _size(model: nn.Module, x: Tensor) -> NetworkSize:
+    """Return the size of a network that is only known by what it does.
+
+    Args:
+        model: it stays as it is.
+        x: [N, *takes] inputs, at least two where it has batch norm.
+    """
+    model = copy.deepcopy(model).train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        logits = model(x)
+        forward = counter.get_total_flops()
+        # Not autograd.grad, beside which the counter's own hooks cannot run.
+        logits.sum().backward()
+        both = counter.get_total_flops()
+    with torch.no_grad(), _NumbersMade() as made:
+        model.eval()(x)
+    # A multiply-add counts as two operations. Forward and backward are three times as many as
+    # forward alone, but for the gradient with respect to the input.
+    products = forward // (2 * len(x))
+    return NetworkSize(
+        parameters=sum(p.numel() for p in trained),
+        products=products,
+        first_products=min(products, max(0, 3 * products - both // (2 * len(x)))),
+        activations=x[0].numel() + made.numbers // len(x),
+    )
+
+
+class _NumbersMade(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the numbers in all tensors that operations make."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and count what it makes; a view makes nothing."""
+        made = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            of = made if isinstance(made, tuple | list) else (made,)
+            self.numbers += sum(one.numel() for one in of if isinstance(one, Tensor))
+        return made
 
 
 def _curvature(model: nn.Module, x: Tensor) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from byheart.charts.figure import Axis, Figure, Picture, PictureFigure, Point, picture_of
 from byheart.errors import InputError
 from byheart.measures.first_layer import low_frequencies, network_low_frequency_energy
-from byheart.networks.cnn_shapes import cnn_shapes
+from byheart.networks.size import cnn_shapes
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from byheart.networks.size import NetworkSize, size_of
-from byheart.trial import SensitivityProbe, Trial
+from byheart.trial import Foreign, SensitivityProbe, Trial
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,14 @@ class Pack:
 
 def trial_size(trial: Trial, shape: tuple[int, ...], classes: int) -> NetworkSize:
     """Return the size of one replica, for inputs and classes of the source."""
-    data = trial.data
-    return size_of(trial.algorithm.network, data.seen_shape(shape), data.outputs(classes))
+    network = trial.algorithm.network
+    seen, outputs = trial.data.seen_shape(shape), trial.data.outputs(classes)
+    if isinstance(network, Foreign):
+        # Only making it tells, which takes torch; the others are counted without.
+        from byheart.networks.examine import examine
+
+        return examine(network.factory, seen, outputs).size
+    return size_of(network, seen, outputs)
 
 
 def make_packs(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from byheart.auditing.adapters.rows import RowBatch, RowLoader
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
-from byheart.networks.checkpoint import read_checkpoint
+from byheart.networks.foreign import read_checkpoint
 
 try:
     from skorch import NeuralNetClassifier

@@ -17,7 +17,7 @@ from byheart.auditing.adapters.signature import Accepting
 from byheart.auditing.epoch import rank
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
-from byheart.networks.checkpoint import read_checkpoint
+from byheart.networks.foreign import read_checkpoint
 
 try:
     from transformers import TrainerCallback as Base
