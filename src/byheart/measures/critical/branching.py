@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from byheart.measures.critical.bounds import Choice, Relaxed, lower_bounds
-from byheart.measures.critical.steps import Affine, Node, Reach, Relu, values
+from byheart.measures.critical.steps import Node, Reach, Relu, values
 
 FIRST_STEPS = 20
 """Steps of the optimiser on whole boxes."""
@@ -162,24 +162,6 @@ class Problem:
         """Return the proven lower bounds of the margins, with the domains' own choices."""
         rows = self.rows(domains, torch.float64)
         return lower_bounds(self.nodes, reaches, rows, self.choice(domains, torch.float64))
-
-    def through_last(self) -> Tensor:
-        """Return lower bounds of all margins from where the last node's input can be, [N, classes].
-
-        They are cheap, since samples of one predicted class share their coefficients.
-        """
-        node, last = self.nodes[-1], self.reaches[-1].low
-        bounds = torch.full_like(last, float("-inf"))
-        if not isinstance(node.step, Affine):
-            return bounds
-        for label in torch.unique(self.predicted):
-            rows = (self.predicted == label).nonzero().squeeze(1)
-            reaches = [self.reaches[value].take(rows) for value in (node.inputs[0], -1)]
-            coefficients = -torch.eye(last.shape[1], dtype=last.dtype, device=last.device)
-            coefficients[:, label] += 1.0
-            relaxed = lower_bounds([Node(node.step, (0,))], reaches, coefficients.unsqueeze(0))
-            bounds[rows] = relaxed.bound
-        return bounds
 
     def margins(self, rows: Tensor, targets: Tensor) -> Relaxed:
         """Return the relaxation of the margins of some samples, with bounds [n, targets].

@@ -247,7 +247,7 @@ class Prover:
             return interval_bounds(nodes, box, second)
 
         for problem, part in self._problems(samples, self._together(8), bounds, dtype):
-            left = self._left_by_last(problem)
+            left = self._left_by_intervals(problem)
             missing = self._bound_rival(problem, part, left)
             passes = tightening_passes(problem.nodes, problem.reaches, second)
             parts.append((~left.any(1), missing, passes))
@@ -288,16 +288,15 @@ class Prover:
 
     def _open_classes(self, problem: Problem) -> Tensor:
         """Return which classes no bound rules out, bool [N, classes]."""
-        left = self._left_by_last(problem)
+        left = self._left_by_intervals(problem)
         self._rule_out(problem, left, left.clone())
         return left
 
-    def _left_by_last(self, problem: Problem) -> Tensor:
-        """Return which classes the last layer leaves open, bool [N, classes]."""
+    def _left_by_intervals(self, problem: Problem) -> Tensor:
+        """Return which classes intervals of the logits leave open, bool [N, classes]."""
         last, index = problem.reaches[-1], problem.predicted.unsqueeze(1)
         left = ~(last.low.gather(1, index) - last.high > _least(problem))
-        left.scatter_(1, index, False)
-        return left & ~(problem.through_last() > _least(problem))
+        return left.scatter_(1, index, False)
 
     def _bound_rival(self, problem: Problem, samples: Samples, left: Tensor) -> Tensor:
         """Rule out what one relaxation can: the rival, and others only where it is ruled out.
