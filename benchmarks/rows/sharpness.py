@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 import byheart
 from benchmarks.duel import Agreement, Duel
-from byheart.measures.pack_data import PackData
-from byheart.measures.pack_sharpness import pack_sharpness
+from byheart.measures.sharpness import pack_sharpness
+from byheart.measures.training_loss import PackData
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import generator
 from byheart.training.mlp_step import MLPStep

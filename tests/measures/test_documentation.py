@@ -42,9 +42,9 @@ MEASURES = [
          "hessian.dense_hessian", "test_sharpness"),
         ("online_sharpness.online_sharpness", SHARP, "sharpness",
          "hessian.dense_hessian", "test_online_sharpness"),
-        ("pack_sharpness.pack_sharpness", SHARP, "sharpness",
+        ("sharpness.pack_sharpness", SHARP, "sharpness",
          "hessian.dense_hessian", "test_pack_sharpness"),
-        ("pack_sharpness.pack_online_sharpness", SHARP, "sharpness",
+        ("online_sharpness.pack_online_sharpness", SHARP, "sharpness",
          "hessian.online_estimate", "test_pack_sharpness"),
         ("difficulty.difficulty", "without unit", "p-correct",
          "difficulty.slow_over_dispersion", "test_difficulty"),
@@ -62,11 +62,10 @@ MEASURES = [
 ]  # fmt: skip
 HELPERS = {
     "batches.shuffled_batches", "capacity.accuracy_at", "first_layer.low_frequencies",
-    "hessian.checked", "hessian.checked_loss", "hessian.finite", "lanczos.dominant",
-    "lanczos.dominant_each", "lanczos.length", "lanczos.lengths", "mlp_loss.without_idle_weights",
-    "mlp_sgd.mlp_sgd", "modes.evaluating", "pack_loss.pack_loss", "plain_mlp.plain_layers",
-    "sharpness.start_vector", "sharpness.start_vectors", "sharpness.within", "unrolled.finite",
-    "unrolled.input_gradients", "unrolled.kept_stride", "written_loss.training_loss",
+    "lanczos.dominant_pairs", "lanczos.lengths", "mlp_loss.without_idle_weights",
+    "mlp_sgd.mlp_sgd", "modules.evaluating", "modules.pack_of_one", "modules.plain_layers",
+    "sharpness.pack_loss", "sharpness.start_vector", "unrolled.finite",
+    "unrolled.input_gradients", "unrolled.kept_stride",
 }  # fmt: skip
 """Public functions beside the measures that compute none by themselves."""
 
@@ -81,39 +80,41 @@ def sections_of(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-@pytest.mark.parametrize("one", MEASURES, ids=lambda one: one.measure)
-def test_a_docstring_has_formula_shapes_units_errors_and_source(one: Documented) -> None:
-    function = function_of(one.measure)
+@pytest.mark.parametrize("documented", MEASURES, ids=lambda row: row.measure)
+def test_a_docstring_has_formula_shapes_units_errors_and_source(documented: Documented) -> None:
+    function = function_of(documented.measure)
     text = " ".join(function.__doc__.split())
     sections = sections_of(function.__doc__)
     assert not [name for name in SECTIONS if not sections.get(name, "").strip()]
     assert re.search(r"\[(\.\.\.|\w+)[^\]]*\]", sections["Args:"] + sections["Returns:"])
-    assert one.unit in text
+    assert documented.unit in text
     explained = re.findall(r"^ {4}(\w+):", sections["Args:"], flags=re.M)
     assert explained == list(inspect.signature(function).parameters)
 
 
-@pytest.mark.parametrize("one", MEASURES, ids=lambda one: one.measure)
-def test_a_measure_is_named_on_its_page_of_maths(one: Documented) -> None:
-    page = (ROOT / "docs" / "measures" / f"{one.page}.md").read_text(encoding="utf-8")
-    name = one.measure.rpartition(".")[2]
+@pytest.mark.parametrize("documented", MEASURES, ids=lambda row: row.measure)
+def test_a_measure_is_named_on_its_page_of_maths(documented: Documented) -> None:
+    page = (ROOT / "docs" / "measures" / f"{documented.page}.md").read_text(encoding="utf-8")
+    name = documented.measure.rpartition(".")[2]
     assert re.search(rf"`byheart\.(\w+\.)*{name}\b|byheart\.{name}\(", page)
     assert r"\[" in page
-    assert f"({one.page}.md)" in (ROOT / "docs/measures/index.md").read_text(encoding="utf-8")
+    assert f"({documented.page}.md)" in (ROOT / "docs/measures/index.md").read_text(
+        encoding="utf-8"
+    )
 
 
-@pytest.mark.parametrize("one", MEASURES, ids=lambda one: one.measure)
-def test_a_measure_is_compared_with_a_slow_twin(one: Documented) -> None:
-    module, _, name = one.twin.rpartition(".")
+@pytest.mark.parametrize("documented", MEASURES, ids=lambda row: row.measure)
+def test_a_measure_is_compared_with_a_slow_twin(documented: Documented) -> None:
+    module, _, name = documented.twin.rpartition(".")
     assert callable(getattr(importlib.import_module(f"tests.reference.{module}"), name))
-    test = (ROOT / "tests" / "measures" / f"{one.test}.py").read_text(encoding="utf-8")
+    test = (ROOT / "tests" / "measures" / f"{documented.test}.py").read_text(encoding="utf-8")
     assert re.search(rf"from tests\.reference(\.{module}\b| import {module}\b)", test)
-    assert one.measure.rpartition(".")[2] in test
+    assert documented.measure.rpartition(".")[2] in test
     assert name in test
 
 
 def test_no_public_function_of_the_measures_is_forgotten() -> None:
-    found = {
+    public = {
         f"{path.stem}.{name}"
         for path in (Path(byheart.__file__).parent / "measures").glob("*.py")
         for name, function in vars(
@@ -123,11 +124,11 @@ def test_no_public_function_of_the_measures_is_forgotten() -> None:
         and not name.startswith("_")
         and function.__module__ == f"byheart.measures.{path.stem}"
     }  # fmt: skip
-    assert found == HELPERS | {one.measure for one in MEASURES if one.measure.count(".") == 1}
+    assert public == HELPERS | {row.measure for row in MEASURES if row.measure.count(".") == 1}
 
 
 def test_the_front_door_offers_no_measure_that_is_not_listed() -> None:
-    listed = {one.measure.rpartition(".")[2] for one in MEASURES}
+    listed = {row.measure.rpartition(".")[2] for row in MEASURES}
     offered = {
         name for name in byheart.__all__ if name.endswith(("samples", "ness", "sensitivity"))
     }

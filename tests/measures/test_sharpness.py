@@ -110,6 +110,13 @@ def test_the_same_call_gives_the_same_bits_and_leaves_the_random_state_alone() -
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_a_caller_may_have_turned_gradients_off() -> None:
+    (x, y), model = data(40, 5), mlp(nn.Tanh)
+    with torch.no_grad():
+        without = byheart.sharpness(model, x, y)
+    assert without == byheart.sharpness(model, x, y)
+
+
 def test_another_seed_agrees_within_the_tolerance() -> None:
     (x, y), model = data(40, 5), mlp()
     first, second = (byheart.sharpness(model, x, y, seed=seed).eigenvalue for seed in (0, 1))

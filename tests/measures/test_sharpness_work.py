@@ -9,10 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import byheart
 from byheart.data.dataset import Dataset
-from byheart.measures import written_loss
-from byheart.measures.hessian import TrainingLoss
-from byheart.measures.pack_data import PackData
-from byheart.measures.pack_sharpness import pack_sharpness
+from byheart.measures.mlp_loss import without_idle_weights
+from byheart.measures.modules import SingleNetwork, pack_of_one
+from byheart.measures.sharpness import pack_sharpness
+from byheart.measures.training_loss import AutogradLoss, PackData
 from byheart.networks.mlp import ReplicatedMLP
 
 HIDDEN = 32
@@ -70,9 +70,10 @@ def test_pixels_that_are_always_dark_cost_nothing(
 ) -> None:
     x, y = digits.x.flatten(1), digits.y
     lit = int((x != 0).any(0).sum())
-    loss = written_loss.training_loss(trained[0], x, y, batch_size=1024)
+    network, data = without_idle_weights(*pack_of_one(trained[0], x, y, batch_size=1024))
     assert lit < 64
-    assert len(loss.theta) == sum(p.numel() for p in trained[0].parameters()) - HIDDEN * (64 - lit)
+    assert network.weights[0].shape == (1, lit, HIDDEN)
+    assert data.pool.shape == (300, lit)
 
 
 class Wrapped(nn.Module):
@@ -105,7 +106,8 @@ def test_any_other_network_is_run_forward_once_for_all_products(
 def test_a_product_of_any_other_network_costs_one_and_a_half_gradients(
     trained: list[nn.Module], digits: Dataset
 ) -> None:
-    loss = TrainingLoss(Wrapped(trained[0]), digits.x.flatten(1), digits.y, batch_size=1024)
+    data = PackData(digits.x.flatten(1), torch.arange(300)[None], digits.y[None])
+    loss = AutogradLoss(SingleNetwork(Wrapped(trained[0])), data, chunk=1024)
     with FlopCounterMode(display=False) as gradient:
         loss.gradient()
     loss.product(loss.theta)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from byheart.measures.pack_data import PackData
 from byheart.measures.sharpness import start_vector
+from byheart.measures.training_loss import PackData
 from byheart.networks.base import PackNetwork
 from byheart.seeds import generator
 

@@ -11,9 +11,8 @@ from byheart.data.corruption import corrupt
 from byheart.data.dataset import Dataset
 from byheart.data.sources import load_dataset
 from byheart.errors import InputError
-from byheart.measures.pack_data import PackData
-from byheart.measures.pack_sharpness import pack_sharpness
-from byheart.measures.sharpness import sharpness
+from byheart.measures.sharpness import pack_sharpness, sharpness
+from byheart.measures.training_loss import PackData
 from byheart.networks.build import build_pack
 from byheart.networks.examine import examine
 from byheart.networks.vmapped import SeparateNetworks, VmappedNetwork

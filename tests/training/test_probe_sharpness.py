@@ -8,8 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import byheart
-from byheart.measures.pack_data import PackData
-from byheart.measures.pack_loss import pack_loss
+from byheart.measures.sharpness import pack_loss
+from byheart.measures.training_loss import PackData
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.networks.size import size_of
 from byheart.training.cost import curvature_flops, flops, pack_bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -30,21 +29,6 @@ class Operators(Protocol):
 
 
 @dataclass(frozen=True)
-class RitzPair:
-    """An approximate eigenpair: the best one in a Krylov space.
-
-    Attributes:
-        value: theta, the Ritz value.
-        vector: [P] of unit length, the Ritz vector.
-        iterations: products with the operator spent on it.
-    """
-
-    value: float
-    vector: Tensor
-    iterations: int
-
-
-@dataclass(frozen=True)
 class RitzPairs:
     """An approximate eigenpair of each of R operators.
 
@@ -59,37 +43,7 @@ class RitzPairs:
     iterations: NDArray[np.int64]
 
 
-def dominant(
-    product: Callable[[Tensor], Tensor],
-    start: Tensor,
-    *,
-    tolerance: float,
-    max_iterations: int,
-    width: int = WIDTH,
-) -> RitzPair:
-    """Approximate the eigenpair of largest magnitude of one symmetric operator.
-
-    Args:
-        product: A, maps [P] to [P].
-        start: [P], any vector but zero.
-        tolerance: as for :func:`dominant_each`.
-        max_iterations: as for :func:`dominant_each`.
-        width: as for :func:`dominant_each`.
-
-    Returns:
-        The pair with the largest |theta|.
-    """
-    pairs = dominant_each(
-        _One(product),
-        start[None],
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-        width=width,
-    )
-    return RitzPair(float(pairs.values[0]), pairs.vectors[0], int(pairs.iterations[0]))
-
-
-def dominant_each(
+def dominant_pairs(
     operators: Operators,
     start: Tensor,
     *,
@@ -104,8 +58,8 @@ def dominant_each(
     ||A V s - theta V s|| = beta |s_last|, beta the length of the next basis vector before it is
     normalised. Each new vector is orthogonalised against the vectors that it has a share of, and
     then once more against the whole basis. A full basis is replaced by its Ritz vectors of largest
-    magnitude (thick restart), which loses nothing that has converged. The operators go in step, and
-    one leaves when
+    magnitude (thick restart), which keeps all that has converged. The operators go in step, and one
+    leaves when
 
     - the residual of the pair with the largest |theta| is at most tolerance * |theta| and the
       other end of the spectrum cannot, within its own residual, reach further from zero;
@@ -127,8 +81,8 @@ def dominant_each(
     """
     replicas, dimension = start.shape
     width = min(width, dimension)
-    found = RitzPairs(np.full(replicas, np.nan), start.clone(), np.zeros(replicas, dtype=np.int64))
-    live = np.arange(replicas)
+    pairs = RitzPairs(np.full(replicas, np.nan), start.clone(), np.zeros(replicas, dtype=np.int64))
+    running = np.arange(replicas)
     basis = start.new_empty(replicas, width, dimension)
     basis[:, 0] = start / lengths(start)[:, None]
     matrix = np.zeros((replicas, width, width))
@@ -147,7 +101,7 @@ def dominant_each(
         invariant = (size == dimension) | (reach <= _rounding(start) * far)
         left = settled | invariant | broken | (iteration == max_iterations)
         if left.any():
-            _note(found, live, left, broken, values, vectors, basis, iteration)
+            _note(pairs, running, left, broken, values, vectors, basis, iteration)
             if left.all():
                 break
             stay = torch.from_numpy(np.flatnonzero(~left)).to(start.device)
@@ -155,7 +109,9 @@ def dominant_each(
             whole, rest, beta = basis, rest[stay], beta[stay]
             basis = whole.new_empty(len(stay), width, dimension)
             basis[:, :size] = whole[stay, :size]
-            live, matrix, values, vectors = (a[~left] for a in (live, matrix, values, vectors))
+            running, matrix, values, vectors = (
+                a[~left] for a in (running, matrix, values, vectors)
+            )
         recent = 2
         if size == width:
             size = max(1, width // 2)
@@ -167,38 +123,20 @@ def dominant_each(
             matrix[:, range(size), range(size)] = np.take_along_axis(values, best, axis=1)
         basis[:, size] = rest / beta[:, None]
         size += 1
-    return found
-
-
-def length(vector: Tensor) -> float:
-    """Return the Euclidean norm, of numbers whose squares would underflow, too."""
-    return float(lengths(vector[None])[0])
+    return pairs
 
 
 def lengths(vectors: Tensor) -> Tensor:
-    """Return the Euclidean norm of each of the vectors [R, P], as :func:`length` does."""
+    """Return the Euclidean norms of vectors [R, P], also where their squares would underflow."""
     largest = vectors.abs().amax(dim=1)
     scale = torch.where(largest > 0, largest, 1.0)
     scaled: Tensor = torch.linalg.vector_norm(vectors / scale[:, None], dim=1)
     return largest * scaled
 
 
-class _One:
-    """A single operator as a pack of one."""
-
-    def __init__(self, product: Callable[[Tensor], Tensor]) -> None:
-        self._product = product
-
-    def product(self, vectors: Tensor) -> Tensor:
-        return self._product(vectors[0])[None]
-
-    def select(self, replicas: Tensor) -> _One:
-        return self
-
-
 def _note(
-    found: RitzPairs,
-    live: NDArray[np.int64],
+    pairs: RitzPairs,
+    running: NDArray[np.int64],
     left: NDArray[np.bool_],
     broken: NDArray[np.bool_],
     values: Floats,
@@ -206,16 +144,16 @@ def _note(
     basis: Tensor,
     iteration: int,
 ) -> None:
-    """Write down the best pair of those that leave."""
+    """Store the best pair of the operators that leave."""
     rows = np.flatnonzero(left)
     top = np.abs(values[rows]).argmax(axis=1)
     best = np.take_along_axis(vectors[rows], top[:, None, None], axis=2)
     at = torch.from_numpy(rows).to(basis.device)
     ritz = (_rotation(best, basis) @ basis[at][:, : vectors.shape[1]])[:, 0]
-    who = live[rows]
-    found.values[who] = np.where(broken[rows], np.nan, values[rows, top])
-    found.vectors[torch.from_numpy(who).to(basis.device)] = ritz / lengths(ritz)[:, None]
-    found.iterations[who] = iteration
+    replicas = running[rows]
+    pairs.values[replicas] = np.where(broken[rows], np.nan, values[rows, top])
+    pairs.vectors[torch.from_numpy(replicas).to(basis.device)] = ritz / lengths(ritz)[:, None]
+    pairs.iterations[replicas] = iteration
 
 
 def _settled(values: Floats, residuals: Floats, tolerance: float) -> NDArray[np.bool_]:

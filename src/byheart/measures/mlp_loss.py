@@ -1,16 +1,15 @@
-"""The training losses of a pack of MLPs, with forward, backward and R-passes written out."""
+"""The training losses of a pack of MLPs, by hand-written passes instead of by autograd."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from byheart.measures.pack_data import PackData
+from byheart.measures.training_loss import PackData
 from byheart.networks.mlp import ReplicatedMLP
 
 KEPT = 2**27
@@ -20,7 +19,7 @@ Layer = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class _Passed:
+class _Passes:
     """What a forward and a backward pass over some examples leave.
 
     Attributes:
@@ -37,9 +36,9 @@ class _Passed:
     probabilities: Tensor
     shares: Tensor
 
-    def select(self, replicas: Tensor) -> _Passed:
+    def select(self, replicas: Tensor) -> _Passes:
         """Return the part of some replicas, by index."""
-        return _Passed(
+        return _Passes(
             [h[replicas] for h in self.inputs],
             [mask[replicas] for mask in self.masks],
             [delta[replicas] for delta in self.deltas],
@@ -49,7 +48,7 @@ class _Passed:
 
 
 class MLPLoss:
-    r"""The losses of a pack of MLPs; see :class:`byheart.measures.pack_loss.PackLoss`.
+    r"""The losses of a pack of MLPs; see :class:`byheart.measures.training_loss.PackLoss`.
 
     Formula: with h_l the inputs and d_l the deltas of layer l, the operator R{.} = d/de at
     theta + e v gives R{z_l} = h_l V_l + R{h_l} W_l + u_l, R{h_{l+1}} = R{z_l} * [z_l > 0],
@@ -69,7 +68,7 @@ class MLPLoss:
         self._data, self._chunk = data, chunk
         self._layers = list(zip(network.weights, network.biases, strict=True))
         self.theta = torch.cat([p.flatten(1) for layer in self._layers for p in layer], dim=1)
-        self._kept: list[_Passed] = []
+        self._kept: list[_Passes] = []
 
     def select(self, replicas: Tensor) -> MLPLoss:
         """Return the losses of some replicas; see :class:`PackLoss`."""
@@ -77,16 +76,16 @@ class MLPLoss:
         chosen._data = self._data.select(replicas)
         chosen._layers = [(w[replicas], b[replicas]) for w, b in self._layers]
         chosen.theta = self.theta[replicas]
-        chosen._kept = [one.select(replicas) for one in self._kept]
+        chosen._kept = [passes.select(replicas) for passes in self._kept]
         return chosen
 
     def gradient(self) -> Tensor:
         """Return the gradients; see :class:`PackLoss`."""
         total = torch.zeros_like(self.theta)
-        for passed in self._kept_passes():
+        for passes in self._all_passes():
             total += _flat(
                 (torch.bmm(h.mT, delta), delta.sum(1))
-                for h, delta in zip(passed.inputs, passed.deltas, strict=True)
+                for h, delta in zip(passes.inputs, passes.deltas, strict=True)
             )
         return total
 
@@ -95,11 +94,12 @@ class MLPLoss:
         moved = zip(self._layers, self._split(shift), strict=True)
         # Both points side by side: small networks spend their time between the products.
         layers = [(torch.cat([w, w + v]), torch.cat([b, b + u])) for (w, b), (v, u) in moved]
+        count = self._data.y.shape[1] if columns is None else len(columns)
         total = torch.zeros_like(self.theta).repeat(2, 1)
         out = self._split(total)
-        for x, y, count in self._chunks(columns):
-            passed = _pass(layers, x.repeat(2, 1, 1), y.repeat(2, 1), count)
-            for (w, b), h, d in zip(out, passed.inputs, passed.deltas, strict=True):
+        for x, y in self._data.chunks(self._chunk, columns):
+            passes = _pass(layers, x.repeat(2, 1, 1), y.repeat(2, 1), count)
+            for (w, b), h, d in zip(out, passes.inputs, passes.deltas, strict=True):
                 w.baddbmm_(h.mT, d)
                 b.add_(d.sum(1, keepdim=True))
         return total[len(shift) :] - total[: len(shift)]
@@ -109,67 +109,58 @@ class MLPLoss:
         along = self._split(vectors)
         # Apart from each other: batched products are fastest into whole tensors.
         out = [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in self._layers]
-        for passed in self._kept_passes():
-            self._add_product(passed, along, out)
+        for passes in self._all_passes():
+            self._add_product(passes, along, out)
         return _flat(out)
 
-    def _add_product(self, passed: _Passed, along: list[Layer], out: list[Layer]) -> None:
-        moved, r_logits = self._r_forward(passed, along)
-        r_delta = r_logits.mul_(passed.shares)
-        r_delta.addcmul_(r_delta.sum(2, keepdim=True), passed.probabilities, value=-1)
+    def _add_product(self, passes: _Passes, along: list[Layer], out: list[Layer]) -> None:
+        moved, r_logits = self._r_forward(passes, along)
+        r_delta = r_logits.mul_(passes.shares)
+        r_delta.addcmul_(r_delta.sum(2, keepdim=True), passes.probabilities, value=-1)
         for layer in reversed(range(len(along))):
-            (w, b), h, delta = out[layer], passed.inputs[layer], passed.deltas[layer]
+            (w, b), h, delta = out[layer], passes.inputs[layer], passes.deltas[layer]
             w.baddbmm_(h.mT, r_delta)
             b.add_(r_delta.sum(1, keepdim=True))
             if layer:
                 w.baddbmm_(moved[layer - 1].mT, delta)
                 r_delta = torch.bmm(r_delta, self._layers[layer][0].mT)
-                r_delta.baddbmm_(delta, along[layer][0].mT).mul_(passed.masks[layer - 1])
+                r_delta.baddbmm_(delta, along[layer][0].mT).mul_(passes.masks[layer - 1])
 
-    def _r_forward(self, passed: _Passed, along: list[Layer]) -> tuple[list[Tensor], Tensor]:
+    def _r_forward(self, passes: _Passes, along: list[Layer]) -> tuple[list[Tensor], Tensor]:
         """Return R{h} of what the hidden layers put out, and R{z}."""
         moved: list[Tensor] = []
-        for layer, (h, (v, u)) in enumerate(zip(passed.inputs, along, strict=True)):
+        for layer, (h, (v, u)) in enumerate(zip(passes.inputs, along, strict=True)):
             r_z = torch.baddbmm(u, h, v)
             if layer:
                 r_z.baddbmm_(moved[-1], self._layers[layer][0])
-            if layer < len(passed.masks):
-                moved.append(r_z.mul_(passed.masks[layer]))
+            if layer < len(passes.masks):
+                moved.append(r_z.mul_(passes.masks[layer]))
         return moved, r_z
 
-    def _kept_passes(self) -> Iterator[_Passed]:
+    def _all_passes(self) -> Iterator[_Passes]:
         if self._kept:
             yield from self._kept
             return
         fits = self._data.y.numel() * self.example_bytes() <= KEPT
-        for x, y, count in self._chunks():
-            passed = _pass(self._layers, x, y, count)
+        for x, y in self._data.chunks(self._chunk):
+            passes = _pass(self._layers, x, y, self._data.y.shape[1])
             if fits:
-                self._kept.append(passed)
-            yield passed
+                self._kept.append(passes)
+            yield passes
 
     def example_bytes(self) -> int:
         """Return the bytes that an example's passes leave."""
         widths = sum(w.shape[1] + 3 * w.shape[2] for w, _ in self._layers)
         return widths * self.theta.element_size()
 
-    def _chunks(self, columns: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Yield inputs, labels and the number of examples in all, a chunk at a time."""
-        count = self._data.y.shape[1] if columns is None else len(columns)
-        for start in range(0, count, self._chunk):
-            chosen: slice | Tensor = slice(start, start + self._chunk)
-            if columns is not None:
-                chosen = columns[chosen]
-            yield *self._data.columns(chosen), count
-
     def _split(self, vectors: Tensor) -> list[Layer]:
         """Return views of vectors [R, P] in the shapes of weights and biases."""
         layers, start = [], 0
-        view = partial(_view, vectors)
         for weight, bias in self._layers:
             middle = start + weight[0].numel()
             end = middle + bias[0].numel()
-            layers.append((view(start, middle, weight), view(middle, end, bias)))
+            w, b = vectors[:, start:middle], vectors[:, middle:end]
+            layers.append((w.view(-1, *weight.shape[1:]), b.view(-1, *bias.shape[1:])))
             start = end
         return layers
 
@@ -183,16 +174,12 @@ def without_idle_weights(network: ReplicatedMLP, data: PackData) -> tuple[Replic
     used = (data.pool[torch.unique(data.rows)] != 0).any(0).nonzero()[:, 0]
     if len(used) in (0, data.pool.shape[1]):
         return network, data
-    first, *others = network.weights
-    narrow = ReplicatedMLP([first[:, used], *others], network.biases)
+    first, *rest = network.weights
+    narrow = ReplicatedMLP([first[:, used], *rest], network.biases)
     return narrow, PackData(data.pool[:, used], data.rows, data.y)
 
 
-def _view(vectors: Tensor, start: int, end: int, like: Tensor) -> Tensor:
-    return vectors[:, start:end].view(-1, *like.shape[1:])
-
-
-def _pass(layers: list[Layer], x: Tensor, y: Tensor, count: int) -> _Passed:
+def _pass(layers: list[Layer], x: Tensor, y: Tensor, count: int) -> _Passes:
     inputs = [x]
     for weight, bias in layers[:-1]:
         inputs.append(torch.baddbmm(bias, inputs[-1], weight).relu_())
@@ -203,7 +190,7 @@ def _pass(layers: list[Layer], x: Tensor, y: Tensor, count: int) -> _Passed:
     deltas = [(probabilities - right) / count]
     for (weight, _), mask in zip(layers[:0:-1], masks[::-1], strict=True):
         deltas.append(torch.bmm(deltas[-1], weight.mT).mul_(mask))
-    return _Passed(inputs, masks, deltas[::-1], probabilities, probabilities / count)
+    return _Passes(inputs, masks, deltas[::-1], probabilities, probabilities / count)
 
 
 def _flat(layers: Iterable[Layer]) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from byheart.measures.mlp_adjoints import MlpAdjoints
 from byheart.measures.mlp_moment import FlatParameters, Moment
-from byheart.measures.plain_mlp import plain_layers
+from byheart.measures.modules import plain_layers
 from byheart.measures.unrolled import DivergedError, Parameters, PlainSgd, finite
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from byheart.errors import InputError
 from byheart.measures.mlp_sgd import mlp_sgd
-from byheart.measures.modes import evaluating
+from byheart.measures.modules import evaluating
 from byheart.measures.unrolled import PlainSgd, input_gradients
 
 INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}

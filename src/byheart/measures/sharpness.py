@@ -1,17 +1,38 @@
-"""Sharpness of the loss of any PyTorch classifier: its Hessian's largest eigenvalue."""
+"""Sharpness: the largest Hessian eigenvalue of a classifier's loss, for a module or a pack."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from byheart.errors import InputError
-from byheart.measures.lanczos import dominant, length, lengths
-from byheart.measures.modes import evaluating
-from byheart.measures.written_loss import training_loss
+from byheart.measures.lanczos import dominant_pairs, lengths
+from byheart.measures.mlp_loss import MLPLoss, without_idle_weights
+from byheart.measures.modules import evaluating, pack_of_one
+from byheart.measures.training_loss import (
+    AutogradLoss,
+    DifferentiableNetwork,
+    PackData,
+    PackLoss,
+)
+from byheart.networks.base import PackNetwork
+from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import seed as seed_of
+
+Floats = NDArray[np.float64]
+
+BASIS = 2**28
+"""Bytes of Lanczos vectors in memory at once; a pack that needs more is measured in parts."""
+TOGETHER = 2**24
+"""Bytes of a chunk's activations at once on a CPU: more would leave its caches."""
+WIDTH = 32
+"""Lanczos vectors kept per replica."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +44,30 @@ class Sharpness:
         residual: ||H v - lambda v|| / |lambda|, from one more product with H at the end: an
             eigenvalue of H lies within residual * |lambda| of lambda. 0 for a zero Hessian.
         iterations: products with H that the search took.
-        converged: the residual is within the tolerance that was asked for.
+        converged: the residual is within the tolerance.
     """
 
     eigenvalue: float
     residual: float
     iterations: int
     converged: bool
+
+
+@dataclass(frozen=True)
+class PackSharpness:
+    """What :class:`Sharpness` holds, for each of R replicas.
+
+    Attributes:
+        eigenvalue: [R]; NaN where the Hessian is not finite.
+        residual: [R].
+        iterations: int64 [R].
+        converged: bool [R].
+    """
+
+    eigenvalue: Floats
+    residual: Floats
+    iterations: NDArray[np.int64]
+    converged: NDArray[np.bool_]
 
 
 def sharpness(
@@ -51,10 +89,10 @@ def sharpness(
     rescaling the units of a ReLU network does not change (a parameter that is exactly zero has no
     scale, and drops out).
 
-    Products with H are exact, by a second backward pass; the eigenvalue is found by Lanczos
-    iteration (see :func:`byheart.measures.lanczos.dominant`). The model is put into eval mode,
-    submodule by submodule, and left as it was; its parameters, gradients and buffers and the global
-    random state are not touched. Frozen parameters (``requires_grad=False``) are constants.
+    Products with H are exact, by a second backward pass; Lanczos iteration finds the eigenvalue
+    (see :func:`byheart.measures.lanczos.dominant_pairs`). The measurement runs in eval mode and
+    leaves the model as it was: its modes, parameters, gradients and buffers, and the global random
+    state. Frozen parameters (``requires_grad=False``) are constants.
 
     Args:
         model: maps [N, *shape] to logits [N, classes].
@@ -68,13 +106,13 @@ def sharpness(
 
     Returns:
         The eigenvalue, in the unit of the loss over that of a parameter squared (of the loss alone
-        if ``scale_invariant``), with its verified residual; where the limit was reached first,
-        ``converged`` is False and the residual says how far it got.
+        if ``scale_invariant``), with its verified residual. If the limit is reached first,
+        ``converged`` is False.
 
     Raises:
         InputError: a setting out of range, inputs and labels that do not fit, no trainable
-            parameter, a model whose output is not finite logits [N, classes], is not deterministic
-            in eval mode, or cannot be differentiated twice.
+            parameter, or a model that cannot be measured: its output is not finite logits
+            [N, classes], is not deterministic in eval mode, or has no second derivative.
 
     Source: K17 (3). Scale invariance: Dinh et al. (2017), Kwon et al. (2021).
 
@@ -85,27 +123,99 @@ def sharpness(
         >>> round(sharpness(model, x, torch.tensor([0, 1])).eigenvalue, 9)  # x^2 / 2
         2.0
     """
-    _check(tolerance, max_iterations)
-    with evaluating(model):
-        loss = training_loss(model, x, y, batch_size=batch_size)
-        scale = loss.theta.abs() if scale_invariant else None
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance must lie between 0 and 1, both excluded, got {tolerance}")
+    if max_iterations < 1:
+        raise InputError(f"max_iterations must be 1 or more, got {max_iterations}")
+    with evaluating(model), torch.no_grad():
+        network, data = pack_of_one(model, x, y, batch_size=batch_size)
+        measured = pack_sharpness(
+            network,
+            data,
+            tolerance=tolerance,
+            seed=seed,
+            scale_invariant=scale_invariant,
+            max_iterations=max_iterations,
+            chunk=batch_size,
+        )
+    if np.isnan(measured.eigenvalue[0]):
+        raise InputError("the Hessian of the loss is not finite: check the model's operations")
+    return Sharpness(
+        float(measured.eigenvalue[0]),
+        float(measured.residual[0]),
+        int(measured.iterations[0]),
+        bool(measured.converged[0]),
+    )
 
-        def product(vector: Tensor) -> Tensor:
-            return loss.product(vector) if scale is None else scale * loss.product(scale * vector)
 
-        gradient = loss.gradient()
-        pair = dominant(
-            product,
-            start_vectors(seed, (gradient if scale is None else scale * gradient)[None])[0],
-            tolerance=within(tolerance, loss.theta.dtype),
+def pack_sharpness(
+    network: PackNetwork,
+    data: PackData,
+    *,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    scale_invariant: bool = False,
+    max_iterations: int = 200,
+    chunk: int = 1024,
+) -> PackSharpness:
+    r"""Return for each replica the eigenvalue of largest magnitude of its loss's Hessian.
+
+    Formula: H_r = d^2 L_r / d theta_r^2 with L_r the mean cross-entropy of replica r over its own
+    training examples; lambda_r as in :func:`sharpness`, which is the case R = 1. All replicas take
+    each product with their Hessian together, and leave when they have converged.
+
+    Args:
+        network: R replicas in eval mode; left as they are.
+        data: their training examples.
+        tolerance: largest relative residual. In float32, not below about 1e-5.
+        seed: of the start vector, the same for all replicas.
+        scale_invariant: measure D H D instead of H.
+        max_iterations: limit on products with H.
+        chunk: examples of each replica in memory at once; it changes the result by rounding only.
+
+    Returns:
+        [R] eigenvalues, in the unit of the loss over that of a parameter squared (of the loss alone
+        if ``scale_invariant``), with their verified residuals.
+
+    Raises:
+        NotImplementedError: a network without parameters to differentiate by.
+
+    Source: K17 (3). Scale invariance: Dinh et al. (2017), Kwon et al. (2021).
+    """
+    if isinstance(network, ReplicatedMLP):
+        network, data = without_idle_weights(network, data)
+    parts = [
+        _measured(
+            loss,
+            tolerance=tolerance,
+            seed=seed,
+            scale_invariant=scale_invariant,
             max_iterations=max_iterations,
         )
-        image = product(pair.vector)
-    eigenvalue = float(pair.vector @ image)
-    residual = length(image - eigenvalue * pair.vector)
-    if residual:
-        residual = residual / abs(eigenvalue) if eigenvalue else float("inf")
-    return Sharpness(eigenvalue, residual, pair.iterations, residual <= tolerance)
+        for loss in _parts(pack_loss(network, data, chunk=chunk), min(chunk, data.y.shape[1]))
+    ]
+    eigenvalue, residual, iterations = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    return PackSharpness(eigenvalue, residual, iterations, residual <= tolerance)
+
+
+def pack_loss(network: PackNetwork, data: PackData, *, chunk: int) -> PackLoss:
+    """Return the training losses of a pack, by hand-written passes where it consists of MLPs.
+
+    Args:
+        network: the replicas, in eval mode; none of their parameters is written to.
+        data: their training examples.
+        chunk: examples of each replica in memory at once.
+
+    Raises:
+        NotImplementedError: a network without parameters to differentiate by.
+    """
+    if isinstance(network, ReplicatedMLP):
+        return MLPLoss(network, data, chunk=chunk)
+    if hasattr(network, "parameters"):
+        return AutogradLoss(cast(DifferentiableNetwork, network), data, chunk=chunk)
+    raise NotImplementedError(type(network).__name__)
 
 
 def start_vector(purpose: str, seed: int, like: Tensor) -> Tensor:
@@ -116,7 +226,7 @@ def start_vector(purpose: str, seed: int, like: Tensor) -> Tensor:
     )
 
 
-def start_vectors(seed: int, gradients: Tensor) -> Tensor:
+def _start_vectors(seed: int, gradients: Tensor) -> Tensor:
     """Return where a search for eigenvectors starts, [R, P].
 
     Formula: r / ||r|| + g / ||g||, with r Gaussian, the same for all. The gradient g lies mostly
@@ -132,16 +242,54 @@ def start_vectors(seed: int, gradients: Tensor) -> Tensor:
     size = lengths(gradients)[:, None]
     sound = torch.isfinite(size) & (size > 0)
     share = torch.where(sound, gradients / torch.where(sound, size, 1.0), 0.0)
-    return random / length(random) + share
+    return random / lengths(random[None]) + share
 
 
-def within(tolerance: float, dtype: torch.dtype) -> float:
-    """Return a tolerance a little smaller, so that rounding pushes no residual over the line."""
-    return max(tolerance / 2, 0.9 * tolerance - 50 * torch.finfo(dtype).eps)
+class _Scaled:
+    """D H D in place of H."""
+
+    def __init__(self, loss: PackLoss, scale: Tensor) -> None:
+        self._loss, self._scale = loss, scale
+
+    def product(self, vectors: Tensor) -> Tensor:
+        return self._scale * self._loss.product(self._scale * vectors)
+
+    def select(self, replicas: Tensor) -> _Scaled:
+        return _Scaled(self._loss.select(replicas), self._scale[replicas])
 
 
-def _check(tolerance: float, max_iterations: int) -> None:
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance must lie between 0 and 1, both excluded, got {tolerance}")
-    if max_iterations < 1:
-        raise InputError(f"max_iterations must be 1 or more, got {max_iterations}")
+def _measured(
+    loss: PackLoss, *, tolerance: float, seed: int, scale_invariant: bool, max_iterations: int
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    operators = _Scaled(loss, loss.theta.abs()) if scale_invariant else loss
+    gradient = loss.gradient()
+    # A little below the tolerance, so that rounding pushes no residual over it.
+    rounding = 50 * torch.finfo(loss.theta.dtype).eps
+    pairs = dominant_pairs(
+        operators,
+        _start_vectors(seed, gradient * loss.theta.abs() if scale_invariant else gradient),
+        tolerance=max(tolerance / 2, 0.9 * tolerance - rounding),
+        max_iterations=max_iterations,
+        width=WIDTH,
+    )
+    image = operators.product(pairs.vectors)
+    eigenvalue = (pairs.vectors * image).sum(1)
+    eigenvalue[torch.from_numpy(np.isnan(pairs.values)).to(image.device)] = torch.nan
+    error = lengths(image - eigenvalue[:, None] * pairs.vectors).cpu().double().numpy()
+    value = eigenvalue.cpu().double().numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = np.where(error == 0, 0.0, error / np.abs(value))
+    return value, residual, pairs.iterations
+
+
+def _parts(loss: PackLoss, examples: int) -> Iterator[PackLoss]:
+    """Yield parts of a pack whose vectors fit into memory, and whose chunks into caches."""
+    replicas, parameters = loss.theta.shape
+    count = BASIS // (WIDTH * parameters * loss.theta.element_size())
+    if isinstance(loss, MLPLoss) and loss.theta.device.type == "cpu":
+        count = min(count, TOGETHER // (examples * loss.example_bytes()))
+    if count >= replicas or replicas == 1:
+        yield loss
+        return
+    for part in torch.split(torch.arange(replicas), max(1, count)):
+        yield loss.select(part)

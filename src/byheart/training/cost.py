@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from byheart.measures.critical.branching import FIRST_STEPS
 from byheart.measures.mlp_loss import KEPT
-from byheart.measures.pack_sharpness import BASIS, WIDTH
+from byheart.measures.sharpness import BASIS, WIDTH
 from byheart.networks.size import NetworkSize
 from byheart.training.examples import CHUNK
 from byheart.training.packs import Pack, trial_size

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from byheart.measures.pack_data import PackData
-from byheart.measures.pack_sharpness import pack_online_sharpness, pack_sharpness
+from byheart.measures.online_sharpness import pack_online_sharpness
+from byheart.measures.sharpness import pack_sharpness
+from byheart.measures.training_loss import PackData
 from byheart.networks.base import PackNetwork
 from byheart.training.examples import Examples
 from byheart.trial import SharpnessProbe
@@ -44,5 +45,5 @@ def measure_sharpness(
             data,
             iterations=probe.online_iterations,
             batch_size=probe.online_batch_size,
-        )
+        )[-1]
     return measured

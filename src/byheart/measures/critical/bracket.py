@@ -17,7 +17,7 @@ from byheart.errors import InputError
 from byheart.measures.critical.certificate import CheapBounds, Prover, Samples, certificate
 from byheart.measures.critical.lass import Box, Classifier, ExampleNoise, Noise, lass, verified
 from byheart.measures.critical.tracing import UnknownLayerError
-from byheart.measures.modes import evaluating
+from byheart.measures.modules import evaluating
 
 CORNERS = 2
 """Corners to try, each from the corner before: a third finds next to nothing."""
