@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from byheart.record import Record
-from byheart.training import engine, probe_critical, probe_sharpness, probes
+from byheart.training import engine, probe_critical, probes
 from byheart.training.paces import clock
 from byheart.training.packs import Pack
 
@@ -41,8 +41,8 @@ for _module, _name, _kind in (
     (probe_critical, "lass", "search"),
     (probe_critical, "verified", "search"),
     (probe_critical, "_prove", "certificate"),
-    (probe_sharpness, "pack_sharpness", "curvature"),
-    (probe_sharpness, "pack_online_sharpness", "online"),
+    (probes, "pack_sharpness", "curvature"),
+    (probes, "pack_online_sharpness", "online"),
     (probes, "_accuracy", "forward"),
     (probes, "_correct", "forward"),
 ):

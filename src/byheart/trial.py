@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class Facts(BaseModel):
+class FrozenModel(BaseModel):
     """A frozen set of facts: equal facts are equal objects, and unknown facts are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,7 +26,7 @@ class Facts(BaseModel):
         return copy
 
 
-class DataFacts(Facts):
+class DataFacts(FrozenModel):
     """Which examples a trial sees, and which of them were replaced by noise.
 
     Attributes:
@@ -68,7 +68,7 @@ class DataFacts(Facts):
         return self.train if self.unique_labels else classes
 
 
-class MLP(Facts):
+class MLP(FrozenModel):
     """A multilayer perceptron with ReLU hidden layers, Glorot-uniform weights and zero biases."""
 
     kind: Literal["mlp"] = "mlp"
@@ -80,7 +80,7 @@ class MLP(Facts):
         return "-".join(str(width) for width in self.hidden)
 
 
-class CNN(Facts):
+class CNN(FrozenModel):
     """The papers' small Alexnet-style network: convolutions, then dense layers.
 
     Each convolution keeps the size of its input and is followed by batch norm, ReLU and a max pool;
@@ -111,7 +111,7 @@ class CNN(Facts):
         return f"conv {conv}, dense {dense}" if dense else f"conv {conv}"
 
 
-class Foreign(Facts):
+class Foreign(FrozenModel):
     """A user's own network.
 
     Attributes:
@@ -133,7 +133,7 @@ class Foreign(Facts):
 Network = Annotated[MLP | CNN | Foreign, Field(discriminator="kind")]
 
 
-class Algorithm(Facts):
+class Algorithm(FrozenModel):
     """The papers' "learning algorithm": network, optimizer, schedule and stopping rule.
 
     Attributes:
@@ -187,7 +187,7 @@ class Algorithm(Facts):
         return self
 
 
-class Measure(Facts):
+class Measure(FrozenModel):
     """What is measured while a trial trains.
 
     Attributes:
@@ -299,7 +299,7 @@ Probe = Annotated[
 ]
 
 
-class Trial(Facts):
+class Trial(FrozenModel):
     """One algorithm on one corrupted data set with one seed.
 
     Attributes:

@@ -3,7 +3,7 @@
 import pytest
 
 from byheart.errors import InputError
-from byheart.training.device import find_device
+from byheart.training.packs import find_device
 
 
 def test_the_cpu_is_always_there() -> None:

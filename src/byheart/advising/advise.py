@@ -27,7 +27,7 @@ from byheart.errors import InputError
 from byheart.networks.examine import examine
 from byheart.networks.foreign import Source, called
 from byheart.store import Store
-from byheart.training.device import find_device
+from byheart.training.packs import find_device
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.registry import chosen
 

@@ -23,7 +23,7 @@ from byheart.errors import InputError
 from byheart.measures.critical.bracket import critical_samples
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 from byheart.networks.foreign import Source
-from byheart.training.device import find_device
+from byheart.training.packs import find_device
 from byheart.training.recipe import Recipe
 
 FLIPS, PLANTED = 600, 0.06

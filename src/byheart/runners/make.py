@@ -55,8 +55,8 @@ def find_device(name: str, runner: Runner) -> str:
         InputError: byheart does not know it, or this machine, which would train, does not have it.
     """
     # Torch takes seconds to load, and a mistake in another option need not wait for it.
-    from byheart.training import device
+    from byheart.training import packs
 
     if runner.name == "ray":
         return choose("device", name, ("cpu", "cuda"))
-    return device.find_device(name)
+    return packs.find_device(name)

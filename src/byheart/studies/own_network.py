@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from byheart.errors import InputError
 from byheart.studies.base import Claim, Setting, Study
 from byheart.studies.presets import Preset
-from byheart.trial import Facts, Foreign
+from byheart.trial import Foreign, FrozenModel
 
 if TYPE_CHECKING:
     from byheart.networks.examine import Examined
@@ -136,7 +136,7 @@ def with_learning_rate(preset: Preset, rate: float) -> Preset:
     update = {}
     for name in type(preset).model_fields:
         setting = getattr(preset, name)
-        if isinstance(setting, Facts):
+        if isinstance(setting, FrozenModel):
             fields = type(setting).model_fields
             rates = {field: rate for field in fields if field.endswith("learning_rate")}
             update[name] = setting.model_copy(update=rates)

@@ -14,8 +14,8 @@ from byheart.networks.size import NetworkSize
 from byheart.training.examples import CHUNK
 from byheart.training.packs import Pack, trial_size
 from byheart.training.regularizers.adversarial import SEARCH_STEPS
+from byheart.training.sensitivity import sensitivity_probe
 from byheart.training.sweep_cost import sweep_bytes, sweep_flops
-from byheart.training.trajectory_run import sensitivity_probe
 from byheart.trial import (
     MLP,
     AccuracyProbe,

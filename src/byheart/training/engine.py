@@ -21,8 +21,8 @@ from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.mlp_step import MLPStep
 from byheart.training.packs import Pack
 from byheart.training.probes import ONCE, Measured, take_probes
+from byheart.training.sensitivity import sensitivity_probe, train_and_differentiate
 from byheart.training.step import AutogradStep, TrainingStep
-from byheart.training.trajectory_run import sensitivity_probe, train_and_differentiate
 from byheart.trial import Algorithm, Trial
 
 SUSPECTS = 32

@@ -1,4 +1,4 @@
-"""Packs: the replicas that train together as one program. A pure function of the trials."""
+"""Packs: which replicas train together as one program, and on which device."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from byheart.errors import InputError, choose
 from byheart.networks.size import NetworkSize, size_of
 from byheart.trial import Foreign, SensitivityProbe, Trial
 
@@ -32,6 +33,27 @@ FOOTPRINTS = {
     "mps": Footprint(2**28, 2**32, 256),
 }
 """By device: on a CPU the weights should stay in the cache of a core, a GPU wants to be filled."""
+
+
+def find_device(name: str) -> str:
+    """Return the name of a device that is there.
+
+    Args:
+        name: "cpu", "cuda" or "mps".
+
+    Raises:
+        InputError: byheart does not know it, or this machine does not have it.
+    """
+    choose("device", name, FOOTPRINTS)
+    if name == "cpu":
+        return name
+    # Torch takes seconds to load; training on the CPU need not wait for it here.
+    import torch
+
+    there = torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
+    if not there:
+        raise InputError(f"device '{name}' is not available here: use --device cpu")
+    return name
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from byheart.errors import InputError
+from byheart.measures.online_sharpness import pack_online_sharpness
+from byheart.measures.sharpness import pack_sharpness
+from byheart.measures.training_loss import PackData
 from byheart.networks.base import PackNetwork
+from byheart.networks.cnn import ReplicatedCNN
 from byheart.training.examples import Examples
 from byheart.training.probe_critical import measure_critical
-from byheart.training.probe_filters import take_filters
-from byheart.training.probe_sharpness import measure_sharpness
 from byheart.trial import (
     AccuracyProbe,
     CorrectProbe,
@@ -60,10 +63,10 @@ def take_probes(
             case CriticalProbe():
                 taken = measure_critical(probe, epoch, network, examples)
             case FiltersProbe():
-                taken = take_filters(network)
+                taken = _filters(network)
             case SharpnessProbe():
                 accuracy = _accuracy(network, examples)
-                taken = measure_sharpness(probe, network, examples)
+                taken = _sharpness(probe, network, examples)
                 taken |= {name: accuracy[name] for name in ("train", "train_loss")}
         measured[f"{probe.name}.epoch"] = np.full(network.replicas, epoch, dtype=np.int64)
         measured |= {f"{probe.name}.{name}": values for name, values in taken.items()}
@@ -97,3 +100,48 @@ def _correct(network: PackNetwork, examples: Examples) -> Measured:
     guess = examples.logits(network, examples.train_rows).argmax(-1)
     bits = np.packbits((guess == examples.train_y).cpu().numpy(), axis=1)
     return {"bits": bits, "label": examples.train_y.cpu().numpy()}
+
+
+def _filters(network: PackNetwork) -> Measured:
+    """Return the weights [R, filters, channels, k, k] of the first convolution, float32.
+
+    Raises:
+        InputError: the network has no convolution.
+    """
+    if not isinstance(network, ReplicatedCNN) or not network.filters:
+        raise InputError("filters are looked at on CNNs: train a network with a convolution")
+    return {"weights": network.filters[0].float().cpu().numpy().copy()}
+
+
+def _sharpness(probe: SharpnessProbe, network: PackNetwork, examples: Examples) -> Measured:
+    """Return what the probe measures on each replica, with its whole training set.
+
+    An eigenvalue whose residual did not come within the tolerance is NaN; its residual is kept.
+    """
+    data = PackData(examples.pool, examples.train_rows, examples.train_y)
+    plain, relative = (
+        pack_sharpness(
+            network,
+            data,
+            tolerance=probe.tolerance,
+            max_iterations=probe.max_iterations,
+            scale_invariant=scale_invariant,
+        )
+        for scale_invariant in (False, True)
+    )
+    measured: Measured = {
+        "eigenvalue": np.where(plain.converged, plain.eigenvalue, np.nan),
+        "residual": plain.residual,
+        "iterations": plain.iterations,
+        "scale_invariant": np.where(relative.converged, relative.eigenvalue, np.nan),
+        "scale_invariant_residual": relative.residual,
+        "scale_invariant_iterations": relative.iterations,
+    }
+    if probe.online_iterations:
+        measured["online"] = pack_online_sharpness(
+            network,
+            data,
+            iterations=probe.online_iterations,
+            batch_size=probe.online_batch_size,
+        )[-1]
+    return measured

@@ -16,7 +16,7 @@ from byheart.training.loop import TrainingLoop
 from byheart.training.paces import Paces, clock
 from byheart.training.packs import Pack
 from byheart.training.probe_paces import Stage, probe_paces
-from byheart.training.trajectory_run import (
+from byheart.training.sensitivity import (
     sensitivity_probe,
     train_and_differentiate,
     updates_per_epoch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from byheart.measures.unrolled import kept_stride
 from byheart.networks.size import NetworkSize
-from byheart.training.trajectory_run import updates_per_epoch
+from byheart.training.sensitivity import updates_per_epoch
 from byheart.trial import MLP, SensitivityProbe, Trial
 
 NUMBER = 4

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from byheart.trial import Facts
+from byheart.trial import FrozenModel
 
 
-class ExampleSetting(Facts):
+class ExampleSetting(FrozenModel):
     """Figure 1: many initialisations on each of a few draws of the data."""
 
     train: int
@@ -17,7 +17,7 @@ class ExampleSetting(Facts):
     initialisations: int
 
 
-class DynamicsSetting(Facts):
+class DynamicsSetting(FrozenModel):
     """Figures 7, 8 and 9: accuracy and critical samples while a network trains on noise.
 
     Attributes:
@@ -41,7 +41,7 @@ class DynamicsSetting(Facts):
     max_steps: int
 
 
-class TimeSetting(Facts):
+class TimeSetting(FrozenModel):
     """Figure 6 and the workshop's (2): time to convergence by kind, width and examples.
 
     Attributes:
@@ -61,7 +61,7 @@ class TimeSetting(Facts):
     width: int
 
 
-class WidthSetting(Facts):
+class WidthSetting(FrozenModel):
     """Figure 5: validation accuracy by width, on noisy training sets.
 
     Attributes:
@@ -79,7 +79,7 @@ class WidthSetting(Facts):
     widths: tuple[int, ...]
 
 
-class CapacitySetting(Facts):
+class CapacitySetting(FrozenModel):
     """The workshop's (1) and A17's effective capacity: who reaches 100% training accuracy at all.
 
     Attributes:
@@ -101,7 +101,7 @@ class CapacitySetting(Facts):
     size_epochs: int
 
 
-class FilterSetting(Facts):
+class FilterSetting(FrozenModel):
     """Figure 2: the first filters of a CNN.
 
     Attributes:
@@ -124,7 +124,7 @@ class FilterSetting(Facts):
     checkpoints: int
 
 
-class SharpnessSetting(Facts):
+class SharpnessSetting(FrozenModel):
     """The workshop's (3): sharpness at convergence against the level of noise.
 
     Attributes:
@@ -149,7 +149,7 @@ class SharpnessSetting(Facts):
     online_iterations: int
 
 
-class RegularizerSetting(Facts):
+class RegularizerSetting(FrozenModel):
     """Figures 10 and 11: regularizers by strength, on real and on random labels.
 
     Attributes:
@@ -179,7 +179,7 @@ class RegularizerSetting(Facts):
     adversarial_radius: float
 
 
-class SensitivitySetting(Facts):
+class SensitivitySetting(FrozenModel):
     """Figures 3 and 4: loss-sensitivity through all of training by plain SGD.
 
     Attributes:
@@ -205,7 +205,7 @@ class SensitivitySetting(Facts):
     unique_evaluations: int
 
 
-class Preset(Facts):
+class Preset(FrozenModel):
     """All numbers of a run that are not facts of the data."""
 
     name: str

@@ -107,11 +107,7 @@ class Flip(_Augmentation):
     name = "flip"
     symbol = "p"
     numbers = 1
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the probabilities to try."""
-        return (0.25, 0.5)
+    strengths_to_try = (0.25, 0.5)
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:

@@ -116,6 +116,7 @@ class Regularizer:
     name: ClassVar[str] = "none"
     symbol: ClassVar[str] = ""
     """What the strength is called in the documentation."""
+    strengths_to_try: ClassVar[tuple[float, ...]] = ()
     changes_hidden: ClassVar[bool] = False
     """It shifts or scales hidden units: a user's network needs :class:`Disturbed` around it."""
 
@@ -133,8 +134,8 @@ class Regularizer:
 
     @classmethod
     def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the strengths to try, from the weakest."""
-        return ()
+        """Return the strengths that advice tries, from the weakest."""
+        return cls.strengths_to_try
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:

@@ -29,11 +29,8 @@ class LabelSmoothing(Regularizer):
 
     name = "label smoothing"
     symbol = "epsilon"
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the shares to try; the authors take 0.1."""
-        return (0.05, 0.1, 0.2, 0.4)
+    strengths_to_try = (0.05, 0.1, 0.2, 0.4)
+    """The authors take 0.1."""
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
@@ -59,6 +56,8 @@ class Mixup(Regularizer):
 
     name = "mixup"
     symbol = "alpha"
+    strengths_to_try = (0.2, 1.0, 4.0, 16.0)
+    """The authors take 0.1 to 0.4, and up to 32 for wrong labels."""
 
     def __init__(
         self, strengths: Sequence[float], seeds: Sequence[int], task: LearningTask, like: Tensor
@@ -66,11 +65,6 @@ class Mixup(Regularizer):
         super().__init__(strengths, seeds, task, like)
         self._alphas = list(strengths)
         self.start_epoch(0)
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the alphas to try; the authors take 0.1 to 0.4, and up to 32 for wrong labels."""
-        return (0.2, 1.0, 4.0, 16.0)
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
@@ -117,17 +111,14 @@ class EarlyLearning(Regularizer):
 
     name = "early-learning regularization"
     symbol = "lambda"
+    strengths_to_try = (0.3, 1.0, 3.0, 7.0)
+    """The authors take 3 and 7."""
 
     def __init__(
         self, strengths: Sequence[float], seeds: Sequence[int], task: LearningTask, like: Tensor
     ) -> None:
         super().__init__(strengths, seeds, task, like)
         self.means = like.new_zeros(len(strengths), task.examples, task.classes)
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the weights to try; the authors take 3 and 7."""
-        return (0.3, 1.0, 3.0, 7.0)
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
@@ -172,11 +163,7 @@ class GeneralizedCrossEntropy(Regularizer):
 
     name = "generalized cross-entropy"
     symbol = "q"
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the exponents to try."""
-        return (0.2, 0.5, 0.7, 0.9)
+    strengths_to_try = (0.2, 0.5, 0.7, 0.9)
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:

@@ -22,11 +22,8 @@ class WeightDecay(Regularizer):
 
     name = "weight decay"
     symbol = "lambda"
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the coefficients to try; A17 Figure 10 goes from 0 to 1."""
-        return (1e-4, 1e-3, 1e-2, 1e-1)
+    strengths_to_try = (1e-4, 1e-3, 1e-2, 1e-1)
+    """A17 Figure 10 goes from 0 to 1."""
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
@@ -51,11 +48,7 @@ class GradientClipping(Regularizer):
 
     name = "gradient clipping"
     symbol = "c"
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the lengths to try."""
-        return (1.0, 0.3, 0.1, 0.03)
+    strengths_to_try = (1.0, 0.3, 0.1, 0.03)
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
@@ -84,11 +77,8 @@ class SharpnessAware(Regularizer):
 
     name = "sharpness-aware minimization"
     symbol = "rho"
-
-    @classmethod
-    def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the radii to try; the authors go from 0.01 to 0.5, and take 0.05."""
-        return (0.02, 0.05, 0.2, 0.5)
+    strengths_to_try = (0.02, 0.05, 0.2, 0.5)
+    """The authors go from 0.01 to 0.5, and take 0.05."""
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:

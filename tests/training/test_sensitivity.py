@@ -16,7 +16,7 @@ from byheart.errors import InputError
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.record import Record
 from byheart.seeds import generator
-from byheart.training import trajectory_run
+from byheart.training import sensitivity
 from byheart.training.cost import flops, pack_bytes
 from byheart.training.engine import train
 from byheart.training.packs import Pack, make_packs
@@ -158,7 +158,7 @@ def test_a_derivative_that_overflows_is_recorded_up_to_there(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same adjoints, made too large for float32 from the third time on."""
-    whole = trajectory_run.sensitivity_profile
+    whole = sensitivity.sensitivity_profile
 
     def overflowing(*args: object, **options: object) -> object:
         found = whole(*args, **options)
@@ -166,7 +166,7 @@ def test_a_derivative_that_overflows_is_recorded_up_to_there(
         return found
 
     before = only(digits, trial(digits)).arrays
-    monkeypatch.setattr(trajectory_run, "sensitivity_profile", overflowing)
+    monkeypatch.setattr(sensitivity, "sensitivity_profile", overflowing)
     record = only(digits, trial(digits))
     found = record.arrays
     assert record.outcome == "budget"
