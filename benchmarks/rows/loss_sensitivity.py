@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 
 import byheart
 from benchmarks.duel import Agreement, Duel
-from byheart.measures.batches import shuffled_batches
+from byheart.measures.sensitivity import shuffled_batches
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.seeds import generator
 

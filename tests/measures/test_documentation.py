@@ -36,7 +36,7 @@ MEASURES = [
          "bounds.exact_minimum", "critical/test_branching"),
         ("sensitivity.loss_sensitivity", "in loss per unit of input", "loss-sensitivity",
          "unrolled.unrolled_gradients", "test_sensitivity"),
-        ("sensitivity_profile.sensitivity_profile", "unit of the loss over", "loss-sensitivity",
+        ("sensitivity.sensitivity_profile", "unit of the loss over", "loss-sensitivity",
          "unrolled.unrolled_gradients", "test_mlp_sgd"),
         ("sharpness.sharpness", SHARP, "sharpness",
          "hessian.dense_hessian", "test_sharpness"),
@@ -61,11 +61,11 @@ MEASURES = [
     )
 ]  # fmt: skip
 HELPERS = {
-    "batches.shuffled_batches", "capacity.accuracy_at", "first_layer.low_frequencies",
+    "capacity.accuracy_at", "first_layer.low_frequencies",
     "lanczos.dominant_pairs", "lanczos.lengths", "mlp_loss.without_idle_weights",
     "mlp_sgd.mlp_sgd", "modules.evaluating", "modules.pack_of_one", "modules.plain_layers",
-    "sharpness.pack_loss", "sharpness.start_vector", "unrolled.finite",
-    "unrolled.input_gradients", "unrolled.kept_stride",
+    "sensitivity.shuffled_batches", "sharpness.pack_loss", "sharpness.start_vector",
+    "unrolled.finite", "unrolled.input_gradients", "unrolled.kept_stride",
 }  # fmt: skip
 """Public functions beside the measures that compute none by themselves."""
 

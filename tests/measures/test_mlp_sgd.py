@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.reference.unrolled import retrained_gradients, unrolled_gradients
 from torch import Tensor, nn
 
-from byheart.measures.mlp_sgd import MlpSgd, mlp_sgd
-from byheart.measures.sensitivity_profile import NORMS, sensitivity_profile
+from byheart.measures.mlp_sgd import MlpAdjoints, MlpSgd, mlp_sgd
+from byheart.measures.sensitivity import NORMS, sensitivity_profile
 from byheart.measures.unrolled import DivergedError, PlainSgd, input_gradients
 from byheart.networks.mlp import ReplicatedMLP
 
@@ -63,10 +63,10 @@ def test_each_formula_equals_autograd(seed: int, hidden: list[int], classes: int
     share = torch.rand(N, dtype=torch.float64)
     torch.testing.assert_close(fast.slope(0, theta, share), slow.slope(0, theta, share), **close)
     adjoints = [torch.randn(3, *p.shape, dtype=torch.float64) for p in theta]
-    one, other = (tuple(map(torch.clone, adjoints)) for _ in range(2))
-    received = fast.pull_back(0, theta, one)
-    torch.testing.assert_close(received, slow.pull_back(0, theta, other), **close)
-    torch.testing.assert_close(one, other, **close)
+    by_hand, by_autograd = (tuple(map(torch.clone, adjoints)) for _ in range(2))
+    received = MlpAdjoints(fast, by_hand, 0).pull_back(0, theta)
+    torch.testing.assert_close(received, slow.pull_back(0, theta, by_autograd), **close)
+    torch.testing.assert_close(by_hand, by_autograd, **close)
     torch.testing.assert_close(fast.logits(theta, slow.x), slow.logits(theta, slow.x), **close)
 
 

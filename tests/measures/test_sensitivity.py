@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, one_hot
 import byheart
 from byheart.errors import InputError
 from byheart.measures import unrolled
-from byheart.measures.sensitivity import loss_sensitivity
+from byheart.measures.sensitivity import loss_sensitivity, shuffled_batches
 from byheart.measures.unrolled import PlainSgd, input_gradients
 
 N, CLASSES = 12, 3
@@ -366,3 +366,25 @@ def refused(model: nn.Module, x: Tensor, y: Tensor, message: str, **setting: obj
         loss_sensitivity(model, x, y, **{**GOOD, **setting})
     assert "\n" not in str(error.value)
     assert model.training
+
+
+def test_every_epoch_holds_every_example_once_in_a_new_order() -> None:
+    batches = shuffled_batches(10, 4, 7, seed=1)
+    assert [len(batch) for batch in batches] == [4, 4, 2, 4, 4, 2, 4]
+    first, second = torch.cat(batches[:3]), torch.cat(batches[3:6])
+    assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(10))
+    assert first.tolist() != second.tolist()
+
+
+def test_the_seed_decides_the_order() -> None:
+    first, same, different = (
+        torch.cat(shuffled_batches(50, 8, 3, seed=seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, different)
+
+
+@pytest.mark.parametrize("wrong", [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_a_count_below_one_is_refused(wrong: tuple[int, int, int]) -> None:
+    with pytest.raises(InputError, match="must be 1 or more, got 0"):
+        shuffled_batches(*wrong)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import weakref
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -10,9 +12,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from byheart.measures import unrolled
-from byheart.measures.batches import shuffled_batches
 from byheart.measures.mlp_sgd import MlpSgd, mlp_sgd
-from byheart.measures.unrolled import PlainSgd, input_gradients
+from byheart.measures.sensitivity import shuffled_batches
+from byheart.measures.unrolled import PlainSgd, Trajectory, input_gradients
 from byheart.networks.mlp import ReplicatedMLP
 
 SIZES = (12, 6, 5, 3)
@@ -97,3 +99,44 @@ def test_no_update_is_trained_more_often_than_memory_asks(
     assert taken <= most
     monkeypatch.undo()
     torch.testing.assert_close(found, input_gradients(sgd(100), [50, 100]), rtol=1e-4, atol=1e-7)
+
+
+LENGTHS = [0, 1, 2, 3, 4, 5, 8, 9, 10, 50, 99, 100, 101, 1000]
+
+
+class State:
+    """A number that knows how many of its kind are held in memory."""
+
+    held: ClassVar[weakref.WeakSet[State]] = weakref.WeakSet()
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+        State.held.add(self)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_every_state_comes_by_once_last_first_and_no_step_is_taken_thrice(length: int) -> None:
+    taken = [0] * length
+
+    def step(t: int, state: int) -> int:
+        taken[t] += 1
+        return state + t
+
+    walk = list(Trajectory(0, step, length).backwards())
+    assert walk == [(t, t * (t - 1) // 2) for t in range(length, -1, -1)]
+    assert all(1 <= count <= 2 for count in taken)
+
+
+@pytest.mark.parametrize("length", [100, 10_000])
+def test_the_states_held_grow_as_the_square_root_of_the_length(length: int) -> None:
+    most = 0
+
+    def step(t: int, state: State) -> State:
+        nonlocal most
+        after = State(state.value + 1)
+        most = max(most, len(State.held))
+        return after
+
+    for t, state in Trajectory(State(0), step, length).backwards():
+        assert state.value == t
+    assert most <= 2 * math.isqrt(length) + 3

@@ -130,8 +130,7 @@ def sensitivity(
     as_json: AsJson = False,
 ) -> None:
     """Train on from the checkpoint, and find how much the loss hangs on each example."""
-    from byheart.measures.batches import shuffled_batches
-    from byheart.measures.sensitivity import loss_sensitivity
+    from byheart.measures.sensitivity import loss_sensitivity, shuffled_batches
     from byheart.statistics.gini import gini
 
     network, x, y = _prepared(model, checkpoint, data, examples, seed)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from byheart.errors import InputError
-from byheart.measures.trajectory import Trajectory
 
 Parameters = tuple[Tensor, ...]
+State = TypeVar("State")
 
 KEPT = 2**27
-"""Bytes of parameters, and of what their updates computed, that a walk back may find ready."""
+"""Bytes of parameters and passes that are kept in memory for the way back."""
 ADJOINTS_TOGETHER = 64
 """Adjoints pulled back in one batched program: bounds memory, costs nothing in speed."""
 
 
 class DivergedError(InputError):
-    """A training run that is no longer finite.
+    """A training run whose parameters or loss are no longer finite.
 
     Attributes:
-        update: after which it is not.
+        update: the first update after which they are not.
     """
 
     def __init__(self, update: int, updates: int, learning_rate: float) -> None:
@@ -49,7 +49,7 @@ class Adjoints(Protocol):
 
 
 class UnrolledSgd(Protocol):
-    """A training run that can be walked backwards; :class:`PlainSgd` says what each method does."""
+    """A training run that can be walked backwards; see :class:`PlainSgd`."""
 
     x: Tensor
     y: Tensor
@@ -58,7 +58,7 @@ class UnrolledSgd(Protocol):
     update_bytes: int
 
     def remember(self, updates: int) -> None:
-        """Keep, for ``pull_back``, what the last so many updates computed on their way."""
+        """Keep the passes of the last so many updates for the way back."""
         ...
 
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class UnrolledSgd(Protocol):
         ...
 
     def adjoints(self, count: int) -> Adjoints:
-        """Return what carries so many adjoints back, without one yet."""
+        """Return room for so many adjoints, none of them on its way yet."""
         ...
 
 
@@ -107,10 +107,10 @@ class PlainSgd:
         self.update_bytes = sum(p.numel() * p.element_size() for p in self.start)
 
     def remember(self, updates: int) -> None:
-        """Keep nothing: a graph is used up as it is walked back."""
+        """Keep nothing: walking back consumes a graph."""
 
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
-        """Return what the model makes of inputs x under parameters theta."""
+        """Return the logits of inputs x under parameters theta."""
         state = {**self._buffers, **dict(zip(self._names, theta, strict=True))}
         logits: Tensor = torch.func.functional_call(self._model, state, (x,))
         return logits
@@ -153,7 +153,7 @@ class PlainSgd:
         return tuple(slopes), direct
 
     def adjoints(self, count: int) -> PlainAdjoints:
-        """Return what carries so many adjoints back, without one yet."""
+        """Return room for so many adjoints, none of them on its way yet."""
         return PlainAdjoints(self, count)
 
     def pull_back(self, s: int, theta: Parameters, adjoints: Parameters) -> Tensor:
@@ -259,6 +259,53 @@ def input_gradients(
             adjoints.add(slopes)
             alive = slots[live:]
     return total.view(examples, len(times), *shape).transpose(0, 1)
+
+
+class Trajectory(Generic[State]):
+    """States 0..length of a deterministic process, held in memory of order sqrt(length).
+
+    Every ceil(sqrt(length))-th state is kept; what lies between two of them is computed again
+    when the walk backwards reaches it, so that each step is taken at most twice.
+    """
+
+    def __init__(
+        self,
+        start: State,
+        step: Callable[[int, State], State],
+        length: int,
+        *,
+        stride: int | None = None,
+    ) -> None:
+        """Run the process once.
+
+        Args:
+            start: state 0.
+            step: ``step(t, state)`` returns state t + 1 from state t, a new object.
+            length: number of steps.
+            stride: keep every stride-th state; 1 keeps all of them, and takes each step once.
+        """
+        self._step = step
+        self._length = length
+        self._stride = stride or max(1, math.ceil(math.sqrt(length)))
+        self._kept = [start]
+        state = start
+        last = length - length % self._stride  # no state beyond the last one kept is needed yet
+        for t in range(last):
+            state = step(t, state)
+            if (t + 1) % self._stride == 0:
+                self._kept.append(state)
+
+    def backwards(self) -> Iterator[tuple[int, State]]:
+        """Yield (t, state t) for t = length..0. A walk consumes the states: take one only."""
+        end = self._length
+        while self._kept:
+            segment = [self._kept.pop()]
+            first = len(self._kept) * self._stride
+            for t in range(first, end):
+                segment.append(self._step(t, segment[-1]))
+            while segment:
+                yield first + len(segment) - 1, segment.pop()
+            end = first - 1
 
 
 def kept_stride(updates: int, update_bytes: int) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.measures.mlp_sgd import mlp_sgd
-from byheart.measures.sensitivity_profile import SensitivityProfile, sensitivity_profile
+from byheart.measures.sensitivity import SensitivityProfile, sensitivity_profile
 from byheart.measures.unrolled import DivergedError, PlainSgd, UnrolledSgd
 from byheart.networks.build import build_pack
 from byheart.record import Outcome, Record
