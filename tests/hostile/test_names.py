@@ -73,9 +73,9 @@ def test_two_names_that_look_the_same_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_name_that_is_there_twice_is_found_among_many(tmp_path: Path) -> None:
-    names = np.array([*map(str, range(300_000)), "299999"])
+    names = np.array([*map(str, range(30_000)), "29999"])
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 1)), y=[0, 1], classes=names)
-    with pytest.raises(InputError, match="'299999'"):
+    with pytest.raises(InputError, match="'29999'"):
         load_dataset(tmp_path / "x.npz")
 
 

@@ -35,8 +35,8 @@ ARRAYS = st.sampled_from(
         np.full(40, -1e300),
     ]
 )
-dear = settings(fuzzed, max_examples=max(EXAMPLES // 5, 1))
-"""A report draws every figure of its claims: a second or so each."""
+dear = settings(fuzzed, max_examples=max(EXAMPLES // 12, 1))
+"""Each report draws all figures of its claims, which takes seconds."""
 
 
 @pytest.fixture(scope="module")
