@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from byheart.auditing.calibration import RESAMPLES, calibrate
-from byheart.auditing.kinds import Kinds
+from byheart.auditing.groups import Grouping
 
 APART = 4.0
 
@@ -81,14 +81,14 @@ def of_two_kinds(n: int, m: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     wrong = hard & (rng.random(n) < 0.4)
     example, flips = rng.normal(3.0 * wrong), rng.random((2, m // 2)) < 0.8
     planted = rng.normal(np.where(flips, 3.0, 7.0))
-    return wrong, example + rng.normal(0, 0.1, (2, n)), planted, Kinds(hard, flips)
+    return wrong, example + rng.normal(0, 0.1, (2, n)), planted, Grouping(hard, flips)
 
 
 def test_kinds_of_doubt_are_calibrated_apart() -> None:
     counted, precise, recalled = [], [], []
     for seed in range(4):
         wrong, user, planted, kinds = of_two_kinds(20_000, 2_000, seed)
-        apart = calibrate(user.mean(0), user, planted, wanted=0.8, kinds=kinds)
+        apart = calibrate(user.mean(0), user, planted, wanted=0.8, grouping=kinds)
         counted.append(apart.mislabelled.value / wrong.sum())
         precise.append(wrong[apart.listed].mean())
         recalled.append(wrong[apart.listed].sum() / wrong.sum() - apart.recall.value)
@@ -108,8 +108,8 @@ def test_wrong_labels_that_look_right_are_counted_though_no_flip_is_like_them() 
     stands_for = np.zeros((2, len(wrong)))
     doubted = rng.choice(np.flatnonzero(~wrong), 200, replace=False)
     stands_for[0, doubted] = planted.size / 9 / 200
-    kinds = Kinds(np.zeros(len(wrong), bool), np.zeros(planted.shape, bool), stands_for)
-    found = calibrate(user.mean(0), user, planted, wanted=0.9, kinds=kinds)
+    kinds = Grouping(np.zeros(len(wrong), bool), np.zeros(planted.shape, bool), stands_for)
+    found = calibrate(user.mean(0), user, planted, wanted=0.9, grouping=kinds)
     recall = wrong[found.listed].sum() / wrong.sum()
     assert found.mislabelled.low <= wrong.sum() <= found.mislabelled.high
     assert found.recall.value == pytest.approx(recall, abs=0.02)
@@ -134,7 +134,7 @@ def test_a_kind_with_too_few_flips_is_calibrated_with_the_other() -> None:
     few[0, :5] = True
     one = calibrate(user.mean(0), user, planted, wanted=0.9)
     same = calibrate(
-        user.mean(0), user, planted, wanted=0.9, kinds=Kinds(np.arange(1000) < 100, few)
+        user.mean(0), user, planted, wanted=0.9, grouping=Grouping(np.arange(1000) < 100, few)
     )
     np.testing.assert_array_equal(one.p_wrong, same.p_wrong)
 

@@ -12,8 +12,8 @@ import pytest
 from tests.auditing.trainings import EPOCHS, EXAMPLES, logits, tracked, train_epoch
 
 import byheart
-from byheart.auditing.file import VERSION
 from byheart.auditing.history import History
+from byheart.auditing.history_file import VERSION
 from byheart.auditing.table import scores
 from byheart.errors import StoreError
 
@@ -130,7 +130,7 @@ KILLED = """
 import os, sys, sqlite3
 import numpy as np
 from tests.auditing.trainings import *
-import byheart.auditing.file as file
+import byheart.auditing.history_file as file
 tracker = byheart.Tracker(EXAMPLES, sys.argv[1])
 everything = np.ones(EXAMPLES, bool)
 for epoch in range(3):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from byheart.auditing.layout import Layout, hold_out
+from byheart.auditing.planting import Layout, hold_out
 
 Y = np.random.default_rng(0).integers(0, 4, 100)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from byheart.auditing import neighbours
-from byheart.auditing.neighbours import find_neighbours
+from byheart.auditing import verdicts as module
+from byheart.auditing.verdicts import find_neighbours
 
 CLASSES = 4
 
@@ -48,7 +48,7 @@ def test_distances_in_blocks_are_those_of_all_at_once(monkeypatch) -> None:
     x[20], y[[10, 20]] = x[10] + 1e-3, [1, 2]
     doubtful = np.arange(50)
     whole = find_neighbours(x, y, doubtful)
-    monkeypatch.setattr(neighbours, "NUMBERS", 600)
+    monkeypatch.setattr(module, "NUMBERS", 600)
     parts = find_neighbours(x, y, doubtful)
     np.testing.assert_array_equal(parts.conflicts, whole.conflicts)
     np.testing.assert_array_equal(parts.isolated, whole.isolated)

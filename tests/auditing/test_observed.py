@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reference import audit as slow
 
-from byheart.auditing.observed import halved, observe
+from byheart.auditing.batches import halved, observe
 
 
 @pytest.mark.parametrize("classes", [2, 3, 11])
@@ -21,9 +21,9 @@ def test_margin_loss_and_rival_equal_their_slow_twins(classes: int) -> None:
         others = [k for k in range(classes) if k != label]
         assert found.margin[row] == pytest.approx(slow.margin(one, label), rel=1e-5, abs=1e-6)
         assert found.loss[row] == pytest.approx(slow.loss(one, label), rel=1e-4, abs=1e-9)
-        assert found.rival[row] == max(others, key=lambda k: one[k])
-        weight = slow.probability(one, int(found.rival[row]))
-        assert found.weight[row] == pytest.approx(weight, rel=1e-4, abs=1e-9)
+        assert found.alternative[row] == max(others, key=lambda k: one[k])
+        weight = slow.probability(one, int(found.alternative[row]))
+        assert found.probability[row] == pytest.approx(weight, rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_logits_that_differ_by_all_there_is_give_finite_numbers() -> None:
     found = observe(np.array([[huge, -huge], [-huge, huge]], np.float32), np.array([0, 0]))
     assert np.isfinite(found.loss).all()
     assert np.isfinite(halved(found.margin)).all()
-    assert found.weight.tolist() == [0.0, 1.0]
+    assert found.probability.tolist() == [0.0, 1.0]
 
 
 def test_a_tie_is_no_classification() -> None:

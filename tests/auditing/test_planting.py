@@ -2,25 +2,24 @@
 
 import numpy as np
 
-from byheart.auditing.layout import hold_out
-from byheart.auditing.planting import AT_MOST, Doubts, mirrored, plant
+from byheart.auditing.planting import AT_MOST, FlipModel, excluded_flips, hold_out, plant
 
 EXAMPLES, CLASSES = 2_000, 5
 
 
-def doubts(pair: tuple[int, int] | None) -> Doubts:
+def doubts(pair: tuple[int, int] | None) -> FlipModel:
     """Return doubts of labels that are wrong for a pair of classes alone, or for none."""
     y = np.random.default_rng(0).integers(0, CLASSES, EXAMPLES)
     suspicion, suggested = np.full(EXAMPLES, -1.0), (y + 1) % CLASSES
     if pair is not None:
         wrong = np.flatnonzero(y == pair[1])[:40]
         suspicion[wrong], suggested[wrong] = 2.0, pair[0]
-    return Doubts(y, suspicion, suggested)
+    return FlipModel(y, suspicion, suggested)
 
 
 def planted(
     pair: tuple[int, int] | None, share: float = 0.1
-) -> tuple[Doubts, np.ndarray, np.ndarray]:
+) -> tuple[FlipModel, np.ndarray, np.ndarray]:
     found = doubts(pair)
     layout = plant(hold_out(found.labels, seeds=2, share=0.1, seed=0), found, share=share, seed=0)
     return found, layout.planted, layout.planted_labels
@@ -63,7 +62,7 @@ def test_a_class_is_never_changed_beyond_half() -> None:
 
 def test_an_empty_class_is_never_planted() -> None:
     found = doubts(None)
-    found = Doubts(found.labels + (found.labels > 1), found.suspicion, found.suggested)
+    found = FlipModel(found.labels + (found.labels > 1), found.suspicion, found.suggested)
     layout = plant(hold_out(found.labels, seeds=2, share=0.1, seed=0), found, share=0.1, seed=0)
     assert 2 not in layout.planted_labels
 
@@ -81,15 +80,15 @@ def test_the_pairs_of_classes_that_are_doubted_most_are_confused_and_no_others()
 def test_doubts_that_are_spread_over_the_pairs_of_classes_confuse_none() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, CLASSES, EXAMPLES)
-    spread = Doubts(y, rng.random(EXAMPLES), (y + rng.integers(1, CLASSES, EXAMPLES)) % CLASSES)
+    spread = FlipModel(y, rng.random(EXAMPLES), (y + rng.integers(1, CLASSES, EXAMPLES)) % CLASSES)
     assert not spread.are_confused(spread.suggested, y).any()
 
 
 def test_a_doubted_example_stands_for_the_flips_that_it_seems_to_deserve() -> None:
     labels, suggested = np.array([0, 0, 0, 0, 1, 1]), np.array([1, 1, 2, 1, 0, 0])
-    doubts = Doubts(labels, np.array([1.0, -1.0, 1.0, 0.5, 2.0, np.nan]), suggested)
+    doubts = FlipModel(labels, np.array([1.0, -1.0, 1.0, 0.5, 2.0, np.nan]), suggested)
     sources, new = np.array([[0, 0, 0], [0, 1, 2]]), np.array([[1, 1, 1], [1, 2, 1]])
     # Four flips from 0 to 1, over four examples labelled 0, of which two are doubted as 1.
-    np.testing.assert_array_equal(mirrored(doubts, sources, new), [1, 0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(excluded_flips(doubts, sources, new), [1, 0, 0, 1, 0, 0])
     none = np.zeros((2, 0), np.int64)
-    np.testing.assert_array_equal(mirrored(doubts, none, none), np.zeros(6))
+    np.testing.assert_array_equal(excluded_flips(doubts, none, none), np.zeros(6))

@@ -120,7 +120,7 @@ def test_a_flipped_label_is_suggested_back_among_a_thousand_classes() -> None:
         epochs.append(z)
     history = History.from_logits(epochs, given)
     assert (suggested(history).classes == true).all()
-    assert history.rivals.classes.shape == (50, 4)
+    assert history.alternatives.classes.shape == (50, 4)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (2, 2), (0, EPOCHS + 1), (EPOCHS, None)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from byheart.auditing.history import History
-from byheart.auditing.suspicion import suspicion, window_of
+from byheart.auditing.scores import suspicion, window_of
 
 
 @pytest.mark.parametrize(("onset", "window"), [(1, 2), (5, 10), (10, 20), (11, 20), (20, 20)])

@@ -67,7 +67,7 @@ def test_the_folder_holds_table_numbers_and_page(audited: Path) -> None:
     assert numbers["fail_if"] == {"condition": "onset < 0", "holds": False}
     assert [20, 21] in numbers["conflicts"]
     page = (audited / "report.html").read_text(encoding="utf-8")
-    assert f"{numbers['flagged']} of 400 labels look wrong" in page
+    assert f"{numbers['flagged']} of 400 labels are flagged" in page
     assert NETWORK in page
 
 
@@ -94,7 +94,7 @@ def test_the_terminal_gets_alerts_the_worst_and_the_path(
 ) -> None:
     done = byheart("audit", source, *QUICK, "--out", tmp_path / "out")
     assert done.code == 0, done.err
-    assert "labels look wrong" in " ".join(done.out.split())
+    assert "labels are flagged" in " ".join(done.out.split())
     assert "looks like" in done.out
     assert done.out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
     assert "no --model given: a multilayer perceptron" in done.err

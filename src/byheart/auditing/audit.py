@@ -13,19 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from byheart.auditing.calibration import Calibration, calibrate
+from byheart.auditing.groups import Grouping
 from byheart.auditing.history import History
-from byheart.auditing.kinds import Kinds
-from byheart.auditing.layout import Ids
-from byheart.auditing.neighbours import Neighbours, find_neighbours
 from byheart.auditing.onset import Onset
 from byheart.auditing.page import write_page
-from byheart.auditing.planting import Doubts
+from byheart.auditing.planting import FlipModel, Ids
 from byheart.auditing.result import AuditResult, remarks
-from byheart.auditing.scores import checked
-from byheart.auditing.suspicion import suspicion
+from byheart.auditing.scores import checked, suspicion
 from byheart.auditing.table import scores
 from byheart.auditing.tracker import Tracker
-from byheart.auditing.verdicts import evidence, support, verdicts
+from byheart.auditing.verdicts import Neighbours, evidence, find_neighbours, support, verdicts
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.report.numbers import sentence
@@ -128,7 +125,7 @@ class Audit(AuditResult):
             by_seed,
             of_flips,
             wanted=require_precision(precision),
-            kinds=_kinds(table, mean, flips, len(histories)),
+            grouping=_grouping(table, mean, flips, len(histories)),
             seed=seed,
         )
         return assemble(
@@ -262,10 +259,10 @@ def _class_names(
     return tuple(classes)
 
 
-def _kinds(table: pd.DataFrame, mean: NDArray[np.float64], flips: Ids, seeds: int) -> Kinds:
+def _grouping(table: pd.DataFrame, mean: NDArray[np.float64], flips: Ids, seeds: int) -> Grouping:
     labels, suggested = (table[name].to_numpy(np.int64) for name in ("label", "suggested"))
-    confused = Doubts(labels, mean, suggested).are_confused(suggested, labels)
-    return Kinds(confused, np.tile(confused[flips], (seeds, 1)))
+    confused = FlipModel(labels, mean, suggested).are_confused(suggested, labels)
+    return Grouping(confused, np.tile(confused[flips], (seeds, 1)))
 
 
 def _ids(planted: Sequence[int] | Ids, examples: int) -> Ids:

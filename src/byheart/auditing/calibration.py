@@ -1,4 +1,4 @@
-"""How many labels are wrong, and how far down the ranking to believe it: by planted flips."""
+"""Calibration: precision and recall of the ranking, estimated from planted flips."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import expit
 
-from byheart.auditing.kinds import FEWEST, Fitted, Kind, Kinds, matched, split
-from byheart.auditing.recall import recall
+from byheart.auditing.groups import FEWEST, FittedGroups, Group, Grouping, matched, split
+from byheart.auditing.mixture import Mixture
 from byheart.seeds import generator
 from byheart.statistics.estimate import Estimate
 
@@ -20,28 +21,27 @@ Floats = NDArray[np.float64]
 LEVEL = 0.90
 RESAMPLES = 200
 DOUBTFUL = 0.1
-"""Least probability of being wrong of an example that is flagged. Where wrong labels are told apart
-almost without fail, a list that takes what is left of its wanted precision to the end would hold
-examples that are surely right."""
+"""Least probability of being wrong of a flagged example. Where wrong labels stand apart, a list
+that may hold a tenth of right labels would otherwise fill up with almost certainly correct ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What planted flips tell of the ranking.
+    """Precision and recall of the ranking, estimated from planted flips.
 
     Attributes:
-        wanted: the precision that was asked for.
-        flagged: how many examples the list holds: as many as keep its estimated precision there,
-            each with a probability of being wrong of a tenth or more.
+        wanted: target precision of the flagged list.
+        flagged: number of flagged examples: the longest list of that estimated precision in which
+            each label has a probability of 0.1 or more of being wrong.
         listed: their ids, the likeliest to be wrong first.
-        threshold: the probability of being wrong of the last of them; infinite if there are none.
-        precision: estimated share of the list whose labels are wrong; NaN if it is empty.
-        recall: estimated share of all wrong labels that the list holds.
+        threshold: probability of being wrong of the last flagged example; infinite if none is.
+        precision: estimated share of the flagged labels that are wrong; NaN if none is flagged.
+        recall: estimated share of all wrong labels that are flagged.
         mislabelled: estimated number of wrong labels in the data set.
         curve: for lists of other lengths, by ``flagged``: ``p_wrong`` of the last example, and
             ``precision`` and ``recall`` with ``_low`` and ``_high``.
-        planted: number of planted flips that this rests on.
-        p_wrong: [N] probability that each example's label is wrong; NaN where it has no score.
+        planted: number of planted flips.
+        p_wrong: [N] probability that each label is wrong; NaN for examples without a score.
         level: coverage of the intervals.
     """
 
@@ -64,70 +64,81 @@ def calibrate(
     planted: Floats,
     *,
     wanted: float,
-    kinds: Kinds | None = None,
+    grouping: Grouping | None = None,
     seed: int = 0,
 ) -> Calibration | None:
-    r"""Estimate precision and recall of every list of the most likely wrong labels.
+    r"""Estimate how many labels are wrong, and precision and recall of lists of any length.
 
     Formula: with w(s) the probability that a label of suspicion s is wrong (see
-    :func:`byheart.auditing.mixture.fit_mixtures`), a list of the m likeliest has the expected
-    precision 1/m sum w(s_i), and the data set sum w(s_i) / (1 - h) wrong labels. A list's recall
-    is 1 - h times the share of planted flips with a probability as high as that of its last
-    example; h is the share of wrong labels that look right, and that no flip is like (see
-    :func:`byheart.auditing.planting.mirrored`). For s_i, an example has the score of its rank in
-    the seeds that planted flips: the others, which train on fewer wrong labels, are surer of all.
+    :func:`byheart.auditing.mixture.fit_mixtures`), the list of the m likeliest has the expected
+    precision 1/m sum w(s_i), and the data set has sum w(s_i) / (1 - h) wrong labels. The recall of
+    a list is the share of planted flips that are as likely to be wrong as its last example; see
+    :func:`recall`. h is the share of wrong labels that look right (see
+    :func:`byheart.auditing.planting.excluded_flips`). Runs without planted flips give larger
+    margins, so s_i is the score of the same rank in the runs that planted flips.
 
-    Labels between classes that are often confused are harder to find than others, and have lower
-    suspicion when they are wrong: w is fitted to either kind alone, where 20 flips or more are of
-    each, and shares of flips are averaged with the weight of either kind among wrong labels.
+    Labels between classes that are often confused are harder to find, and have lower suspicion when
+    they are wrong. With 20 flips or more in either group, w is fitted to each group alone, and
+    shares of flips are averaged by the number of wrong labels in each group.
 
-    Intervals are those of a bootstrap that draws examples (in all seeds at once) and planted flips
-    with replacement and fits again, each time with another guess of what flips do not tell: how
-    fast right labels thin out, and by how much wrong labels rank elsewhere than flips. Each draw
-    adds the chance by which labels turn out wrong, of variance sum w (1 - w). For recall, see
-    :func:`byheart.auditing.recall.recall`. Precision p, recall r and the number of wrong labels M
-    are bound by p m = r M: each is estimated by itself and from the other two, and its interval
-    spans both. Where the fitted curve is not quite right, they differ.
+    Intervals are those of a bootstrap over examples (in all runs at once) and planted flips. Each
+    draw also varies what flips do not tell: how fast the tail of right labels decays, and how far
+    the ranks of wrong labels and flips differ. Each draw adds binomial noise, of variance
+    sum w (1 - w). Precision p, recall r and the number of wrong labels M satisfy p m = r M: each is
+    estimated by itself and from the other two, and its interval spans both.
+
+    The estimates assume that wrong labels resemble the planted flips, up to these variations.
 
     Args:
-        suspicion: [N] over all seeds; NaN for examples without one.
-        user: [S, N] in each seed that planted flips; NaN for those whose label it had changed.
-        planted: [S, P] of the flips that each seed planted.
-        wanted: precision of the list that is flagged, in (0, 1).
-        kinds: of examples and flips; all of one if not given.
+        suspicion: [N] over all runs; NaN for examples without a score.
+        user: [S, N] in each run that planted flips; NaN for labels that the run changed.
+        planted: [S, P] of the flips that each run planted.
+        wanted: target precision of the flagged list, in (0, 1).
+        grouping: of examples and flips; one group if not given.
         seed: of the bootstrap.
 
     Returns:
-        None if fewer than 20 flips were planted, or they rank hardly above the user's labels.
+        None if fewer than 20 flips were planted, or if they hardly rank above the user's labels.
     """
     if planted.size < FEWEST:
         return None
-    each = split(user, planted, kinds)
-    if not each:
+    groups = split(user, planted, grouping)
+    if not groups:
         return None
-    suspicion = matched(each, suspicion)
-    fitted, scored = Fitted.to(each), np.flatnonzero(~np.isnan(suspicion))
+    suspicion = matched(groups, suspicion)
+    fitted, scored = FittedGroups.to(groups), np.flatnonzero(~np.isnan(suspicion))
     odds = fitted.log_odds(suspicion)
     order = scored[np.argsort(-odds[scored], kind="stable")]
     p_wrong = expit(odds[order])
     precision = np.cumsum(p_wrong) / np.arange(1, len(order) + 1)
     flagged = _longest(precision, p_wrong, wanted)
     lengths = _lengths(len(order), flagged)
-    found, hidden = _bootstrap(each, suspicion, order, lengths, seed)
+    wrong_listed, hidden = _bootstrap(groups, suspicion, order, lengths, seed)
     masses = fitted.masses(suspicion)
     total = float(p_wrong.sum() * (masses / (1 - fitted.hidden(suspicion))).sum())
-    wrong = found[:, -1:] * (masses / (1 - hidden)).sum(1, keepdims=True)
-    recalled, drawn = recall(
-        fitted, suspicion, odds[order][lengths - 1], wrong=found[:, -1], hidden=hidden, seed=seed
+    wrong = wrong_listed[:, -1:] * (masses / (1 - hidden)).sum(1, keepdims=True)
+    recalled, recall_draws = recall(
+        fitted,
+        suspicion,
+        odds[order][lengths - 1],
+        wrong=wrong_listed[:, -1],
+        hidden=hidden,
+        seed=seed,
     )
     lists = pd.DataFrame({"p_wrong": p_wrong[lengths - 1]}, pd.Index(lengths, name="flagged"))
-    _add(lists, "precision", precision[lengths - 1], found / lengths, drawn * wrong / lengths)
-    _add(lists, "recall", recalled, drawn, found / np.maximum(wrong, 1))
+    _add(
+        lists,
+        "precision",
+        precision[lengths - 1],
+        wrong_listed / lengths,
+        recall_draws * wrong / lengths,
+    )
+    _add(lists, "recall", recalled, recall_draws, wrong_listed / np.maximum(wrong, 1))
     at = int(np.searchsorted(lengths, flagged))
-    # Without a list there is no recall to divide by.
+    # An empty list has no recall to divide by.
     totals = [wrong[:, 0]]
     if flagged:
-        totals.append(found[:, at] / np.maximum(drawn[:, at], 1 / len(order)))
+        totals.append(wrong_listed[:, at] / np.maximum(recall_draws[:, at], 1 / len(order)))
     everywhere = np.full(len(suspicion), np.nan)
     everywhere[order] = p_wrong
     row = lists.iloc[at] if flagged else None
@@ -149,23 +160,22 @@ def _with_chance(p_wrong: Floats, lengths: NDArray[np.int64], rng: np.random.Gen
     """Return how many labels are wrong in lists of some lengths: normal around the mean."""
     listed = np.cumsum(p_wrong)[lengths - 1]
     spread = np.cumsum(p_wrong * (1 - p_wrong))[lengths - 1]
-    found = listed + np.sqrt(spread) * rng.standard_normal()
-    return np.clip(found, 0, lengths)
+    return np.clip(listed + np.sqrt(spread) * rng.standard_normal(), 0, lengths)
 
 
 def _bootstrap(
-    each: list[Kind],
+    groups: list[Group],
     suspicion: Floats,
     order: NDArray[np.int64],
     lengths: NDArray[np.int64],
     seed: int,
 ) -> tuple[Floats, Floats]:
     """Return draws of how many labels are wrong in each list [RESAMPLES, L], and of h [.., K]."""
-    rng, found, hidden = generator("calibration", seed), [], []
-    for one in Fitted.drawn(each, RESAMPLES, rng):
-        found.append(_with_chance(expit(one.log_odds(suspicion)[order]), lengths, rng))
-        hidden.append(one.hidden(suspicion))
-    return np.stack(found), np.stack(hidden)
+    rng, wrong, hidden = generator("calibration", seed), [], []
+    for fitted in FittedGroups.drawn(groups, RESAMPLES, rng):
+        wrong.append(_with_chance(expit(fitted.log_odds(suspicion)[order]), lengths, rng))
+        hidden.append(fitted.hidden(suspicion))
+    return np.stack(wrong), np.stack(hidden)
 
 
 def _longest(precision: Floats, p_wrong: Floats, wanted: float) -> int:
@@ -201,3 +211,72 @@ def _estimate(row: pd.Series | None, name: str, empty: float) -> Estimate:
     if row is None:
         return Estimate(empty, empty, empty)
     return Estimate(float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"]))
+
+
+def recall(
+    fitted: FittedGroups,
+    suspicion: Floats,
+    log_odds: Floats,
+    *,
+    wrong: Floats,
+    hidden: Floats,
+    seed: int,
+) -> tuple[Floats, Floats]:
+    r"""Return the recall [L] of lists down to some log-odds, and draws of it [B, L].
+
+    Formula: sum_k v_k ((1 - h_k) r_k + h_k q_k), over the groups k. v_k is the share of wrong
+    labels in a group; h_k the share of these that look right, unlike any flip; r_k the share of
+    planted flips that are on the list; q_k the share of the h_k that are on it. In each draw, flips
+    rank higher or lower by as much as wrong labels may, and r_k is drawn from Jeffreys' posterior
+    Beta(hits + 1/2, misses + 1/2). Each draw adds the binomial noise of the wrong labels.
+
+    Args:
+        fitted: to flips and examples.
+        suspicion: [N].
+        log_odds: [L] of the last example of each list, descending.
+        wrong: [B] draws of the number of wrong labels that resemble flips.
+        hidden: [B, K] draws of h.
+        seed: of the draws.
+    """
+    rng, total = generator("recall", seed), np.maximum(wrong, 1)[:, None]
+    mean, drawn = np.zeros(len(log_odds)), np.zeros((len(wrong), len(log_odds)))
+    lost = fitted.hidden(suspicion)
+    weights = fitted.masses(suspicion) / (1 - lost)
+    weights /= weights.sum()
+    right = 1 - np.nan_to_num(expit(fitted.log_odds(suspicion)))
+    for k, (group, mixture) in enumerate(zip(fitted.groups, fitted.mixtures, strict=True)):
+        weight, flips = weights[k], len(group.planted)
+        hit = flips - np.searchsorted(mixture.log_odds(group.planted), log_odds)
+        moved = _hits(group, mixture, log_odds, group.unlike * rng.standard_normal(len(drawn)))
+        reached = _reached(group, mixture, suspicion, right, log_odds)
+        # One quantile per draw, so that a longer list never recalls less.
+        sampled = stats.beta.ppf(rng.random((len(drawn), 1)), moved + 0.5, flips - moved + 0.5)
+        share = sampled + hidden[:, k, None] * (reached - sampled)
+        spread = np.sqrt(share * (1 - share) / np.maximum(weight * total, 1))
+        mean += weight * ((1 - lost[k]) * hit / flips + lost[k] * reached)
+        drawn += weight * np.clip(share + spread * rng.standard_normal((len(drawn), 1)), 0, 1)
+    return mean, drawn
+
+
+def _hits(group: Group, mixture: Mixture, log_odds: Floats, shifts: Floats) -> Floats:
+    """Return how many flips are on each list [B, L] if they rank higher by some shift [B]."""
+    odds = mixture.log_odds(group.planted + mixture.scale * shifts[:, None])
+    below = np.stack([np.searchsorted(row, log_odds) for row in odds])
+    return (len(group.planted) - below).astype(np.float64)
+
+
+def _reached(
+    group: Group, mixture: Mixture, suspicion: Floats, right: Floats, log_odds: Floats
+) -> Floats:
+    """Return the share of wrong labels that look right which is on each list, [L].
+
+    An example that looks like another class has minus its suspicion once it has that label.
+    """
+    odds = np.nan_to_num(mixture.log_odds(-suspicion), nan=-np.inf)
+    order = np.argsort(odds)
+    mass = np.concatenate([[0.0], np.cumsum((group.excluded * right)[order])])
+    if not mass[-1] > 0:
+        return np.ones(len(log_odds))
+    below = np.searchsorted(odds[order], log_odds)
+    shares: Floats = 1 - mass[below] / mass[-1]
+    return shares

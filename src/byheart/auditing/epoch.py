@@ -1,4 +1,4 @@
-"""The epoch that is being trained: a running mean per example, over however often it was seen."""
+"""The epoch in training: sums over the views of each example, from one process or several."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from byheart.auditing.observed import Observed
+from byheart.auditing.batches import Observed
 from byheart.errors import InputError
 
 UNKNOWN = -(2**62) - 1
-"""Stands for the label of an example that has not been seen, and is nobody's mark for none."""
+"""The label of an example that was not seen yet; no user marks a missing label so."""
 
 
 class Means(NamedTuple):
-    """An epoch that ended: margin and loss float32 [N], NaN where unseen; rival and weight."""
+    """An epoch that ended: margin and loss float32 [N], NaN where an example was not seen."""
 
     margin: NDArray[np.float32]
     loss: NDArray[np.float32]
-    rival: NDArray[np.int32]
-    weight: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class RunningEpoch:
         count: int32 [N] how often it was seen.
         margin: float32 [N] sum of margins.
         loss: float32 [N] sum of losses.
-        rival: int32 [N] the class of the largest probability besides the label, of all views.
-        weight: float32 [N] that probability.
+        rival: int32 [N] the likeliest class besides the label, of all views.
+        weight: float32 [N] its largest probability.
     """
 
     count: NDArray[np.int32]
@@ -57,29 +55,29 @@ class RunningEpoch:
         )
 
     def clear(self) -> None:
-        """Begin anew, in place."""
-        for one in fields(self):
-            getattr(self, one.name).fill(0)
+        """Forget all views, in place."""
+        for field in fields(self):
+            getattr(self, field.name).fill(0)
 
     def add(self, ids: NDArray[np.int64], seen: Observed) -> None:
-        """Count views of examples, of which some may be the same, in place."""
+        """Add views of examples, in place; an example may have several."""
         np.add.at(self.count, ids, np.int32(1))
         np.add.at(self.margin, ids, seen.margin)
         np.add.at(self.loss, ids, seen.loss)
-        np.maximum.at(self.weight, ids, seen.weight)
-        strongest = seen.weight == self.weight[ids]
-        self.rival[ids[strongest]] = seen.rival[strongest]
+        np.maximum.at(self.weight, ids, seen.probability)
+        likeliest = seen.probability == self.weight[ids]
+        self.rival[ids[likeliest]] = seen.alternative[likeliest]
 
     def means(self) -> Means:
         """Return the mean over the views of every example."""
         count = self.count.astype(np.float32)
         count[self.count == 0] = np.nan
-        return Means(self.margin / count, self.loss / count, self.rival, self.weight)
+        return Means(self.margin / count, self.loss / count)
 
     def combine(self, labels: NDArray[np.int64]) -> None:
-        """Put together what the processes of a distributed training saw; does nothing in one alone.
+        """Sum over the processes of a distributed training, in place; no effect in one process.
 
-        Every process ends up with the sums of all, and with the labels that any of them knows.
+        Every process gets the sums of all, and the labels that any of them knows.
 
         Args:
             labels: int64 [N] known to this process; changed in place.
@@ -111,8 +109,8 @@ class RunningEpoch:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave, in place."""
-        for one in fields(self):
-            getattr(self, one.name)[:] = state[one.name].numpy()
+        for field in fields(self):
+            getattr(self, field.name)[:] = state[field.name].numpy()
 
 
 def is_distributed() -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from byheart.auditing.gradients import input_gradients
 from byheart.auditing.history import History
 from byheart.auditing.keeping import Keeping, digest_of
-from byheart.auditing.layout import Layout
+from byheart.auditing.planting import Layout
 from byheart.auditing.watching import Watch
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError

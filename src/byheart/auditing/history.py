@@ -1,4 +1,4 @@
-"""What a training left of every example, epoch by epoch: all that the audit is computed from."""
+"""The history of a training: margin and loss of every example in every epoch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,65 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from byheart.auditing.observed import halved, observe
-from byheart.auditing.rivals import Rivals, rivals_of
+from byheart.auditing.batches import halved, observe
+from byheart.auditing.history_file import FileRows, Half, HistoryFile
 from byheart.errors import InputError
 
-Half = NDArray[np.float16]
+SLOTS = 4
+"""Classes that are tallied for an example: memory does not grow with the number of classes."""
+CHUNK = 2**16
+"""Examples whose tallies are brought up to date at once."""
+
+
+@dataclass(frozen=True)
+class Alternatives:
+    """For each example, the likeliest classes besides its label, tallied over epochs.
+
+    Attributes:
+        classes: [N, 4], integers as narrow as will do; -1 where a slot is empty.
+        weights: float32 [N, 4] the sum over epochs of the probability of the class, whenever it
+            was the likeliest besides the label.
+    """
+
+    classes: NDArray[np.signedinteger]
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, examples: int, classes: int) -> Alternatives:
+        """Return tallies without any epoch."""
+        shape = (examples, SLOTS)
+        return cls(np.full(shape, -1, narrowest(classes)), np.zeros(shape, np.float32))
+
+    def copy(self) -> Alternatives:
+        """Return tallies that no later epoch changes."""
+        return Alternatives(self.classes.copy(), self.weights.copy())
+
+    def add(self, alternative: NDArray[np.int32], probability: NDArray[np.float32]) -> None:
+        r"""Count one epoch, in place.
+
+        Formula: a class that has a slot gains its probability p there; any other class takes over
+        the lightest slot, with its weight: w <- min_s w_s + p. With S slots, a weight is too large
+        by at most 1/S of the sum of all, and never too small; up to S classes it is exact.
+
+        Args:
+            alternative: [N] likeliest class besides the label.
+            probability: [N] of that class; 0 where the example was not seen.
+
+        Source: the weighted SpaceSaving of Metwally, Agrawal & El Abbadi (2005).
+        """
+        for start in range(0, len(alternative), CHUNK):
+            part = slice(start, start + CHUNK)
+            rows = np.flatnonzero(probability[part] > 0) + start
+            classes, weights = self.classes[rows], self.weights[rows]
+            held = classes == alternative[rows, None]
+            slot = np.where(held.any(1), held.argmax(1), weights.argmin(1))
+            self.classes[rows, slot] = alternative[rows]
+            self.weights[rows, slot] += probability[rows]
+
+
+def narrowest(classes: int) -> np.dtype[np.signedinteger]:
+    """Return the narrowest integers that hold -1 and every class."""
+    return np.min_scalar_type(-max(classes, 1))
 
 
 class Rows(Protocol):
@@ -56,23 +110,22 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """One training, as its examples went through it. Several seeds are a list of histories.
+    """Margin and loss of every example in every epoch of one training.
 
-    Numbers are kept as float16: a margin and a loss per example and epoch, to three digits. Read
-    epochs one by one where there may be many examples; ``margin``, ``loss``, ``probability`` and
-    ``seen`` hold all of them at once.
+    Numbers are float16, which keeps three digits. Read epochs one by one where there may be many
+    examples; ``margin``, ``loss``, ``probability`` and ``seen`` hold all epochs at once.
 
     Attributes:
         labels: int64 [N] labels as trained on; -1 for an example that was never seen.
         n_classes: outputs of the network.
         rows: where epochs are read from.
-        rivals: which other label each example may have, over all epochs.
+        alternatives: the likeliest classes besides the label, over all epochs.
     """
 
     labels: NDArray[np.int64]
     n_classes: int
     rows: Rows
-    rivals: Rivals
+    alternatives: Alternatives
 
     @classmethod
     def from_logits(cls, logits: Sequence[ArrayLike], labels: ArrayLike) -> History:
@@ -87,21 +140,25 @@ class History:
                 not finite.
         """
         y = np.asarray(labels, np.int64)
-        epochs = []
-        for epoch, one in enumerate(logits):
-            z = np.asarray(one, np.float32)
+        rows: list[tuple[Half, Half]] = []
+        alternatives = Alternatives.empty(0, 1)
+        for number, values in enumerate(logits):
+            z = np.asarray(values, np.float32)
             if z.ndim != 2 or len(z) != len(y) or z.shape[1] < 2 or not np.isfinite(z).all():
                 raise InputError(
-                    f"logits of epoch {epoch} must be finite numbers [{len(y)}, classes], with two "
-                    f"classes or more, got {list(z.shape)}"
+                    f"logits of epoch {number} must be finite numbers [{len(y)}, classes], with "
+                    f"two classes or more, got {list(z.shape)}"
                 )
             if len(y) == 0 or y.min() < 0 or y.max() >= z.shape[1]:
                 raise InputError(f"labels must be 0 to {z.shape[1] - 1}, of one example or more")
-            epochs.append(observe(z, y))
-        if not epochs:
+            if not rows:
+                alternatives = Alternatives.empty(len(y), z.shape[1])
+            epoch = observe(z, y)
+            rows.append((halved(epoch.margin), halved(epoch.loss)))
+            alternatives.add(epoch.alternative, epoch.probability)
+        if not rows:
             raise InputError("a history needs the logits of one epoch or more")
-        rows = [(halved(epoch.margin), halved(epoch.loss)) for epoch in epochs]
-        return cls(y, z.shape[1], rows, rivals_of(epochs, len(y), z.shape[1]))
+        return cls(y, z.shape[1], rows, alternatives)
 
     @classmethod
     def open(cls, path: str | Path) -> History:
@@ -111,9 +168,15 @@ class History:
             StoreError: there is no such file, or it is damaged, not a history, or from a newer
                 version.
         """
-        from byheart.auditing.file import HistoryFile
+        return cls.read(HistoryFile(Path(path)))
 
-        return HistoryFile(Path(path)).history()
+    @classmethod
+    def read(cls, file: HistoryFile) -> History:
+        """Return the history in a file; see :meth:`open`."""
+        checksums, arrays = file.content()
+        alternatives = Alternatives(arrays["rivals"], arrays["weights"])
+        labels = arrays["labels"].astype(np.int64)
+        return cls(labels, int(arrays["classes"]), FileRows(file, checksums), alternatives)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from byheart.auditing.history import History
-from byheart.auditing.layout import Ids
+from byheart.auditing.planting import Ids
 from byheart.seeds import generator
 
 Floats = NDArray[np.float64]

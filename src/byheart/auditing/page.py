@@ -13,8 +13,8 @@ import pandas as pd
 
 from byheart.auditing.calibration import Calibration
 from byheart.auditing.cards import COLUMNS, Card, cards, class_name, with_names
-from byheart.auditing.layout import Ids
 from byheart.auditing.onset import Onset
+from byheart.auditing.planting import Ids
 from byheart.auditing.result import AuditResult
 from byheart.charts.drawn import draw
 from byheart.charts.figure import Axis, Figure, Point, Span

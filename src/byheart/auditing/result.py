@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from byheart.auditing.calibration import Calibration
-from byheart.auditing.kinds import FEWEST
-from byheart.auditing.layout import Ids
+from byheart.auditing.groups import FEWEST
 from byheart.auditing.onset import Onset
+from byheart.auditing.planting import Ids
 from byheart.auditing.table import ranked
 from byheart.data.dataset import Dataset
 from byheart.report.numbers import counted

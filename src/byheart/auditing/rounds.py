@@ -11,13 +11,12 @@ from torch import nn
 
 from byheart.auditing.following import Followed, follow
 from byheart.auditing.gradients import epochs_to_measure, sensitivity
+from byheart.auditing.groups import Grouping
 from byheart.auditing.history import History
 from byheart.auditing.keeping import Keeping
-from byheart.auditing.kinds import Kinds
-from byheart.auditing.layout import Layout, hold_out
 from byheart.auditing.onset import Onset, find_onset
-from byheart.auditing.planting import Doubts, mirrored, plant
-from byheart.auditing.suspicion import suspicion, window_of
+from byheart.auditing.planting import FlipModel, Layout, excluded_flips, hold_out, plant
+from byheart.auditing.scores import suspicion, window_of
 from byheart.auditing.table import suggested
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
@@ -38,7 +37,7 @@ class Rounds:
         window: the epochs that suspicion is averaged over: the first so many.
         user: [S, N] suspicion of the user's labels in each seed of the second round.
         planted: [S, P] suspicion of the flips that each of them planted.
-        kinds: which examples and flips are of classes that the first round confused.
+        grouping: which examples and flips are of classes that the first round confused.
         sensitivity: [N] input gradients of the first round, averaged up to the onset; None if they
             were not asked for.
         network: the first that was trained, in eval mode.
@@ -49,7 +48,7 @@ class Rounds:
     window: int
     user: NDArray[np.float64]
     planted: NDArray[np.float64]
-    kinds: Kinds
+    grouping: Grouping
     sensitivity: NDArray[np.float64] | None
     network: nn.Module
 
@@ -92,8 +91,8 @@ def train_in_rounds(
         keeping=keeping,
         on_epoch=on_epoch,
     )
-    doubts = _doubts(first, y, find_onset(first.histories, layout.held_out[:half], seed=seed))
-    flips = plant(layout.seeds(half, seeds), doubts, share=planted, seed=seed)
+    model = _flip_model(first, y, find_onset(first.histories, layout.held_out[:half], seed=seed))
+    flips = plant(layout.seeds(half, seeds), model, share=planted, seed=seed)
     second = follow(
         source, dataset, flips, recipe, trained[half:], keeping=keeping, on_epoch=on_epoch
     )
@@ -107,29 +106,29 @@ def train_in_rounds(
         window=window,
         user=np.stack([suspicion(one, stop=window) for one in second.histories]),
         planted=np.stack(scores) if scores else np.zeros((len(second.histories), 0)),
-        kinds=_kinds(doubts, flips, second),
+        grouping=_grouping(model, flips, second),
         sensitivity=sensitivity(first.gradients, onset.epoch) if gradients else None,
         network=first.networks[0],
     )
 
 
-def _doubts(first: Followed, y: NDArray[np.int64], onset: Onset) -> Doubts:
+def _flip_model(first: Followed, y: NDArray[np.int64], onset: Onset) -> FlipModel:
     scores = suspicion(first.histories, stop=onset.epoch)
-    return Doubts(y, scores, suggested(first.histories).classes)
+    return FlipModel(y, scores, suggested(first.histories).classes)
 
 
-def _kinds(doubts: Doubts, flips: Layout, second: Followed) -> Kinds:
-    """Return which examples and flips are of classes that are confused, each by what it looks like.
+def _grouping(model: FlipModel, flips: Layout, second: Followed) -> Grouping:
+    """Return which examples and flips are of classes that are confused, as networks see them.
 
-    Of a flip it is known what it was, and still it counts by the class that networks suggest for
-    it, as an example does: a wrong label may be of one kind, and look like the other.
+    The true class of a flip is known. Flips still count by the class that networks suggest, as
+    examples do.
     """
-    y, planted = doubts.labels, flips.planted
-    looks = [suggested([one]).classes for one in second.planted]
-    hidden = mirrored(doubts, doubts.believed[planted], flips.planted_labels)
-    confused = doubts.are_confused(y, doubts.suggested)
-    return Kinds(
-        doubts.are_confused(doubts.suggested, y),
-        doubts.are_confused(np.stack(looks) if looks else planted, flips.planted_labels),
-        np.stack([np.where(confused, 0, hidden), np.where(confused, hidden, 0)]),
+    y, planted = model.labels, flips.planted
+    suggestions = [suggested([history]).classes for history in second.planted]
+    excluded = excluded_flips(model, model.likely_classes[planted], flips.planted_labels)
+    confused = model.are_confused(y, model.suggested)
+    return Grouping(
+        model.are_confused(model.suggested, y),
+        model.are_confused(np.stack(suggestions) if suggestions else planted, flips.planted_labels),
+        np.stack([np.where(confused, 0, excluded), np.where(confused, excluded, 0)]),
     )

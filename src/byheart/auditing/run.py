@@ -15,8 +15,8 @@ from byheart.auditing.audit import PRECISION, Audit, assemble, require_precision
 from byheart.auditing.calibration import calibrate
 from byheart.auditing.keeping import Keeping
 from byheart.auditing.rounds import train_in_rounds
+from byheart.auditing.scores import suspicion
 from byheart.auditing.subsets import Subsets, train_on_subsets
-from byheart.auditing.suspicion import suspicion
 from byheart.auditing.table import scores
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
@@ -148,7 +148,7 @@ def audit(
         rounds.window,
         rounds.onset,
         calibrate(
-            mean, rounds.user, rounds.planted, wanted=precision, kinds=rounds.kinds, seed=seed
+            mean, rounds.user, rounds.planted, wanted=precision, grouping=rounds.grouping, seed=seed
         ),
         dataset,
         dataset.name,

@@ -1,13 +1,17 @@
-r"""What the course of training says of each example: one function per score.
+r"""Scores of examples from the history of their training: one function per score.
 
-All are computed from one :class:`History`, or from several, one per seed, an epoch at a time.
-Epochs are those of a window [start, stop), counted from 0; an epoch in which an example was not
-seen is left out for it, and one never seen has the score NaN. Over seeds, a score is the mean of
-those that have one, except P(correct), which is one fraction of all.
+Each function takes ``histories`` (one :class:`History`, or one per seed), and the window of epochs
+[``start``, ``stop``), counted from 0; all epochs if not given. It reads one epoch at a time, and
+returns one score per example, [N]. Epochs that did not see an example are left out for it; an
+example that was never seen has the score NaN. Over seeds, a score is the mean of the seeds that
+have one; P(correct) is one fraction over all seeds and epochs.
 
-In the formulas, e runs over the epochs of the window in which the example was seen, T is their
-number, z the logits of the example in epoch e, y its label, p_e the probability of y, and a_e is 1
-if z_y is larger than every other logit, else 0.
+In the formulas, e runs over the epochs of the window that saw the example, T is their number, z the
+logits of the example in epoch e, y its label, p_e the probability of y, and a_e is 1 if z_y is
+larger than every other logit, else 0.
+
+Each function raises :class:`byheart.errors.InputError` for no history, an empty window, or seeds
+with other examples or labels.
 """
 
 from __future__ import annotations
@@ -24,28 +28,23 @@ from byheart.errors import InputError
 Histories = History | Sequence[History]
 Scores = NDArray[np.float64]
 
+ONSETS = 2
+"""Suspicion is averaged over so many times the epochs up to the onset."""
+
 
 def p_correct(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:
-    r"""P(correct): how often the network classified the example as labelled.
+    r"""P(correct): share of epochs and seeds that predicted the label.
 
     Formula: sum over seeds and epochs of a_e, over the number of epochs and seeds that saw it.
-
-    Args:
-        histories: E epochs of N examples, from one seed or several.
-        start: first epoch of the window.
-        stop: the epoch after its last; all if not given.
 
     Returns:
         [N] from 0 to 1.
 
-    Raises:
-        InputError: no history, an empty window, or seeds with other examples or labels.
-
     Source: A17 section 3.1, over seeds after one epoch; here over the epochs as well.
     """
-    each = checked(histories)
-    right, count = np.zeros(len(each[0])), np.zeros(len(each[0]))
-    for history in each:
+    seeds = checked(histories)
+    right, count = np.zeros(len(seeds[0])), np.zeros(len(seeds[0]))
+    for history in seeds:
         for epoch in window(history, start, stop):
             right += epoch.correct
             count += epoch.seen
@@ -57,16 +56,8 @@ def cumulative_loss(histories: Histories, *, start: int = 0, stop: int | None = 
 
     Formula: (stop - start) / T sum_e -log p_e: the sum, where no epoch is missing.
 
-    Args:
-        histories: see :func:`p_correct`.
-        start: see :func:`p_correct`.
-        stop: see :func:`p_correct`.
-
     Returns:
         [N] nats, summed over epochs.
-
-    Raises:
-        InputError: see :func:`p_correct`.
 
     Source: the mean of the loss over training by which O2U-Net ranks (Huang et al. 2019, section
     3.2), without its cyclical rate.
@@ -80,25 +71,18 @@ def cumulative_loss(histories: Histories, *, start: int = 0, stop: int | None = 
 
 
 def area_under_margin(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:
-    r"""Area under the margin (AUM): by how much the label's logit led, on average.
+    r"""Area under the margin (AUM): mean margin of the label's logit over the largest other.
 
     Formula: 1/T sum_e (z_y - max_{k != y} z_k).
-
-    Args:
-        histories: see :func:`p_correct`.
-        start: see :func:`p_correct`.
-        stop: see :func:`p_correct`.
 
     Returns:
         [N] in units of logits; low or negative for examples that look mislabelled.
 
-    Raises:
-        InputError: see :func:`p_correct`.
-
     Source: Pleiss et al. (2020), equations 1 and 2.
     """
     return over_seeds(
-        histories, lambda one: mean_over_epochs(one, lambda epoch: epoch.margin, start, stop)
+        histories,
+        lambda seed: mean_over_epochs(seed, lambda e: e.margin, start, stop),
     )
 
 
@@ -107,21 +91,14 @@ def confidence(histories: Histories, *, start: int = 0, stop: int | None = None)
 
     Formula: mu = 1/T sum_e p_e.
 
-    Args:
-        histories: see :func:`p_correct`.
-        start: see :func:`p_correct`.
-        stop: see :func:`p_correct`.
-
     Returns:
         [N] from 0 to 1.
-
-    Raises:
-        InputError: see :func:`p_correct`.
 
     Source: Swayamdipta et al. (2020), section 2.
     """
     return over_seeds(
-        histories, lambda one: mean_over_epochs(one, lambda epoch: epoch.probability, start, stop)
+        histories,
+        lambda seed: mean_over_epochs(seed, lambda e: e.probability, start, stop),
     )
 
 
@@ -130,16 +107,8 @@ def variability(histories: Histories, *, start: int = 0, stop: int | None = None
 
     Formula: sigma = sqrt(1/T sum_e (p_e - mu)^2), by Welford's recursion; 0 for one epoch.
 
-    Args:
-        histories: see :func:`p_correct`.
-        start: see :func:`p_correct`.
-        stop: see :func:`p_correct`.
-
     Returns:
         [N] from 0 to 0.5.
-
-    Raises:
-        InputError: see :func:`p_correct`.
 
     Source: Swayamdipta et al. (2020), section 2.
     """
@@ -158,22 +127,14 @@ def variability(histories: Histories, *, start: int = 0, stop: int | None = None
 
 
 def first_learned(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:
-    r"""First-learned epoch: after how many epochs the network first had the label right.
+    r"""First-learned epoch: the epoch in which the network first predicted the label.
 
     Formula: min {e : a_e = 1}, counted from 1 at the first epoch of the training. An example that
-    is not learned by the end of the window counts as learned in the epoch after it, which is the
-    least that it can be: see :func:`never_learned` for how often that was.
-
-    Args:
-        histories: see :func:`p_correct`.
-        start: see :func:`p_correct`.
-        stop: see :func:`p_correct`.
+    is not learned by the end of the window counts as learned in the epoch after it, the smallest
+    value possible; :func:`never_learned` says how often that was so.
 
     Returns:
         [N] epochs, from start + 1 to stop + 1.
-
-    Raises:
-        InputError: see :func:`p_correct`.
 
     Source: Toneva et al. (2019), section 3, which counts presentations where this counts epochs.
     """
@@ -190,20 +151,12 @@ def first_learned(histories: Histories, *, start: int = 0, stop: int | None = No
 
 
 def never_learned(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:
-    r"""Share of seeds in which an example was never classified as labelled.
+    r"""Share of seeds that never predicted the label.
 
     Formula: the mean over seeds of [max_e a_e = 0].
 
-    Args:
-        histories: see :func:`p_correct`.
-        start: see :func:`p_correct`.
-        stop: see :func:`p_correct`.
-
     Returns:
         [N] from 0 to 1.
-
-    Raises:
-        InputError: see :func:`p_correct`.
 
     Source: the examples "never learnt" of Toneva et al. (2019), section 3.
     """
@@ -219,22 +172,14 @@ def never_learned(histories: Histories, *, start: int = 0, stop: int | None = No
 
 
 def forgetting_events(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:
-    r"""Forgetting events: how often the network had the label right and then wrong.
+    r"""Forgetting events: how often the prediction changed from right to wrong.
 
     Formula: sum_e [a_e = 0 and a_{e'} = 1], with e' the last epoch before e that saw the example.
-    An example that was never learned has 0; the source ranks it as forgotten infinitely often, for
-    which :func:`never_learned` is 1.
-
-    Args:
-        histories: see :func:`p_correct`.
-        start: see :func:`p_correct`.
-        stop: see :func:`p_correct`.
+    An example that was never learned has 0 events. The source ranks it as forgotten infinitely
+    often; here :func:`never_learned` is 1 for it.
 
     Returns:
         [N] events.
-
-    Raises:
-        InputError: see :func:`p_correct`.
 
     Source: Toneva et al. (2019), section 3; with one look per epoch, as there.
     """
@@ -251,41 +196,69 @@ def forgetting_events(histories: Histories, *, start: int = 0, stop: int | None 
     return over_seeds(histories, of)
 
 
+def suspicion(histories: Histories, *, stop: int) -> Scores:
+    r"""Suspicion: by how much another class led, early in training. Examples are ranked by it.
+
+    Formula: minus the area under the margin of the first ``stop`` epochs (see :func:`window_of`):
+    networks fit wrong labels later on, and then give them large margins too.
+
+    Returns:
+        [N] in units of logits; higher = more suspect.
+
+    Source: Pleiss et al. (2020), who average over the epochs before the learning rate drops.
+    """
+    return -area_under_margin(histories, stop=stop)
+
+
+def window_of(onset: int, epochs: int) -> int:
+    """Return how many epochs suspicion is averaged over: twice those up to the onset.
+
+    Memorization begins to cost accuracy at the onset. Networks fit most wrong labels within about
+    the same number of epochs again; until then, margins of wrong labels are smaller.
+
+    Args:
+        onset: its epoch, counted from 1.
+        epochs: of the training.
+    """
+    return min(ONSETS * onset, epochs)
+
+
 def epochs_seen(
     histories: Histories, *, start: int = 0, stop: int | None = None
 ) -> NDArray[np.int64]:
-    """How many epochs of the window saw each example, [N], summed over seeds."""
-    each = checked(histories)
-    count = np.zeros(len(each[0]), np.int64)
-    for history in each:
+    """Return how many epochs of the window saw each example, [N], summed over seeds."""
+    seeds = checked(histories)
+    count = np.zeros(len(seeds[0]), np.int64)
+    for history in seeds:
         for epoch in window(history, start, stop):
             count += epoch.seen
     return count
 
 
 def checked(histories: Histories) -> list[History]:
-    """Return histories as a list, after a look whether they are of the same examples.
+    """Return histories as a list, if they are of the same examples.
 
     Raises:
         InputError: there are none, or they differ in their number of examples or their labels.
     """
-    each = [histories] if isinstance(histories, History) else list(histories)
-    if not each:
+    seeds = [histories] if isinstance(histories, History) else list(histories)
+    if not seeds:
         raise InputError("scores need the history of one seed or more")
-    for seed, history in enumerate(each[1:], 1):
-        if len(history) != len(each[0]):
+    first = seeds[0]
+    for seed, history in enumerate(seeds[1:], 1):
+        if len(history) != len(first):
             raise InputError(
-                f"seed {seed} has {len(history)} examples, seed 0 has {len(each[0])}: all must be "
+                f"seed {seed} has {len(history)} examples, seed 0 has {len(first)}: all must be "
                 "trained on the same"
             )
-        both = (history.labels >= 0) & (each[0].labels >= 0)
-        differ = np.flatnonzero(both & (history.labels != each[0].labels))
+        both_known = (history.labels >= 0) & (first.labels >= 0)
+        differ = np.flatnonzero(both_known & (history.labels != first.labels))
         if len(differ):
             raise InputError(
                 f"example {differ[0]} has label {history.labels[differ[0]]} in seed {seed} and "
-                f"{each[0].labels[differ[0]]} in seed 0: all must be trained on the same"
+                f"{first.labels[differ[0]]} in seed 0: all must be trained on the same"
             )
-    return each
+    return seeds
 
 
 def stop_of(history: History, start: int, stop: int | None) -> int:
@@ -322,20 +295,20 @@ def mean_over_epochs(
 
 def over_seeds(histories: Histories, of: Callable[[History], Scores]) -> Scores:
     """Return the mean over the seeds that have a score, [N]; NaN where none has."""
-    each = checked(histories)
-    if len(each) == 1:
-        return of(each[0])
-    total, count = np.zeros(len(each[0])), np.zeros(len(each[0]))
-    for history in each:
+    seeds = checked(histories)
+    if len(seeds) == 1:
+        return of(seeds[0])
+    total, count = np.zeros(len(seeds[0])), np.zeros(len(seeds[0]))
+    for history in seeds:
         scores = of(history)
-        has = ~np.isnan(scores)
-        total[has] += scores[has]
-        count += has
+        has_score = ~np.isnan(scores)
+        total[has_score] += scores[has_score]
+        count += has_score
     return ratio(total, count)
 
 
 def ratio(total: NDArray[Any], count: NDArray[Any]) -> Scores:
-    """Return total over count, NaN where nothing was counted."""
-    empty = np.full(np.shape(count), np.nan)
-    found: Scores = np.divide(total, count, out=empty, where=count > 0)
-    return found
+    """Return total over count; NaN where the count is 0."""
+    unknown = np.full(np.shape(count), np.nan)
+    quotient: Scores = np.divide(total, count, out=unknown, where=count > 0)
+    return quotient

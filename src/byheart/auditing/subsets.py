@@ -13,7 +13,7 @@ from torch import nn
 
 from byheart.auditing.following import follow
 from byheart.auditing.keeping import Keeping
-from byheart.auditing.layout import Ids, Layout
+from byheart.auditing.planting import Ids, Layout
 from byheart.auditing.scores import ratio
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source

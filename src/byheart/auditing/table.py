@@ -42,15 +42,15 @@ def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> 
     Raises:
         InputError: no history, an empty window, or seeds with other examples or labels.
     """
-    each = checked(histories)
-    labels = np.max([history.labels for history in each], axis=0)
+    seeds = checked(histories)
+    labels = np.max([history.labels for history in seeds], axis=0)
     table: dict[str, NDArray[Any]] = {"label": labels}
     for name, of in COLUMNS.items():
-        table[name] = of(each, start=start, stop=stop).astype(np.float32)
-    classes, probability = suggested(each)
+        table[name] = of(seeds, start=start, stop=stop).astype(np.float32)
+    classes, probability = suggested(seeds)
     table["suggested"] = classes
     table["suggested_probability"] = probability.astype(np.float32)
-    table["epochs_seen"] = epochs_seen(each, start=start, stop=stop)
+    table["epochs_seen"] = epochs_seen(seeds, start=start, stop=stop)
     index = pd.RangeIndex(len(labels), name="id")
     return pd.DataFrame(table, index=index, copy=False)
 
@@ -63,8 +63,8 @@ def ranked(table: pd.DataFrame) -> NDArray[np.int64]:
     """
     p_wrong, suspicion = (table[name].to_numpy(np.float64) for name in ("p_wrong", "suspicion"))
     order = np.lexsort((-suspicion, -np.nan_to_num(p_wrong)))
-    found: NDArray[np.int64] = order[~np.isnan(suspicion[order])]
-    return found
+    ids: NDArray[np.int64] = order[~np.isnan(suspicion[order])]
+    return ids
 
 
 class Suggestion(NamedTuple):
@@ -72,8 +72,8 @@ class Suggestion(NamedTuple):
 
     Attributes:
         classes: int64 [N]; -1 where an example was never seen.
-        probability: [N] that the networks gave that class, on average over all epochs and seeds, as
-            far as it was the likeliest besides the label.
+        probability: [N] of that class, mean over all epochs and seeds; epochs in which another
+            class was likelier count as 0.
     """
 
     classes: NDArray[np.int64]
@@ -81,25 +81,24 @@ class Suggestion(NamedTuple):
 
 
 def suggested(histories: Histories) -> Suggestion:
-    """Return the class that the networks of all seeds believed in most besides the label.
+    """Return the likeliest class of each example besides its label.
 
-    Formula: argmax_k of w_k, the sum over seeds and epochs of the probability of k, whenever it was
-    the likeliest class besides the label; its probability is w_k over the epochs that saw the
-    example. While a network does not yet fit a wrong label, that is where its probability goes, and
-    once it does there is none left to sum: the tally weighs the epochs before memorization by
-    itself.
+    Formula: argmax_k of w_k, the sum over seeds and epochs of the probability of k whenever k was
+    the likeliest class besides the label. Its probability is w_k over the number of epochs that saw
+    the example. Once a network fits a wrong label, little probability is left for other classes:
+    the sum weights the epochs before memorization by itself.
 
     Args:
         histories: of one seed, or of several.
     """
-    each = checked(histories)
-    best, most = np.full(len(each[0]), -1, np.int64), np.zeros(len(each[0]))
-    for one in each:
-        for candidate in one.rivals.classes.T:
+    seeds = checked(histories)
+    best, most = np.full(len(seeds[0]), -1, np.int64), np.zeros(len(seeds[0]))
+    for proposing in seeds:
+        for candidate in proposing.alternatives.classes.T:
             weight = np.zeros(len(best))
-            for other in each:
-                same = other.rivals.classes == candidate[:, None]
-                weight += np.where(same, other.rivals.weights, 0).sum(1)
+            for history in seeds:
+                same = history.alternatives.classes == candidate[:, None]
+                weight += np.where(same, history.alternatives.weights, 0).sum(1)
             better = (candidate >= 0) & (weight > most)
             best[better], most[better] = candidate[better], weight[better]
-    return Suggestion(best, ratio(most, epochs_seen(each)))
+    return Suggestion(best, ratio(most, epochs_seen(seeds)))

@@ -1,53 +1,50 @@
-"""The tracker: it sees ids, logits and labels of a training, in any loop, and keeps a history."""
+"""The tracker: it records margin and loss of every example in any training loop."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from byheart.auditing.arguments import arrays
-from byheart.auditing.buffer import Buffer
+from byheart.auditing.batches import halved, observe, real_numbers, whole_numbers
 from byheart.auditing.epoch import UNKNOWN, RunningEpoch, rank
-from byheart.auditing.file import FileRows, HistoryFile
-from byheart.auditing.history import History
-from byheart.auditing.observed import halved
-from byheart.auditing.rivals import Rivals, narrowest
+from byheart.auditing.history import Alternatives, History, narrowest
+from byheart.auditing.history_file import FileRows, HistoryFile
+from byheart.auditing.table import scores
 from byheart.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STATE = 1
 """Version of what :meth:`Tracker.state_dict` returns."""
-_FIRST = 3 if sys.byteorder == "little" else 0
-"""Which byte of a float32 has its sign and most of its exponent."""
+Ids = NDArray[np.int64]
+
+LOGITS = 2**18
+"""Logits that wait to be reduced together: numpy's calls cost more than small batches."""
 
 
 class Tracker:
-    """Follows every example through a training, and keeps a history of it on disk.
+    """Records margin and loss of every example in every epoch, and keeps them on disk.
 
-    Call :meth:`update` with every batch, in any order, and :meth:`end_epoch` after every epoch. An
-    example that is seen several times in an epoch counts with the mean of its views; one that is
-    not seen leaves a gap, which scores leave out and count. In a distributed training every process
-    has a tracker, and ``end_epoch`` (which all must call) puts together what they saw.
+    Call :meth:`update` with every batch, in any order, and :meth:`end_epoch` after every epoch. If
+    an epoch sees an example several times, the mean counts. If it does not see an example, scores
+    leave that epoch out for it. In a distributed training every process has its own tracker, and
+    all processes must call ``end_epoch``, which combines what they saw.
 
     Memory is about 60 bytes per example, and twice that for a moment at the end of an epoch; the
     file takes 4 bytes per example and epoch, and 21 to 36 per example.
 
     Args:
         n_examples: N; ids are 0 to N - 1.
-        path: where the history is kept; if not given, in a temporary file that ends with the
-            tracker and the last of its histories.
+        path: file of the history. By default a temporary file, which is removed with the tracker
+            and the last of its histories.
 
     Raises:
         InputError: ``n_examples`` is not a whole number of 1 or more.
-        StoreError: there is a file at ``path`` that is no history, or is damaged.
+        StoreError: the file at ``path`` is not a history, or is damaged.
 
     Example:
         >>> tracker = Tracker(2)
@@ -68,12 +65,11 @@ class Tracker:
         self._checksums: list[str] = []
         self._foreign = rank() == 0 and bool(self._file.checksums())
         self._classes = 0
-        # Twice as long as there are examples: see _is_known.
-        self._all_labels = np.full(2 * self.n_examples, UNKNOWN, np.int64)
-        self._labels = self._all_labels[: self.n_examples]
-        self._rivals = Rivals.empty(self.n_examples, 1)
+        self._labels = np.full(self.n_examples, UNKNOWN, np.int64)
+        self._alternatives = Alternatives.empty(self.n_examples, 1)
         self._running = RunningEpoch.empty(self.n_examples)
-        self._buffer = Buffer(self._running.add)
+        self._waiting: list[tuple[Ids, NDArray[np.float32], Ids]] = []
+        self._waiting_logits = 0
 
     @property
     def epoch(self) -> int:
@@ -81,9 +77,9 @@ class Tracker:
         return len(self._checksums)
 
     def update(self, ids: object, logits: object, labels: object) -> None:
-        """Take in a batch. Of a batch that is refused, nothing is kept.
+        """Take in a batch. A batch that raises leaves the tracker unchanged.
 
-        Tensors may lie on any device and carry gradients; arrays and lists are taken as well.
+        Tensors may be on any device and require gradients; arrays and lists work as well.
 
         Args:
             ids: [B] whole numbers from 0 to N - 1, the same for an example in every epoch.
@@ -95,66 +91,67 @@ class Tracker:
                 than before, logits that are not finite, a label that an example did not have
                 before, or a file with the epochs of a training that was not restored.
         """
-        i, z, y = arrays(ids, logits, labels)
+        i, y = whole_numbers("ids", ids), whole_numbers("labels", labels)
+        z = real_numbers(logits)
         if not len(i) == len(z) == len(y):
             raise InputError(
                 f"ids, logits and labels must be of equally many examples, got {len(i)}, {len(z)} "
                 f"and {len(y)}"
             )
-        logit_bytes, label_bytes = z.tobytes(), y.tobytes()
-        usual = _plainly_finite(logit_bytes) and z.shape[1] == self._classes
-        if not (usual and self._is_known(i, label_bytes)):
-            if not len(i):
-                return
-            self._require(i, z, y)
-            self._learn_labels(i, y)
-            if not self._classes:
-                self._classes = z.shape[1]
-                self._rivals = Rivals.empty(self.n_examples, self._classes)
-        self._buffer.add(i.tobytes(), logit_bytes, label_bytes, z.shape)
+        if not len(i):
+            return
+        self._require(i, z, y)
+        self._learn_labels(i, y)
+        if not self._classes:
+            self._classes = z.shape[1]
+            self._alternatives = Alternatives.empty(self.n_examples, self._classes)
+        self._waiting.append((i, z, y))
+        self._waiting_logits += z.size
+        if self._waiting_logits >= LOGITS:
+            self._reduce()
 
     def end_epoch(self) -> None:
-        """Add the epoch to the history: whole, or not at all.
+        """Add the epoch to the history; if this raises, the history is unchanged.
 
         Raises:
-            InputError: no example was seen since the epoch before, or processes disagree on labels.
+            InputError: no batch since the last epoch, or processes disagree on labels.
             StoreError: the file cannot be written.
         """
-        self._buffer.flush()
+        self._reduce()
         self._running.combine(self._labels)
         if not self._running.count.any():
             raise InputError("no example was seen in this epoch: call update() with every batch")
-        margin, loss, rival, weight = self._running.means()
-        rivals = self._rivals.copy()
-        rivals.add(rival, weight)
-        self._checksums.append(self._written(halved(margin), halved(loss), rivals))
-        self._rivals = rivals
+        margin, loss = self._running.means()
+        alternatives = self._alternatives.copy()
+        alternatives.add(self._running.rival, self._running.weight)
+        self._checksums.append(self._written(halved(margin), halved(loss), alternatives))
+        self._alternatives = alternatives
         self._running.clear()
 
     def gather(self) -> None:
-        """Hand what the processes of a distributed training saw of this epoch to the first of them.
+        """Move what all processes saw of this epoch to the process of rank 0.
 
-        All must call it before the first saves its state, which then is the state of all. In a
-        training of one process it does nothing.
+        All processes must call it before rank 0 saves its state, which then is the state of all. In
+        a training of one process it does nothing.
         """
-        self._buffer.flush()
+        self._reduce()
         self._running.combine(self._labels)
         if rank():
             self._running.clear()
 
     def history(self) -> History:
-        """Return what is known so far, of the epochs that ended.
+        """Return the history of the epochs that ended.
 
         Raises:
-            InputError: no epoch ended yet, or this is not the first process of a distributed
-                training, which alone keeps the history.
+            InputError: no epoch ended yet, or this is not the process of rank 0, which keeps the
+                history.
         """
         if rank():
             raise InputError("the history is kept by the process of rank 0: ask that one")
         if not self._checksums:
             raise InputError("no epoch has ended yet: call end_epoch() after each")
         rows = FileRows(self._file, tuple(self._checksums))
-        return History(self._known_labels(), self._classes, rows, self._rivals)
+        return History(self._known_labels(), self._classes, rows, self._alternatives)
 
     def scores(self, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
         """Return one row per example and one column per score; see ``byheart.auditing.scores``.
@@ -166,19 +163,16 @@ class Tracker:
         Raises:
             InputError: no epoch ended yet, or the window holds none.
         """
-        from byheart.auditing.table import scores
-
         return scores(self.history(), start=start, stop=stop)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a checkpoint needs: tensors and plain values, no pickled objects.
+        """Return the state for a checkpoint: tensors and plain values, no pickled objects.
 
-        In a distributed training it is the state of this process; see :meth:`gather`.
-
-        The epochs themselves stay in the file at ``path``, which the checkpoint refers to; without
-        a ``path`` they are part of it, at 4 bytes per example and epoch.
+        In a distributed training this is the state of one process; see :meth:`gather`. The state
+        refers to the epochs in the file at ``path``; without a ``path`` it contains them, at 4
+        bytes per example and epoch.
         """
-        self._buffer.flush()
+        self._reduce()
         state: dict[str, Any] = {
             "version": STATE,
             "n_examples": self.n_examples,
@@ -186,20 +180,20 @@ class Tracker:
             "classes": self._classes,
             "checksums": list(self._checksums),
             "labels": torch.from_numpy(self._known_labels()),
-            "rivals": torch.from_numpy(self._rivals.classes.copy()),
-            "weights": torch.from_numpy(self._rivals.weights.copy()),
+            "rivals": torch.from_numpy(self._alternatives.classes.copy()),
+            "weights": torch.from_numpy(self._alternatives.weights.copy()),
             "running": self._running.state(),
         }
         if self._temporary and self._checksums and not rank():
-            history = self._file.history()
+            history = History.read(self._file)
             state["rows"] = torch.from_numpy(np.stack([history.margin, history.loss]))
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a checkpoint: what came after it is forgotten, in the file as well.
+        """Go back to a checkpoint; later epochs are removed, from the file as well.
 
-        In a distributed training all processes may load the state of the first; what had been seen
-        of an epoch that had not ended goes to that one alone.
+        In a distributed training all processes may load the state of rank 0; only rank 0 takes
+        over what that state holds of an epoch that had not ended.
 
         Raises:
             InputError: the state is of another number of examples, or of a newer byheart.
@@ -215,33 +209,33 @@ class Tracker:
         self._checksums = list(state["checksums"])
         self._foreign = False
         self._take_labels(state)
-        self._rivals = Rivals(state["rivals"].numpy().copy(), state["weights"].numpy().copy())
+        self._alternatives = Alternatives(
+            state["rivals"].numpy().copy(), state["weights"].numpy().copy()
+        )
         self._running.restore(state["running"])
         if state["rank"] != rank():
             self._running.clear()
-        self._buffer.clear()
+        self._waiting, self._waiting_logits = [], 0
 
     def _known_labels(self) -> NDArray[np.int64]:
         """Return a copy of the labels [N], -1 where an example was never seen."""
         return np.maximum(self._labels, -1)
 
-    def _is_known(self, i: NDArray[np.int64], labels: bytes) -> bool:
-        """Return whether all ids were seen before, with these labels: then they are in range too.
+    def _reduce(self) -> None:
+        """Add the batches that wait to the running epoch."""
+        if not self._waiting:
+            return
+        ids, logits, labels = (
+            np.concatenate(column) for column in zip(*self._waiting, strict=True)
+        )
+        self._waiting, self._waiting_logits = [], 0
+        rows = max(1, LOGITS // self._classes)
+        for start in range(0, len(ids), rows):
+            part = slice(start, start + rows)
+            self._running.add(ids[part], observe(logits[part], labels[part]))
 
-        A batch comes with cold caches, and every call costs: this is one look for all of it. Ids
-        below 0 count from the end of the array, where there are no labels, and so do those that are
-        a little too large.
-        """
-        try:
-            return self._all_labels[i].tobytes() == labels
-        except IndexError:
-            return False
-
-    def _require(self, i: NDArray[np.int64], z: NDArray[np.float32], y: NDArray[np.int64]) -> None:
-        """Refuse a batch before anything of it is kept.
-
-        As unsigned numbers, those below 0 are too large: one look at the largest tells both.
-        """
+    def _require(self, i: Ids, z: NDArray[np.float32], y: Ids) -> None:
+        """Refuse a batch before anything of it is kept."""
         if self._foreign:
             raise InputError(
                 f"{self._file.path} holds the epochs of another training: give its checkpoint to "
@@ -250,55 +244,55 @@ class Tracker:
         classes = self._classes or z.shape[1]
         if z.shape[1] != classes:
             raise InputError(f"logits have {z.shape[1]} classes, and had {classes} before")
-        if i.view(np.uint64).max() >= self.n_examples:
-            wrong = i[(i < 0) | (i >= self.n_examples)][0]
-            raise InputError(f"ids must be 0 to {self.n_examples - 1}, got {wrong}")
-        if y.view(np.uint64).max() >= classes:
-            wrong = y[(y < 0) | (y >= classes)][0]
+        wrong = i[(i < 0) | (i >= self.n_examples)]
+        if len(wrong):
+            raise InputError(f"ids must be 0 to {self.n_examples - 1}, got {wrong[0]}")
+        wrong = y[(y < 0) | (y >= classes)]
+        if len(wrong):
             raise InputError(
-                f"labels must be 0 to {classes - 1}, one of the outputs, got {wrong}: leave "
+                f"labels must be 0 to {classes - 1}, one of the outputs, got {wrong[0]}: leave "
                 "examples without a label out"
             )
         if not np.isfinite(z).all():
-            wrong = i[~np.isfinite(z).all(1)][0]
+            example = i[~np.isfinite(z).all(1)][0]
             raise InputError(
-                f"logits of example {wrong} are not finite: training has diverged, or a mask is "
-                "left in them"
+                f"logits of example {example} are not finite: training has diverged, or logits "
+                "are masked with -inf"
             )
 
-    def _learn_labels(self, i: NDArray[np.int64], y: NDArray[np.int64]) -> None:
-        """Note the labels of examples that are new, and refuse those that have changed."""
+    def _learn_labels(self, i: Ids, y: Ids) -> None:
+        """Store the labels of new examples, and refuse labels that changed."""
         known = self._labels[i]
-        wrong = (known != y) & (known != UNKNOWN)
-        if not wrong.any():
+        changed = (known != y) & (known != UNKNOWN)
+        if not changed.any():
             self._labels[i] = y
-            # An id that is new, and in this batch twice, has the label that was noted last.
-            wrong = self._labels[i] != y
-            if not wrong.any():
+            # A new example that is twice in this batch has the label that was stored last.
+            stored = self._labels[i]
+            changed = stored != y
+            if not changed.any():
                 return
-            noted = self._labels[i]
             self._labels[i] = known
-            known = noted
-        at = int(np.flatnonzero(wrong)[0])
+            known = stored
+        first = int(np.flatnonzero(changed)[0])
         raise InputError(
-            f"example {i[at]} is labelled {y[at]} and {known[at]}: an id must name the same "
-            "example in every epoch, with the label that is trained on"
+            f"example {i[first]} is labelled {y[first]} and {known[first]}: an id must name the "
+            "same example in every epoch, with the label that is trained on"
         )
 
     def _written(
-        self, margin: NDArray[np.float16], loss: NDArray[np.float16], rivals: Rivals
+        self, margin: NDArray[np.float16], loss: NDArray[np.float16], alternatives: Alternatives
     ) -> str:
-        """Write an epoch where this process keeps the file, and return its checksum."""
+        """Write an epoch if this process keeps the file, and return its checksum."""
         if rank():
             return ""
-        return self._file.append(self.epoch, margin, loss, self._examples(rivals))
+        return self._file.append(self.epoch, margin, loss, self._examples(alternatives))
 
-    def _examples(self, rivals: Rivals) -> dict[str, NDArray[Any]]:
+    def _examples(self, alternatives: Alternatives) -> dict[str, NDArray[Any]]:
         return {
             "classes": np.array(self._classes),
             "labels": self._known_labels().astype(narrowest(self._classes)),
-            "rivals": rivals.classes,
-            "weights": rivals.weights,
+            "rivals": alternatives.classes,
+            "weights": alternatives.weights,
         }
 
     def _take_labels(self, state: Mapping[str, Any]) -> None:
@@ -312,17 +306,7 @@ class Tracker:
             self._file.rewind(state["checksums"])
             return
         self._file.rewind([])
-        rivals = Rivals(state["rivals"].numpy(), state["weights"].numpy())
+        alternatives = Alternatives(state["rivals"].numpy(), state["weights"].numpy())
         self._take_labels(state)
         for epoch, (margin, loss) in enumerate(zip(*rows.numpy(), strict=True)):
-            self._file.append(epoch, margin, loss, self._examples(rivals))
-
-
-def _plainly_finite(logits: bytes) -> bool:
-    """Return whether float32 logits are finite; False also where some exceed 1e38.
-
-    Of numbers that are infinite or none, the first byte is 7f or ff. Right after a training step
-    Python's own operations are in the processor's caches, and those of numpy are not.
-    """
-    first = logits[_FIRST::4]
-    return b"\x7f" not in first and b"\xff" not in first
+            self._file.append(epoch, margin, loss, self._examples(alternatives))

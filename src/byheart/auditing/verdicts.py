@@ -1,4 +1,4 @@
-"""What an example's curve says of it: mislabelled, rare but right, ambiguous, or typical."""
+"""Verdicts on examples: mislabelled, rare, ambiguous or typical; and their near-duplicates."""
 
 from __future__ import annotations
 
@@ -6,29 +6,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from byheart.auditing.history import History
+from byheart.auditing.planting import Ids
 from byheart.auditing.scores import Scores, confidence, mean_over_epochs, over_seeds
+from byheart.seeds import generator
 
 VERDICTS = ("mislabelled", "rare", "ambiguous", "typical")
 
 CLEARLY = 3.0
-"""Another label is clearly better if it is believed so many times as much."""
-BELIEVED = 1 / 3
-"""And if it is believed that much; isolated examples need half."""
+"""Mislabelled: the other label is so many times as probable as the label."""
+LIKELY, LIKELY_ISOLATED = 1 / 3, 1 / 2
+"""Mislabelled: least probability of the other label, and the same for isolated examples."""
 EITHER = 0.5
-"""Two labels compete if they take half of the probability."""
+"""Ambiguous: least probability of the two labels together."""
+NEIGHBOUR = 5
+"""An example is isolated if its fifth neighbour is far away."""
+FAR = 0.95
+"""Far: above this quantile of the distances to the fifth neighbour of random examples."""
+CLOSE = 0.25
+"""Near-duplicates: closer than so many median distances to the nearest neighbour."""
+MOST_DOUBTFUL = 2_000
+"""Doubtful examples whose neighbours are looked at, the most suspect first."""
+RANDOM = 500
+"""Random examples that say which distances are usual."""
+NUMBERS = 2**24
+"""Distances that are held at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """How far the networks believed in two labels of each example before memorization.
+    """Mean probability of two labels of each example before memorization.
 
     Attributes:
-        label: [N] mean probability of the label.
-        suggested: [N] mean probability of the suggested label, as far as it was the likeliest
-            besides the label.
+        label: [N] of the label.
+        suggested: [N] of the suggested label, counted while it was the likeliest besides the label.
         classes: int64 [N] the suggested label.
     """
 
@@ -38,46 +53,46 @@ class Support:
 
 
 def support(histories: Sequence[History], suggested: NDArray[np.int64], *, stop: int) -> Support:
-    r"""Return how far two labels of each example were believed.
+    r"""Return how probable two labels of each example were before memorization.
 
     Formula: mean over seeds and epochs up to ``stop`` of p_e and of r_e = exp(-margin - loss), the
-    probability of the likeliest class besides the label; the latter times the share that the
-    suggested class has in the tally of those classes (see
-    :func:`byheart.auditing.table.suggested`).
+    probability of the likeliest class besides the label. The latter is multiplied by the share of
+    the suggested class in the tally of these classes (see
+    :class:`byheart.auditing.history.Alternatives`).
     """
     on_class, on_all = np.zeros(len(suggested)), np.zeros(len(suggested))
-    for one in histories:
-        held = one.rivals.classes == suggested[:, None]
-        on_class += np.where(held, one.rivals.weights, 0).sum(1)
-        on_all += np.where(one.rivals.classes >= 0, one.rivals.weights, 0).sum(1)
+    for history in histories:
+        classes, weights = history.alternatives.classes, history.alternatives.weights
+        on_class += np.where(classes == suggested[:, None], weights, 0).sum(1)
+        on_all += np.where(classes >= 0, weights, 0).sum(1)
     share = np.divide(on_class, on_all, out=np.zeros(len(suggested)), where=on_all > 0)
-    rival = over_seeds(
+    likeliest = over_seeds(
         histories,
-        lambda one: mean_over_epochs(one, lambda e: np.exp(-e.margin - e.loss), 0, stop),
+        lambda history: mean_over_epochs(history, lambda e: np.exp(-e.margin - e.loss), 0, stop),
     )
-    return Support(confidence(histories, stop=stop), rival * share, suggested)
+    return Support(confidence(histories, stop=stop), likeliest * share, suggested)
 
 
 def verdicts(
     suspicion: Scores,
     flagged: NDArray[np.bool_],
     isolated: NDArray[np.bool_],
-    found: Support,
+    believed: Support,
 ) -> NDArray[np.object_]:
     """Return a verdict for each example.
 
-    An example is *typical* if it is not flagged and the networks believed its label, by its margin.
-    Of the others, it is *mislabelled* if another label is believed three times as much and to a
-    third at least (to half, if it is isolated: what a network says of inputs unlike all others is
-    worth less); *ambiguous* if its label and the other together take half of the probability; and
-    *rare* if neither does, or if it is isolated: a network that has not learned it by heart yet
-    does not know what it is.
+    - *typical*: not flagged, and its margin was positive on average;
+    - *mislabelled*: another label is three times as probable as the label, and has a probability of
+      a third at least (a half for isolated examples, where predictions are worth less);
+    - *ambiguous*: the label and the other label together have half of the probability;
+    - *rare*: none of these, or isolated and not mislabelled. No class is likely until the example
+      is memorized; the label may be correct.
 
     Args:
         suspicion: [N] NaN where an example was never seen.
-        flagged: [N] on the list of the most suspect.
+        flagged: [N] on the flagged list.
         isolated: [N] far from all other examples.
-        found: how far each label was believed.
+        believed: how probable two labels were.
 
     Returns:
         [N] of :data:`VERDICTS`; empty where an example was never seen.
@@ -86,9 +101,9 @@ def verdicts(
     examples as two kinds of memorized ones, Feldman & Zhang (2020), section 3.
     """
     doubtful = flagged | (suspicion > 0)
-    enough = np.where(isolated, EITHER, BELIEVED)
-    clear = (found.suggested >= enough) & (found.suggested >= CLEARLY * found.label)
-    either = ~isolated & (found.label + found.suggested >= EITHER)
+    enough = np.where(isolated, LIKELY_ISOLATED, LIKELY)
+    clear = (believed.suggested >= enough) & (believed.suggested >= CLEARLY * believed.label)
+    either = ~isolated & (believed.label + believed.suggested >= EITHER)
     kinds = np.select(
         [np.isnan(suspicion), ~doubtful, clear, either],
         ["", "typical", "mislabelled", "ambiguous"],
@@ -100,26 +115,111 @@ def verdicts(
 def evidence(
     verdict: NDArray[np.object_],
     labels: NDArray[np.int64],
-    found: Support,
+    believed: Support,
     isolated: NDArray[np.bool_],
     conflicts: NDArray[np.int64],
     classes: Sequence[str],
 ) -> NDArray[np.object_]:
-    """Return in words what a verdict rests on, [N]; empty for typical examples."""
+    """Return the reasons for each verdict in words, [N]; empty for typical examples."""
     words = np.full(len(labels), "", dtype=object)
     asked = (verdict != "typical") & (verdict != "")
     for i in np.flatnonzero(asked | (conflicts >= 0)):
         said = []
         if asked[i]:
-            other = classes[found.classes[i]]
+            other = classes[believed.classes[i]]
             said.append(
-                f"before memorization '{other}' was believed to {found.suggested[i]:.0%}, "
-                f"'{classes[labels[i]]}' to {found.label[i]:.0%}"
+                f"before memorization: P('{other}') = {believed.suggested[i]:.0%}, "
+                f"P('{classes[labels[i]]}') = {believed.label[i]:.0%}"
             )
         if isolated[i]:
-            said.append("unlike all other examples")
+            said.append("far from all other examples")
         if conflicts[i] >= 0:
             twin = conflicts[i]
-            said.append(f"nearly the same as {twin}, which is labelled '{classes[labels[twin]]}'")
+            said.append(f"near-duplicate of {twin}, which is labelled '{classes[labels[twin]]}'")
         words[i] = "; ".join(said)
     return words
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Near-duplicates and isolated examples.
+
+    Attributes:
+        conflicts: int64 [N] id of the nearest near-duplicate with another label, or -1.
+        isolated: bool [N] doubtful examples that are far from all others.
+    """
+
+    conflicts: Ids
+    isolated: NDArray[np.bool_]
+
+
+def find_neighbours(x: Tensor, labels: Ids, doubtful: Ids, *, seed: int = 0) -> Neighbours:
+    """Find near-duplicates and isolated examples, by Euclidean distance of inputs.
+
+    Identical inputs with different labels are found among all examples. Near-duplicates and
+    isolated examples are looked for among the 2,000 most doubtful only.
+
+    Args:
+        x: [N, *shape] inputs.
+        labels: [N].
+        doubtful: ids, the most doubtful first.
+        seed: draws the 500 examples that say which distances are usual.
+    """
+    flat, asked = x.flatten(1), doubtful[:MOST_DOUBTFUL]
+    conflicts = _duplicates(flat, labels)
+    isolated = np.zeros(len(labels), bool)
+    if len(asked) and len(labels) > NEIGHBOUR + 1:
+        rng = generator("neighbours", seed)
+        random = rng.choice(len(labels), min(RANDOM, len(labels)), replace=False)
+        usual, around = _around(flat, labels, random), _around(flat, labels, asked)
+        isolated[asked] = around.fifth > np.quantile(usual.fifth, FAR)
+        near = around.other_distance < CLOSE * np.median(usual.nearest)
+        for i, j in zip(asked[near].tolist(), around.other[near].tolist(), strict=True):
+            conflicts[i] = j if conflicts[i] < 0 else conflicts[i]
+            conflicts[j] = i if conflicts[j] < 0 else conflicts[j]
+    return Neighbours(conflicts, isolated)
+
+
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """Distances from some examples to their first and fifth neighbour, and to another label."""
+
+    nearest: NDArray[np.float64]
+    fifth: NDArray[np.float64]
+    other: Ids
+    other_distance: NDArray[np.float64]
+
+
+def _around(flat: Tensor, labels: Ids, ids: Ids) -> _Around:
+    squares, y = torch.linalg.vector_norm(flat, dim=1) ** 2, torch.from_numpy(labels)
+    parts = []
+    for part in torch.split(torch.from_numpy(ids), max(1, NUMBERS // len(flat))):
+        distance = squares[part, None] + squares - 2 * flat[part] @ flat.T
+        distance[torch.arange(len(part)), part] = torch.inf
+        sorted_ = distance.topk(NEIGHBOUR, largest=False).values
+        distance[y[part, None] == y] = torch.inf
+        parts.append((sorted_[:, 0], sorted_[:, -1], distance.argmin(1)))
+    nearest, fifth, other = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    # The expanded square has few digits for a small distance: compute it again, pair by pair.
+    exact = (flat[torch.from_numpy(ids)].double() - flat[other].double()).norm(dim=1)
+    roots = [squared.clamp(min=0).sqrt().double().numpy() for squared in (nearest, fifth)]
+    return _Around(roots[0], roots[1], other.numpy(), exact.numpy())
+
+
+def _duplicates(flat: Tensor, labels: Ids) -> Ids:
+    """Return for each example the first with the same input and another label, or -1."""
+    rows, conflicts = flat.numpy(), np.full(len(labels), -1)
+    hashes = np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(rows))
+    order = np.argsort(hashes, kind="stable")
+    starts = np.flatnonzero(np.diff(hashes[order], prepend=hashes[order[0]] - 1))
+    sizes = np.diff(starts, append=len(rows))
+    for at in np.flatnonzero(sizes > 1):
+        group = order[starts[at] : starts[at] + sizes[at]]
+        if len(set(labels[group])) == 1:
+            continue
+        for i in group:
+            twins = (
+                j for j in group if labels[j] != labels[i] and np.array_equal(rows[i], rows[j])
+            )
+            conflicts[i] = next(twins, -1)
+    return conflicts

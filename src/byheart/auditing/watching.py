@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from byheart.auditing.history import History
-from byheart.auditing.layout import Ids, Layout
+from byheart.auditing.planting import Ids, Layout
 from byheart.auditing.tracker import Tracker
 
 

@@ -1,4 +1,4 @@
-"""A history on disk: an SQLite file of arrays with checksums, four bytes per example and epoch."""
+"""The file of a history: SQLite, arrays with checksums, four bytes per example and epoch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from byheart.auditing.history import Half, History
-from byheart.auditing.rivals import Rivals
 from byheart.errors import StoreError
 from byheart.store.codec import StoredArray, decode, encode
 
+Half = NDArray[np.float16]
+
 APPLICATION = 0x62794864
-"""SQLite's mark of what a file is: "byHd"."""
+"""SQLite's application id of a history: "byHd"."""
 VERSION = 1
 PAGE = 2**16
-"""Bytes of a page: of a large one, next to nothing is overhead."""
+"""Bytes of a page: large pages have little overhead."""
 _TABLES = """
 CREATE TABLE epochs (
   epoch INTEGER PRIMARY KEY, dtype TEXT NOT NULL, shape TEXT NOT NULL, checksum TEXT NOT NULL,
@@ -40,15 +40,14 @@ CREATE TABLE examples (
 
 @dataclass(frozen=True)
 class HistoryFile:
-    """The file of one training. It is open only while something is read or added.
+    """The file of one training. It is open only during a transaction.
+
+    An epoch is written in one transaction, with what it changed of the examples. Between
+    transactions no connection is open, so data loaders forked from the training cannot damage it.
 
     Attributes:
-        path: where it is.
-        durable: what was added outlives a power cut, and not only the process.
-
-    Whatever it holds was added whole: an epoch and what it changed of the examples are one
-    transaction. Between transactions nothing is open, so processes that are forked from a training
-    (loaders of data) inherit nothing that they could harm.
+        path: of the file.
+        durable: an epoch that was added survives a power cut, not only the end of the process.
     """
 
     path: Path
@@ -56,9 +55,9 @@ class HistoryFile:
 
     @classmethod
     def temporary(cls) -> HistoryFile:
-        """Return a file in a new folder, which goes when the last who refers to it does.
+        """Return a file in a new folder, which is removed with the last reference to the file.
 
-        A process that was forked from this one refers to it too, and leaves it alone.
+        A process that was forked from this one does not remove the folder.
         """
         folder = Path(tempfile.mkdtemp(prefix="byheart-"))
         file, made_by = cls(folder / "history.sqlite", durable=False), os.getpid()
@@ -131,29 +130,27 @@ class HistoryFile:
         with self._connected() as connection:
             return _checksums(connection)
 
-    def history(self) -> History:
-        """Return what the file holds.
+    def content(self) -> tuple[tuple[str, ...], dict[str, NDArray[Any]]]:
+        """Return the checksums of all epochs, and the arrays of all examples by name.
 
         Raises:
-            StoreError: it is missing, damaged, holds no epoch, or is from a newer version.
+            StoreError: the file is missing, damaged, holds no epoch, or is from a newer version.
         """
         with self._connected() as connection:
-            rows = FileRows(self, tuple(_checksums(connection)))
-            found = {
+            checksums = tuple(_checksums(connection))
+            arrays = {
                 name: self._decoded(StoredArray(*stored), name)
                 for name, *stored in connection.execute("SELECT * FROM examples")
             }
-        if not len(rows):
+        if not checksums:
             raise StoreError(f"{self.path} holds no epoch yet: call end_epoch() after each")
-        rivals = Rivals(found["rivals"], found["weights"])
-        labels = found["labels"].astype(np.int64)
-        return History(labels, int(found["classes"]), rows, rivals)
+        return checksums, arrays
 
     def read(self, epoch: int, checksum: str) -> tuple[Half, Half]:
         """Return margin and loss [N] of an epoch.
 
         Raises:
-            StoreError: it is not there any more, or not as it was written.
+            StoreError: the epoch is gone or was written anew.
         """
         with self._connected() as connection:
             stored = connection.execute(
@@ -190,7 +187,7 @@ class HistoryFile:
                 if write:
                     connection.execute("COMMIT")
             finally:
-                # Whatever was begun and not committed is rolled back.
+                # SQLite rolls back what was not committed.
                 connection.close()
         except sqlite3.Error as error:
             raise StoreError(
