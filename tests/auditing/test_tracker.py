@@ -60,9 +60,9 @@ def test_an_example_seen_twice_counts_with_the_mean_of_its_views() -> None:
     assert history.loss[0, 0] == pytest.approx(np.mean(losses), rel=1e-3)
 
 
-def test_batches_larger_than_the_buffer_are_taken_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_larger_than_the_limit_are_taken_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = tracked()
-    monkeypatch.setattr("byheart.auditing.buffer.LOGITS", 17)
+    monkeypatch.setattr("byheart.auditing.tracker.LOGITS", 17)
     parts, _ = tracked()
     assert parts.scores().equals(whole.scores())
 

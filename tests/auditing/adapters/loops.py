@@ -78,4 +78,4 @@ def assert_same(history: History, other: History) -> None:
     np.testing.assert_array_equal(history.margin, other.margin)
     np.testing.assert_array_equal(history.loss, other.loss)
     np.testing.assert_array_equal(history.labels, other.labels)
-    np.testing.assert_array_equal(history.rivals.weights, other.rivals.weights)
+    np.testing.assert_array_equal(history.alternatives.weights, other.alternatives.weights)

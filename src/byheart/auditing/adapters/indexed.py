@@ -1,27 +1,33 @@
-"""A data set whose samples say which example they are."""
+"""Batches with ids: a data set that adds them, and where a batch keeps ids, labels and logits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from byheart.errors import InputError
 
 ID = "id"
-"""Under which key a sample or a batch that is a dict carries its id."""
+"""Key of the id in a sample or a batch that is a dict."""
+Where = str | int | Callable[[Any], Any] | None
+"""A key or position in the batch, or a function of the batch; None for the default place."""
+
+LABELS = ("label", "labels", "target", "targets", "y")
+"""Keys under which byheart looks for the labels of a batch that is a dict."""
 
 
 class IndexedDataset(Dataset[Any]):
-    """Wraps a map-style data set, so that every sample carries its id: its index in that data set.
+    """Adds its id to every sample of a map-style data set: the index in that data set.
 
-    A tuple or list gains the id as its last member, ``(x, y)`` becomes ``(x, y, id)``; a dict gains
-    it under ``"id"``; anything else becomes a pair with its id. Samples are batched, shuffled,
-    split (``Subset``, ``random_split``) and loaded by workers as before.
+    The id becomes the last member of a tuple or list: ``(x, y)`` becomes ``(x, y, id)``. A dict
+    gets it under ``"id"``. Any other sample becomes a pair of the sample and its id. Batching,
+    shuffling, splitting (``Subset``, ``random_split``) and workers are as before.
 
-    Wrap the whole training set, and split afterwards: a subset of an ``IndexedDataset`` keeps the
-    ids of the whole. An ``IndexedDataset`` of a subset counts from 0 within the subset.
+    Wrap the whole training set, then split it: a subset of an ``IndexedDataset`` keeps the ids of
+    the whole. An ``IndexedDataset`` of a subset counts from 0 within the subset.
 
     Args:
         dataset: has ``__getitem__`` and ``__len__``.
@@ -65,10 +71,10 @@ class IndexedDataset(Dataset[Any]):
 
 
 def with_id(sample: Any, number: int) -> Any:
-    """Return a sample that carries an id; the one that was given stays as it is.
+    """Return a copy of a sample with an id.
 
     Raises:
-        InputError: it is a named tuple, or a dict that has another id already.
+        InputError: the sample is a named tuple, or a dict with another id.
     """
     if isinstance(sample, Mapping):
         if sample.get(ID, number) != number:
@@ -84,3 +90,74 @@ def with_id(sample: Any, number: int) -> Any:
     if isinstance(sample, tuple):
         return (*sample, number)
     return [*sample, number] if isinstance(sample, list) else (sample, number)
+
+
+def ids_of(batch: Any, where: Where = None) -> Any:
+    """Return the ids of a batch: from ``where``, or under "id", or the last of three or more.
+
+    Raises:
+        InputError: they are not there.
+    """
+    if where is None and isinstance(batch, Mapping):
+        where = ID if ID in batch else None
+    elif where is None and _is_sequence(batch) and len(batch) >= 3:
+        where = -1
+    if where is None:
+        raise InputError(
+            f"the batch ({_shape(batch)}) has no ids: wrap the training set in "
+            "byheart.IndexedDataset, or say where they are: TrackerCallback(..., ids=...)"
+        )
+    return _taken("ids", batch, where)
+
+
+def labels_of(batch: Any, where: Where = None) -> Any:
+    """Return the labels of a batch: from ``where``, or under a usual key, or those before the ids.
+
+    Raises:
+        InputError: they are not there.
+    """
+    if where is None and isinstance(batch, Mapping):
+        where = next((key for key in LABELS if key in batch), None)
+    elif where is None and _is_sequence(batch) and len(batch) >= 3:
+        where = -2
+    if where is None:
+        raise InputError(
+            f"the batch ({_shape(batch)}) has no labels in a usual place: say where they are: "
+            "TrackerCallback(..., labels=...)"
+        )
+    return _taken("labels", batch, where)
+
+
+def logits_of(output: Any) -> Any:
+    """Return the logits in the output of a network or a training step; None if there are none.
+
+    These are the output itself, if it is a tensor with a number or more per example, or its member
+    ``logits``.
+    """
+    if isinstance(output, Tensor):
+        return output if output.ndim else None
+    if isinstance(output, Mapping):
+        return output.get("logits")
+    return getattr(output, "logits", None)
+
+
+def _taken(what: str, batch: Any, where: str | int | Callable[[Any], Any]) -> Any:
+    if callable(where):
+        return where(batch)
+    try:
+        return batch[where]
+    except (KeyError, IndexError, TypeError) as error:
+        raise InputError(
+            f"the batch ({_shape(batch)}) has no {where!r}, where the {what} should be"
+        ) from error
+
+
+def _is_sequence(batch: Any) -> bool:
+    return isinstance(batch, Sequence) and not isinstance(batch, str)
+
+
+def _shape(batch: Any) -> str:
+    if isinstance(batch, Mapping):
+        return f"keys {', '.join(map(str, batch))}"
+    name = type(batch).__name__
+    return f"a {name} of {len(batch)}" if _is_sequence(batch) else f"a {name}"

@@ -16,13 +16,13 @@ class TrackerCallback(LightningHooks, Callback):
 
     Ids and labels are taken from the batch: the last two of ``(x, ..., y, id)``, or what a dict has
     under ``id`` and ``label``, ``labels``, ``target``, ``targets`` or ``y``, as
-    :class:`byheart.IndexedDataset` makes it. Logits are overheard from the forward pass of the
-    LightningModule, or of the submodule that is named. Whatever ``training_step`` returns in a dict
-    as ``logits``, ``ids`` or ``labels`` goes first.
+    :class:`byheart.IndexedDataset` makes it. Logits are those of the forward pass of the
+    LightningModule, or of the submodule that is named. If ``training_step`` returns a dict with
+    ``logits``, ``ids`` or ``labels``, these are used instead.
 
-    Validation and the sanity check are not counted; accumulated gradients, manual optimization and
-    several devices are fine. A checkpoint holds the tracker's state, so that a training that is
-    resumed (``ckpt_path``) ends with the history of one that was not interrupted.
+    Validation and the sanity check are not counted. Accumulated gradients, manual optimization and
+    several devices work. A checkpoint holds the tracker's state: a training that is resumed
+    (``ckpt_path``) ends with the same history as one that was not interrupted.
 
     Args:
         tracker: of as many examples as the training set has.

@@ -1,16 +1,43 @@
-"""What the callbacks for ``lightning`` and for ``pytorch_lightning`` do; needs neither of them."""
+"""Hooks of the callbacks for ``lightning`` and ``pytorch_lightning``; imports neither of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from byheart.auditing.adapters.batch import Where, ids_of, labels_of
-from byheart.auditing.adapters.forward import Overheard
+from byheart.auditing.adapters.indexed import Where, ids_of, labels_of, logits_of
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError, choose
+
+
+class ForwardLogits:
+    """Collects the logits of each forward pass of a module whose output requires gradients.
+
+    Passes without gradients (a teacher, a metric, validation) are ignored.
+
+    Args:
+        module: maps a batch to logits, or to something that has ``logits``.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._logits: list[Tensor] = []
+        self._hook = module.register_forward_hook(self._collect)
+
+    def take(self) -> list[Tensor]:
+        """Return the logits since the last call, one tensor per forward pass."""
+        logits, self._logits = self._logits, []
+        return logits
+
+    def stop(self) -> None:
+        """Remove the hook from the module."""
+        self._hook.remove()
+
+    def _collect(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        logits = logits_of(output)
+        if isinstance(logits, Tensor) and logits.requires_grad:
+            self._logits.append(logits.detach())
 
 
 class LightningHooks:
@@ -26,38 +53,38 @@ class LightningHooks:
     ) -> None:
         self.tracker = tracker
         self._ids, self._labels, self._module = ids, labels, module
-        self._overheard: Overheard | None = None
-        # The epoch of which batches were seen, and which has not ended for the tracker.
+        self._forward: ForwardLogits | None = None
+        # The epoch in progress, which has not ended for the tracker; None between epochs.
         self._epoch: int | None = None
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Listen to the module that computes logits."""
-        self._stop_listening()
-        self._overheard = Overheard(self._source(pl_module))
+        """Hook the module that computes logits."""
+        self._remove_hook()
+        self._forward = ForwardLogits(self._source(pl_module))
 
     def on_train_batch_start(
         self, trainer: Any, pl_module: nn.Module, batch: Any, batch_idx: int
     ) -> None:
-        """End an epoch of which the end was not told.
+        """End the epoch before, if Lightning did not.
 
-        A training that goes on from a checkpoint of the last step of an epoch begins with the next.
+        A training resumed from the last step of an epoch begins with the next epoch.
         """
         if self._epoch is not None and self._epoch != trainer.current_epoch:
             self._end_epoch()
-        if self._overheard:
-            self._overheard.take()
+        if self._forward:
+            self._forward.take()
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Show a batch to the tracker."""
-        heard = self._overheard.take() if self._overheard else []
-        told = outputs if isinstance(outputs, Mapping) else {}
-        ids = told["ids"] if "ids" in told else ids_of(batch, self._ids)
-        labels = told["labels"] if "labels" in told else labels_of(batch, self._labels)
-        if "logits" not in told and len(heard) != 1:
-            raise InputError(self._no_logits(pl_module, len(heard)))
-        self.tracker.update(ids, told["logits"] if "logits" in told else heard[0], labels)
+        passes = self._forward.take() if self._forward else []
+        step = outputs if isinstance(outputs, Mapping) else {}
+        ids = step["ids"] if "ids" in step else ids_of(batch, self._ids)
+        labels = step["labels"] if "labels" in step else labels_of(batch, self._labels)
+        if "logits" not in step and len(passes) != 1:
+            raise InputError(self._no_logits(pl_module, len(passes)))
+        self.tracker.update(ids, step["logits"] if "logits" in step else passes[0], labels)
         self._epoch = trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: Any, pl_module: nn.Module) -> None:
@@ -66,20 +93,20 @@ class LightningHooks:
             self._end_epoch()
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Leave the module as it was."""
-        self._stop_listening()
+        """Remove the hook."""
+        self._remove_hook()
 
     def on_exception(self, trainer: Any, pl_module: nn.Module, exception: BaseException) -> None:
-        """Leave the module as it was."""
-        self._stop_listening()
+        """Remove the hook."""
+        self._remove_hook()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what goes into the checkpoint; in a distributed training all processes call it."""
+        """Return the state for the checkpoint; in a distributed training all processes call it."""
         self.tracker.gather()
         return {"tracker": self.tracker.state_dict(), "epoch": self._epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self.tracker.load_state_dict(state_dict["tracker"])
         self._epoch = state_dict["epoch"]
 
@@ -87,10 +114,10 @@ class LightningHooks:
         self.tracker.end_epoch()
         self._epoch = None
 
-    def _stop_listening(self) -> None:
-        if self._overheard:
-            self._overheard.stop()
-        self._overheard = None
+    def _remove_hook(self) -> None:
+        if self._forward:
+            self._forward.stop()
+        self._forward = None
 
     def _source(self, pl_module: nn.Module) -> nn.Module:
         if self._module is None:
@@ -103,7 +130,7 @@ class LightningHooks:
         name = f"'{self._module}'" if self._module else type(pl_module).__name__
         parts = ", ".join(name for name, _ in pl_module.named_children()) or "none"
         return (
-            f"{name} gave logits {passes} times in a training step, where once is needed: return "
+            f"{name} computed logits {passes} times in a training step, not once: return "
             '{"loss": ..., "logits": ...} from training_step, or name the submodule that computes '
             f"them: TrackerCallback(..., module=...), one of {parts}"
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data.dataloader import default_collate
 
-from byheart.auditing.adapters.rows import RowBatch, RowLoader
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
 from byheart.networks.foreign import read_checkpoint
@@ -23,6 +25,62 @@ __all__ = ["RowLoader", "TrackerCallback"]
 
 STATE = "byheart.pt"
 """The tracker's file in the folder of a checkpoint."""
+
+
+class RowBatch(tuple[Any, ...]):
+    """A batch ``(x, y)`` as ever, with the ids of its examples beside it.
+
+    Attributes:
+        ids: int64 [B].
+    """
+
+    ids: Tensor
+
+    @classmethod
+    def of(cls, batch: Iterable[Any], ids: Tensor) -> RowBatch:
+        """Return a batch with ids."""
+        made = cls(batch)
+        made.ids = ids
+        return made
+
+
+class RowLoader(DataLoader[Any]):
+    """A ``DataLoader`` whose batches know their rows: for ``NeuralNet(iterator_train=RowLoader)``.
+
+    Batches have the same members as those of a ``DataLoader``. An id is a row of the data that the
+    net was given, also where a part of it was set aside for validation.
+
+    Args:
+        dataset: map-style; of a ``Subset``, rows are counted in the whole.
+        options: those of a ``DataLoader``.
+    """
+
+    def __init__(self, dataset: Dataset[Any], **options: Any) -> None:
+        collate = _Collate(options.pop("collate_fn", None) or default_collate)
+        super().__init__(_Rows(dataset), collate_fn=collate, **options)
+
+
+class _Rows(Dataset[tuple[Any, int]]):
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        sample, dataset = self.dataset[index], self.dataset
+        while isinstance(dataset, Subset):
+            index, dataset = dataset.indices[index], dataset.dataset
+        return sample, int(index)
+
+
+class _Collate:
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, pairs: list[tuple[Any, int]]) -> RowBatch:
+        samples, ids = zip(*pairs, strict=True)
+        return RowBatch.of(self.collate(list(samples)), torch.tensor(ids))
 
 
 class TrackerCallback(Callback):
@@ -92,8 +150,8 @@ class TrackerCallback(Callback):
         saved = net.history[-1].get(self.checkpoint.event_name)
         if saved is None:
             raise InputError(
-                "the checkpoint has not spoken yet in this epoch: it needs an event_name, and "
-                "stands before TrackerCallback in the net's callbacks"
+                "the checkpoint did not report on this epoch: give it an event_name, and put it "
+                "before TrackerCallback in the net's callbacks"
             )
         if saved:
             torch.save(self.tracker.state_dict(), self._file())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from byheart.auditing.adapters.batch import labels_of, logits_of
-from byheart.auditing.adapters.indexed import ID
-from byheart.auditing.adapters.signature import Accepting
+from byheart.auditing.adapters.indexed import ID, labels_of, logits_of
 from byheart.auditing.epoch import rank
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
@@ -28,6 +28,39 @@ except ModuleNotFoundError as error:
 
 STATE = "byheart.pt"
 """The tracker's file in a checkpoint folder."""
+
+
+class ExtraArgument:
+    """Adds an argument to the signature of a model's ``forward``, until undone.
+
+    A transformers ``Trainer`` drops the columns of a data set that ``forward`` does not name. Its
+    ``label_names`` would keep a column too, but evaluation then needs it for its loss.
+
+    Args:
+        model: whose ``forward`` the trainer looks at.
+        name: of the argument.
+    """
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        self._model, inner = model, model.forward
+
+        def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            return inner(*args, **kwargs)
+
+        named = inspect.signature(inner)
+        model_itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        added = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        parameters = {"self": model_itself, **named.parameters, name: added}.values()
+        # Python wants **kwargs last.
+        in_order = sorted(parameters, key=lambda parameter: parameter.kind)
+        vars(forward)["__signature__"] = named.replace(parameters=in_order)
+        self._forward = MethodType(forward, model)
+        model.forward = self._forward
+
+    def undo(self) -> None:
+        """Leave ``forward`` as it was; unless someone has wrapped it since, who needs it then."""
+        if vars(self._model).get("forward") is self._forward:
+            del self._model.forward
 
 
 class TrackerCallback(Base):
@@ -66,7 +99,7 @@ class TrackerCallback(Base):
         self.tracker = tracker
         self._labels = None if labels is None else np.asarray(labels)
         self._id, self._resume_from = id, resume_from
-        self._accepting: Accepting | None = None
+        self._argument: ExtraArgument | None = None
         self._model: nn.Module | None = None
         self._training = False
         self._ids: Any = None
@@ -80,8 +113,8 @@ class TrackerCallback(Base):
         if model is not None:
             # Of a model with adapters (peft), the trainer looks at the one within.
             within: Any = getattr(model, "get_base_model", lambda: model)
-            self._accepting = Accepting(within(), self._id)
-            self._listen(model)
+            self._argument = ExtraArgument(within(), self._id)
+            self._hook(model)
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, model: nn.Module, **others: Any
@@ -92,9 +125,9 @@ class TrackerCallback(Base):
                 f"the Trainer splits batches over {args.n_gpu} GPUs by DataParallel, where ids are "
                 "lost: start it by torchrun or accelerate launch, or show it one GPU"
             )
-        if self._accepting:
-            self._accepting.undo()
-        self._listen(model)
+        if self._argument:
+            self._argument.undo()
+        self._hook(model)
         if state.global_step:
             self._restore(args, state)
         self._training = True
@@ -122,21 +155,21 @@ class TrackerCallback(Base):
         name = f"checkpoint-{state.global_step}"
         folders = [self._resume_from, args.resume_from_checkpoint, Path(args.output_dir, name)]
         files = [Path(f, STATE) for f in folders if isinstance(f, str | Path)]
-        found = next((file for file in files if file.is_file()), None)
-        if found is None:
+        saved_state = next((file for file in files if file.is_file()), None)
+        if saved_state is None:
             raise InputError(
                 f"{files[-1]} is not there: this training goes on from a checkpoint that was saved "
                 "elsewhere, or without the tracker: TrackerCallback(..., resume_from=FOLDER), or "
                 "train from the start"
             )
-        saved = read_checkpoint(found)
+        saved = read_checkpoint(saved_state)
         self.tracker.load_state_dict(saved["tracker"])
         self._begun = saved["begun"]
         if self._begun and float(state.epoch).is_integer():
             # Saved after the last step of an epoch, before its end was told.
             self._end_epoch()
 
-    def _listen(self, model: nn.Module) -> None:
+    def _hook(self, model: nn.Module) -> None:
         if model is not self._model:
             self._model = model
             model.register_forward_pre_hook(self._take_ids, with_kwargs=True)
