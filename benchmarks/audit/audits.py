@@ -10,10 +10,10 @@ import torch
 import byheart
 from benchmarks.audit.cases import EPOCHS, LEARNING_RATES, NETWORKS, TRAININGS, Case
 from benchmarks.audit.metrics import metrics
-from byheart.auditing.following import follow
-from byheart.auditing.layout import Layout, hold_out
 from byheart.auditing.onset import find_onset
-from byheart.auditing.rounds import HELD_OUT
+from byheart.auditing.planting import Layout, hold_out
+from byheart.auditing.run import HELD_OUT
+from byheart.auditing.training import train_runs
 from byheart.data.dataset import Dataset
 from byheart.seeds import seed as seed_of
 
@@ -96,7 +96,7 @@ def onset(case: Case) -> dict[str, Any]:
     none = np.zeros((TRAININGS, 0), np.int64)
     layout = Layout(np.concatenate([held.held_out, with_validation], 1), none, none)
     seeds = [seed_of("audit", case.seed, k) for k in range(TRAININGS)]
-    histories = follow(NETWORKS[case.source], data, layout, case.recipe(), seeds).histories
+    histories = train_runs(NETWORKS[case.source], data, layout, case.recipe(), seeds).histories
     result = find_onset(histories, held.held_out, seed=case.seed)
     right = np.mean([history.margin[:, n:] > 0 for history in histories], axis=0)
     return {

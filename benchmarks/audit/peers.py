@@ -13,8 +13,7 @@ from torch import Tensor
 
 from benchmarks.audit.cases import NETWORKS, TRAININGS, Case
 from benchmarks.audit.metrics import METRICS, Floats, metrics
-from byheart.auditing.following import follow
-from byheart.auditing.layout import Layout
+from byheart.auditing.planting import Layout
 from byheart.auditing.scores import (
     area_under_margin,
     confidence,
@@ -22,6 +21,7 @@ from byheart.auditing.scores import (
     forgetting_events,
     never_learned,
 )
+from byheart.auditing.training import train_runs
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import examine
 from byheart.networks.foreign import Source, initialised
@@ -55,7 +55,7 @@ def dynamics_scores(
     """
     none = np.zeros((trainings, 0), np.int64)
     seeds = [seed_of("audit", seed, k) for k in range(trainings)]
-    histories = follow(source, data, Layout(none, none, none), recipe, seeds).histories
+    histories = train_runs(source, data, Layout(none, none, none), recipe, seeds).histories
     final_losses = [history.epoch(history.epochs - 1).loss for history in histories]
     return {
         "AUM": -area_under_margin(histories),

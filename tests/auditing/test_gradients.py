@@ -5,8 +5,8 @@ import pytest
 import torch
 from tests.auditing.networks import small
 
-from byheart.auditing import gradients
-from byheart.auditing.gradients import epochs_to_measure, input_gradients, sensitivity
+from byheart.auditing import training
+from byheart.auditing.training import epochs_to_measure, input_gradients, sensitivity_up_to
 from byheart.networks.vmapped import VmappedNetwork
 
 
@@ -14,7 +14,7 @@ from byheart.networks.vmapped import VmappedNetwork
 def test_the_gradient_of_a_pack_is_that_of_each_example_in_each_network(
     monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(gradients, "CHUNK", chunk)
+    monkeypatch.setattr(training, "CHUNK", chunk)
     modules = [small().double() for _ in range(2)]
     pack = VmappedNetwork.stacked(modules, takes=(8, 8), shape=(8, 8), seeds=range(2))
     draw = torch.Generator().manual_seed(0)
@@ -37,4 +37,4 @@ def test_the_mean_is_over_seeds_and_over_epochs_up_to_the_window() -> None:
     taken = [
         (epoch, np.full(3, epoch + seed, np.float32)) for seed in (0, 1) for epoch in (1, 2, 5)
     ]
-    np.testing.assert_allclose(sensitivity(taken, 4), 2.0)
+    np.testing.assert_allclose(sensitivity_up_to(taken, 4), 2.0)

@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from byheart.auditing import files, following
+from byheart.auditing import files, training
 from byheart.cli.main import main
+from byheart.training.loop import TrainingLoop
 
 Run = Callable[..., Any]
 NETWORK = "tests.auditing.networks:small"
@@ -56,7 +57,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("trained")
 
-    monkeypatch.setattr(following, "_Run", refuse)
+    monkeypatch.setattr(training, "_Training", refuse)
 
 
 def test_the_folder_holds_table_numbers_and_page(audited: Path) -> None:
@@ -217,16 +218,16 @@ def test_images_are_named_by_their_files(byheart: Run, tmp_path: Path) -> None:
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Return what sends a signal in the fifth epoch of the second round, once."""
-    train, epochs = following._Run.train_epoch, []
+    train, epochs = TrainingLoop.train_epoch, []
 
     def stop_by(number: int) -> None:
-        def train_epoch(run: following._Run, epoch: int) -> None:
-            epochs.append(epoch)
+        def train_epoch(loop: TrainingLoop) -> None:
+            epochs.append(loop.epoch)
             if len(epochs) == 12 + 5:
                 signal.raise_signal(number)
-            train(run, epoch)
+            train(loop)
 
-        monkeypatch.setattr(following._Run, "train_epoch", train_epoch)
+        monkeypatch.setattr(TrainingLoop, "train_epoch", train_epoch)
 
     return stop_by
 
@@ -238,11 +239,11 @@ def test_the_same_command_goes_on_after_ctrl_c(
     words = ("audit", source, "--model", NETWORK, *QUICK, "--out", tmp_path)
     cut = byheart(*words)
     assert cut.code == 130
-    assert f"what was trained is kept in {tmp_path / 'kept'}, and the same command" in cut.err
+    assert f"the runs are kept in {tmp_path / 'kept'}, and the same command" in cut.err
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     done = byheart(*words)
     assert done.code == 0
-    assert f"goes on from {tmp_path / 'kept'}" in done.err
+    assert f"resuming from {tmp_path / 'kept'}" in done.err
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert (tmp_path / "table.csv").read_bytes() == (audited / "table.csv").read_bytes()
 
@@ -275,6 +276,6 @@ def test_ctrl_c_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
     out, err = program.communicate(timeout=60)
     assert program.returncode == 130, err
     assert out == ""
-    assert err.splitlines()[-1].startswith("interrupted: nothing had been trained for long enough")
+    assert err.splitlines()[-1].startswith("interrupted: nothing was kept yet")
     assert "Traceback" not in err
     assert (tmp_path / "table.csv").read_text() == "of an earlier audit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,26 @@ from torch import nn
 
 from byheart.auditing.audit import PRECISION, Audit, assemble, require_precision
 from byheart.auditing.calibration import calibrate
+from byheart.auditing.groups import Grouping
+from byheart.auditing.history import History
 from byheart.auditing.keeping import Keeping
-from byheart.auditing.rounds import train_in_rounds
-from byheart.auditing.scores import suspicion
+from byheart.auditing.onset import Onset, find_onset
+from byheart.auditing.planting import FlipModel, Layout, excluded_flips, hold_out, plant
+from byheart.auditing.scores import suspicion, window_of
 from byheart.auditing.subsets import Subsets, train_on_subsets
-from byheart.auditing.table import scores
+from byheart.auditing.table import scores, suggested
+from byheart.auditing.training import Runs, epochs_to_measure, sensitivity_up_to, train_runs
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.measures.critical.bracket import critical_samples
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 from byheart.networks.foreign import Source
+from byheart.seeds import seed as seed_of
 from byheart.training.packs import find_device
 from byheart.training.recipe import Recipe
 
+HELD_OUT = 0.10
+"""Share of examples that each run does not train on."""
 FLIPS, PLANTED = 600, 0.06
 """Planted flips over all seeds, and largest share of labels per seed, by default. More flips would
 sharpen the estimates, but networks learn worse from changed labels."""
@@ -112,7 +120,7 @@ def audit(
     precision = require_precision(precision)
     advance = _progress(on_epoch, (seeds + subsets) * epochs)
     keeping = None if keep is None else Keeping(Path(keep))
-    rounds = train_in_rounds(
+    rounds = _train_in_rounds(
         model_factory,
         dataset,
         recipe,
@@ -156,6 +164,113 @@ def audit(
         flips=rounds.planted.size,
         further=further,
         seed=seed,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rounds:
+    """What both rounds of runs leave: the first without flips, the second with them.
+
+    Attributes:
+        histories: one per run.
+        onset: from the held-out examples of all runs.
+        window: suspicion is averaged over the first ``window`` epochs.
+        user: [S, N] suspicion of the user's labels in each run of the second round.
+        planted: [S, P] suspicion of the flips that each of these runs planted.
+        grouping: which examples and flips are of classes that the first round confused.
+        sensitivity: [N] input gradients of the first round, averaged up to the onset; None if not
+            asked for.
+        network: of the first run, in eval mode.
+    """
+
+    histories: list[History]
+    onset: Onset
+    window: int
+    user: NDArray[np.float64]
+    planted: NDArray[np.float64]
+    grouping: Grouping
+    sensitivity: NDArray[np.float64] | None
+    network: nn.Module
+
+
+def _train_in_rounds(
+    source: Source,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seeds: int,
+    planted: float,
+    gradients: bool,
+    seed: int,
+    keeping: Keeping | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+) -> _Rounds:
+    """Train half of the runs on the user's labels, and half with flips modelled on these runs.
+
+    Args:
+        source: of the networks.
+        dataset: the user's.
+        recipe: how to train.
+        seeds: number of runs, 2 or more.
+        planted: share of labels that a run of the second round changes.
+        gradients: whether to compute input gradients in the first round.
+        seed: of all random draws.
+        keeping: see :func:`byheart.auditing.training.train_runs`.
+        on_epoch: see :func:`byheart.auditing.training.train_runs`.
+    """
+    y, half = dataset.y.numpy(), seeds // 2
+    layout = hold_out(y, seeds=seeds, share=HELD_OUT, seed=seed)
+    trained = [seed_of("audit", seed, k) for k in range(seeds)]
+    first = train_runs(
+        source,
+        dataset,
+        layout.seeds(0, half),
+        recipe,
+        trained[:half],
+        gradients_at=epochs_to_measure(recipe.epochs) if gradients else (),
+        keeping=keeping,
+        on_epoch=on_epoch,
+    )
+    model = _flip_model(first, y, find_onset(first.histories, layout.held_out[:half], seed=seed))
+    flips = plant(layout.seeds(half, seeds), model, share=planted, seed=seed)
+    second = train_runs(
+        source, dataset, flips, recipe, trained[half:], keeping=keeping, on_epoch=on_epoch
+    )
+    histories = [*first.histories, *second.histories]
+    onset = find_onset(histories, layout.held_out, seed=seed)
+    window = window_of(onset.epoch, recipe.epochs)
+    scores = [suspicion(history, stop=window) for history in second.planted]
+    return _Rounds(
+        histories=histories,
+        onset=onset,
+        window=window,
+        user=np.stack([suspicion(history, stop=window) for history in second.histories]),
+        planted=np.stack(scores) if scores else np.zeros((len(second.histories), 0)),
+        grouping=_grouping(model, flips, second),
+        sensitivity=sensitivity_up_to(first.gradients, onset.epoch) if gradients else None,
+        network=first.networks[0],
+    )
+
+
+def _flip_model(first: Runs, y: NDArray[np.int64], onset: Onset) -> FlipModel:
+    scores = suspicion(first.histories, stop=onset.epoch)
+    return FlipModel(y, scores, suggested(first.histories).classes)
+
+
+def _grouping(model: FlipModel, flips: Layout, second: Runs) -> Grouping:
+    """Return which examples and flips are of classes that are confused, as networks see them.
+
+    The true class of a flip is known. Flips still count by the class that networks suggest, as
+    examples do.
+    """
+    y, planted = model.labels, flips.planted
+    suggestions = [suggested([history]).classes for history in second.planted]
+    excluded = excluded_flips(model, model.likely_classes[planted], flips.planted_labels)
+    confused = model.are_confused(y, model.suggested)
+    return Grouping(
+        model.are_confused(model.suggested, y),
+        model.are_confused(np.stack(suggestions) if suggestions else planted, flips.planted_labels),
+        np.stack([np.where(confused, 0, excluded), np.where(confused, excluded, 0)]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Feldman and Zhang's estimates: trainings on random subsets, with and without each example."""
+"""Feldman and Zhang's estimates: runs on random subsets, with and without each example."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from byheart.auditing.following import follow
 from byheart.auditing.keeping import Keeping
 from byheart.auditing.planting import Ids, Layout
 from byheart.auditing.scores import ratio
+from byheart.auditing.training import train_runs
 from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
 from byheart.seeds import generator
@@ -30,16 +30,17 @@ CHUNK = 256
 
 @dataclass(frozen=True, eq=False)
 class Subsets:
-    """What K trainings on subsets say of each of N examples.
+    """Memorization and influence of N examples, from K runs on subsets.
 
     Attributes:
-        memorization: [N] P(correct with it) - P(correct without it); NaN where every training had
+        memorization: [N] P(correct with the example) - P(correct without it); NaN if every run had
             the example, or none did.
-        error: [N] its standard error.
+        error: [N] standard error of ``memorization``.
         influenced_by: int64 [N] the training example of the same label that raises P(correct) most;
             -1 if there is none.
-        influence: [N] by how much.
-        influence_error: [N] standard error of that one number; it is the largest of many.
+        influence: [N] by how much it raises P(correct).
+        influence_error: [N] standard error of ``influence``, which ignores that it is the largest
+            of many.
     """
 
     memorization: Floats
@@ -65,23 +66,23 @@ def train_on_subsets(
         source: of the networks.
         dataset: the user's.
         recipe: how to train.
-        count: number of trainings K.
+        count: number of runs K.
         seed: draws subsets and seeds.
-        keeping: see :func:`byheart.auditing.following.follow`.
-        on_epoch: see :func:`byheart.auditing.following.follow`.
+        keeping: see :func:`byheart.auditing.training.train_runs`.
+        on_epoch: see :func:`byheart.auditing.training.train_runs`.
     """
     out = len(dataset) - round(SHARE * len(dataset))
     left_out = [generator("subset", seed, k).permutation(len(dataset))[:out] for k in range(count)]
     none = np.zeros((count, 0), np.int64)
     layout = Layout(np.stack(left_out), none, none)
     seeds = [seed_of("subset training", seed, k) for k in range(count)]
-    networks = follow(
+    networks = train_runs(
         source,
         dataset,
         layout,
         recipe,
         seeds,
-        watched=False,
+        with_histories=False,
         keeping=keeping,
         on_epoch=on_epoch,
     ).networks
@@ -107,7 +108,7 @@ def estimate(
 
     Source: Feldman & Zhang (2020), equations 1 and 2, and section 2.1.
     """
-    own = _Sides.of(
+    of_itself = _Sides.of(
         inside.sum(0), len(inside), (inside & correct).sum(0), (~inside & correct).sum(0)
     )
     examples = len(labels)
@@ -124,16 +125,16 @@ def estimate(
                 had[:, alike].T @ got[:, part],
                 (1 - had[:, alike]).T @ got[:, part],
             )
-            found = np.where(
+            effect = np.where(
                 alike[:, None] == part, -np.inf, np.nan_to_num(sides.effect, nan=-np.inf)
             )
-            top = found.argmax(0)
+            top = effect.argmax(0)
             column = np.arange(len(part))
-            known = np.isfinite(found[top, column])
+            known = np.isfinite(effect[top, column])
             by[part[known]] = alike[top[known]]
-            most[part[known]] = found[top, column][known]
+            most[part[known]] = effect[top, column][known]
             error[part[known]] = sides.error[top, column][known]
-    return Subsets(own.effect, own.error, by, most, error)
+    return Subsets(of_itself.effect, of_itself.error, by, most, error)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,352 @@
+"""Runs of the user's network, with the history of every example and its input gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from byheart.auditing.history import History
+from byheart.auditing.keeping import Keeping, digest_of
+from byheart.auditing.planting import Ids, Layout
+from byheart.auditing.tracker import Tracker
+from byheart.data.dataset import Dataset
+from byheart.errors import InputError
+from byheart.networks.base import PackNetwork
+from byheart.networks.examine import Examined, examine
+from byheart.networks.foreign import Source, initialised
+from byheart.networks.vmapped import ForeignPack
+from byheart.training.examples import Examples
+from byheart.training.loop import Hook, TrainingLoop
+from byheart.training.packs import most_replicas
+from byheart.training.recipe import Recipe
+from byheart.training.regularizers.base import Batch
+from byheart.version import __version__
+
+TRIED = 32
+"""Examples whose outputs identify a network: a state is restored only if they are the same."""
+CHUNK = 256
+"""Examples per backward pass and replica, for input gradients."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """What S runs leave.
+
+    Attributes:
+        histories: one per run, of the user's labels. An example whose label a run changed is a gap
+            in its history.
+        planted: one per run, of the P planted labels, in the order of the layout.
+        networks: one per run, as trained, in eval mode.
+        gradients: for each run and each epoch of ``gradients_at``, the epoch and the input
+            gradients [N]; see :func:`input_gradients`.
+    """
+
+    histories: list[History]
+    planted: list[History]
+    networks: list[nn.Module]
+    gradients: list[tuple[int, NDArray[np.float32]]]
+
+
+def train_runs(
+    source: Source,
+    dataset: Dataset,
+    layout: Layout,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    *,
+    gradients_at: Sequence[int] = (),
+    with_histories: bool = True,
+    keeping: Keeping | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+) -> Runs:
+    """Train one network per seed, and record margin and loss of every example.
+
+    Training examples are recorded in their batch, just before its step: that costs no forward pass.
+    Held-out examples are recorded at the end of each epoch, in eval mode.
+
+    Args:
+        source: of the networks.
+        dataset: the user's.
+        layout: what each run holds out and plants.
+        recipe: how to train.
+        seeds: of initial weights and order, one per run.
+        gradients_at: epochs, counted from 1, after which to compute input gradients.
+        with_histories: whether to record histories; if not, only networks are returned.
+        keeping: where to keep the state of unfinished packs, and to resume them from.
+        on_epoch: called with the number of runs after each epoch, and with the number of their
+            epochs so far when they resume.
+
+    Raises:
+        InputError: the network cannot be trained on these data, or a run diverged.
+    """
+    examined = examine(source, dataset.shape, dataset.n_classes)
+    most = most_replicas(
+        examined.size, recipe.batch_size, momentum=recipe.momentum > 0, device=recipe.device
+    )
+    packs = np.array_split(np.arange(len(seeds)), -(-len(seeds) // most))
+    parts: list[Runs] = []
+    for pack in packs:
+        training = _Training(
+            source,
+            examined,
+            dataset,
+            layout,
+            recipe,
+            seeds,
+            pack.tolist(),
+            with_histories=with_histories,
+            gradients_at=gradients_at,
+            keeping=keeping,
+            on_epoch=on_epoch,
+        )
+        training.loop.train(recipe.epochs)
+        parts.append(training.runs())
+    return Runs(
+        [history for part in parts for history in part.histories],
+        [history for part in parts for history in part.planted],
+        [network for part in parts for network in part.networks],
+        [gradients for part in parts for gradients in part.gradients],
+    )
+
+
+class _Training(Hook):
+    """A pack in training: some rows of the layout, and their seeds."""
+
+    def __init__(
+        self,
+        source: Source,
+        examined: Examined,
+        dataset: Dataset,
+        layout: Layout,
+        recipe: Recipe,
+        seeds: Sequence[int],
+        pack: Sequence[int],
+        *,
+        with_histories: bool,
+        gradients_at: Sequence[int],
+        keeping: Keeping | None,
+        on_epoch: Callable[[int], None] | None,
+    ) -> None:
+        chosen, labels = [seeds[r] for r in pack], dataset.y.numpy()
+        modules = [initialised(source, seed).to(recipe.device) for seed in chosen]
+        network: ForeignPack = examined.pack.stacked(
+            modules, takes=examined.takes, shape=dataset.shape, seeds=chosen
+        )
+        self._recipe = recipe
+        self._network = network
+        self._gradients_at = gradients_at
+        self._keeping = keeping
+        self._report = on_epoch or (lambda trainings: None)
+        self._labels = torch.from_numpy(np.stack([layout.labels(r, labels) for r in pack]))
+        self._trained = torch.from_numpy(np.stack([layout.trained(r, len(dataset)) for r in pack]))
+        self._held_out = torch.from_numpy(layout.held_out[list(pack)])
+        self._y = dataset.y.to(recipe.device)
+        self._planted = layout.planted[list(pack)]
+        self._gradients: list[tuple[int, NDArray[np.float32]]] = []
+        self._trackers = _Trackers(labels, layout, pack) if with_histories else None
+        self._facts: dict[str, Any] = {
+            "byheart": __version__,
+            "torch": torch.__version__,
+            "data": dataset.fingerprint,
+            "recipe": asdict(recipe),
+            "seeds": chosen,
+            "network": [examined.way, examined.fingerprint],
+            "watched": with_histories,
+            "gradients": list(gradients_at),
+        }
+        examples = Examples.of(
+            dataset.x.to(recipe.device), self._labels, self._trained, self._held_out
+        )
+        algorithms = [recipe.algorithm(source, examined)] * len(chosen)
+        self.loop = recipe.loop(network, algorithms, examples, chosen, hooks=[self])
+
+    def start(self, loop: TrainingLoop) -> None:
+        """Resume from the state that was kept."""
+        if self._keeping is None:
+            return
+        self._facts |= self._digests(loop.examples.pool)
+        kept = self._keeping.found(self._facts)
+        if kept is not None:
+            self._restore(loop, kept)
+            self._report(self._network.replicas * loop.epoch)
+
+    def on_batch(self, loop: TrainingLoop, batch: Batch, logits: Tensor) -> None:
+        """Record a batch just before its step."""
+        self._record(loop, batch.rows, logits)
+
+    def end_epoch(self, loop: TrainingLoop) -> None:
+        """Record held-out examples, compute input gradients, and keep the state."""
+        if self._trackers is not None:
+            if self._held_out.shape[1]:
+                rows = loop.examples.validation_rows
+                self._record(loop, rows, loop.examples.logits(loop.network, rows))
+            self._trackers.end_epoch()
+        if loop.epoch in self._gradients_at:
+            taken = input_gradients(self._network, loop.examples.pool, self._y)
+            self._gradients += [(loop.epoch, gradients) for gradients in taken]
+        last = loop.epoch == self._recipe.epochs
+        if self._keeping is not None and (last or self._keeping.due()):
+            self._keeping.keep(self._facts, self._state(loop))
+        self._report(self._network.replicas)
+
+    def runs(self) -> Runs:
+        """Return what the runs left."""
+        networks = [self._network.module(r) for r in range(self._network.replicas)]
+        if self._trackers is None:
+            return Runs([], [], networks, self._gradients)
+        return Runs(self._trackers.histories(), self._trackers.planted(), networks, self._gradients)
+
+    def _digests(self, x: Tensor) -> dict[str, str]:
+        """Return hashes of all that decides the results of the pack, before it trains.
+
+        They include the initial weights, and the outputs for some examples in train and eval mode:
+        code that ``forward`` calls may have changed.
+        """
+        network, some = self._network, x[:TRIED]
+        copy = network.select(torch.arange(network.replicas))
+        outputs = [copy(some), copy.training_logits(some.expand(network.replicas, -1, -1))]
+        return {
+            "layout": digest_of(self._trained, self._labels, self._held_out, self._planted),
+            "weights": digest_of(*network.parameters(), *network.kept()),
+            "outputs": digest_of(*outputs),
+        }
+
+    def _state(self, loop: TrainingLoop) -> dict[str, Any]:
+        """Return all that the pack needs to resume after an epoch: tensors and plain values."""
+        return {
+            "loop": loop.state(),
+            "gradients": [(epoch, torch.from_numpy(taken)) for epoch, taken in self._gradients],
+            "watch": [] if self._trackers is None else self._trackers.state(),
+        }
+
+    def _restore(self, loop: TrainingLoop, state: Mapping[str, Any]) -> None:
+        """Resume from what :meth:`_state` returned."""
+        loop.restore(state["loop"])
+        self._gradients = [(epoch, taken.numpy()) for epoch, taken in state["gradients"]]
+        if self._trackers is not None:
+            self._trackers.restore(state["watch"])
+
+    def _record(self, loop: TrainingLoop, rows: Tensor, logits: Tensor) -> None:
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError(
+                f"training diverged in epoch {loop.epoch}: the network's outputs are not finite at "
+                f"learning_rate={self._recipe.learning_rate:g}: lower it"
+            )
+        if self._trackers is not None:
+            self._trackers.record(rows.cpu(), logits)
+
+
+class _Trackers:
+    """Trackers of the user's labels and of planted labels, one of each per run in a pack.
+
+    Args:
+        labels: [N] the user's.
+        layout: what each run plants.
+        rows: of the layout that train in this pack.
+    """
+
+    def __init__(self, labels: Ids, layout: Layout, rows: Sequence[int]) -> None:
+        self._labels = labels
+        self._planted_labels = layout.planted_labels[list(rows)]
+        flips = layout.planted.shape[1]
+        # The place of an id among those that a run planted; -1 if it did not plant it.
+        self._place = np.full((len(rows), len(labels)), -1)
+        for run, row in enumerate(rows):
+            self._place[run, layout.planted[row]] = np.arange(flips)
+        self._user = [Tracker(len(labels)) for _ in rows]
+        self._planted = [Tracker(flips) for _ in rows] if flips else []
+
+    def record(self, ids: Tensor, logits: Tensor) -> None:
+        """Record the logits of a batch.
+
+        Args:
+            ids: [R, B].
+            logits: [R, B, classes], finite.
+        """
+        for run, (i, z) in enumerate(zip(ids.numpy(), logits.numpy(force=True), strict=True)):
+            place = self._place[run, i]
+            user, planted = np.flatnonzero(place < 0), np.flatnonzero(place >= 0)
+            self._user[run].update(i[user], z[user], self._labels[i[user]])
+            if len(planted):
+                flip = place[planted]
+                self._planted[run].update(flip, z[planted], self._planted_labels[run, flip])
+
+    def end_epoch(self) -> None:
+        """Add the epoch to every history."""
+        for tracker in (*self._user, *self._planted):
+            tracker.end_epoch()
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return the state of every tracker."""
+        return [tracker.state_dict() for tracker in (*self._user, *self._planted)]
+
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take over what :meth:`state` returned."""
+        for tracker, state in zip((*self._user, *self._planted), states, strict=True):
+            tracker.load_state_dict(state)
+
+    def histories(self) -> list[History]:
+        """Return the histories of the user's labels, one per run."""
+        return [tracker.history() for tracker in self._user]
+
+    def planted(self) -> list[History]:
+        """Return the histories of planted labels, one per run; none if none were planted."""
+        return [tracker.history() for tracker in self._planted]
+
+
+def epochs_to_measure(epochs: int) -> tuple[int, ...]:
+    """Return the Fibonacci numbers 1, 2, 3, 5, 8, ... up to the last epoch."""
+    chosen, upcoming = [1], 2
+    while upcoming <= epochs:
+        chosen.append(upcoming)
+        upcoming = sum(chosen[-2:])
+    return tuple(chosen)
+
+
+def input_gradients(network: PackNetwork, x: Tensor, y: Tensor) -> NDArray[np.float32]:
+    r"""Return how much the loss of each example depends on its input.
+
+    Formula: ||d l(f(x), y) / dx||_1, with l the cross-entropy, in eval mode.
+
+    Args:
+        network: R replicas.
+        x: [N, inputs].
+        y: [N] labels.
+
+    Returns:
+        [R, N].
+
+    Source: the norm of A17 section 3.2. There it is of the average loss with respect to a training
+    example, through the training; here of the example's loss at one epoch.
+    """
+    parts = []
+    for inputs, labels in zip(torch.split(x, CHUNK), torch.split(y, CHUNK), strict=True):
+        copies = inputs.expand(network.replicas, *inputs.shape).clone().requires_grad_(True)
+        with torch.enable_grad():
+            logits = network(copies)
+            wanted = labels.expand(network.replicas, -1).flatten()
+            loss = functional.cross_entropy(logits.flatten(0, 1), wanted, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, copies)
+        parts.append(gradient.abs().sum(2).cpu())
+    return torch.cat(parts, 1).numpy()
+
+
+def sensitivity_up_to(
+    taken: Sequence[tuple[int, NDArray[np.float32]]], window: int
+) -> NDArray[np.float64]:
+    """Return the mean over seeds and over the measured epochs of a window, [N].
+
+    Args:
+        taken: epoch, counted from 1, and [N], for each seed and measured epoch.
+        window: the last epoch that counts.
+    """
+    within = [values for epoch, values in taken if epoch <= window]
+    total: NDArray[np.float64] = np.mean(np.stack(within), axis=0, dtype=np.float64)
+    return total
