@@ -105,7 +105,7 @@ def test_the_inputs_of_a_users_own_training_find_its_twins() -> None:
     found = byheart.Audit.from_tracker(history, dataset=data)
     assert found.name == "mine"
     assert found.classes == ("a", "b", "c", "d", "e")
-    with pytest.raises(InputError, match="the data set has 29 examples, and 30 were followed"):
+    with pytest.raises(InputError, match="the data set has 29 examples, and the runs had 30"):
         byheart.Audit.from_tracker(history, dataset=data.subset(range(29)))
 
 

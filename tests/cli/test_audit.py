@@ -131,7 +131,7 @@ def test_what_cannot_be_decided_is_code_2_and_the_files_are_kept(
     ("words", "hint"),
     [
         (("--fail-if", "flaged > 0.05"), "did you mean 'flagged'?"),
-        (("--fail-if", "flagged >"), "it ends where a name or a number should be"),
+        (("--fail-if", "flagged >"), "ends too early"),
         (("--fail-if", "__import__('os')"), "cannot be read"),
         (("--fail-if", "flagged > 0", "--planted", "0"), "leave out --planted 0"),
         (("--model", "no.such:thing"), "no module 'no'"),

@@ -40,6 +40,8 @@ def real_numbers(values: object) -> NDArray[np.float32]:
             "logits must be numbers [B, classes] with two classes or more, got "
             f"{array.dtype} {list(array.shape)}; for one output z, give [0, z]"
         )
+    if array.dtype == np.float32:
+        return array.copy()
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ STATE = 1
 """Version of what :meth:`Tracker.state_dict` returns."""
 Ids = NDArray[np.int64]
 
+_FIRST = 3 if sys.byteorder == "little" else 0
+"""The byte of a float32 with its sign and most of its exponent."""
 LOGITS = 2**18
 """Logits that wait to be reduced together: numpy's calls cost more than small batches."""
 
@@ -65,7 +68,8 @@ class Tracker:
         self._checksums: list[str] = []
         self._foreign = rank() == 0 and bool(self._file.checksums())
         self._classes = 0
-        self._labels = np.full(self.n_examples, UNKNOWN, np.int64)
+        self._all_labels = np.full(2 * self.n_examples, UNKNOWN, np.int64)
+        self._labels = self._all_labels[: self.n_examples]
         self._alternatives = Alternatives.empty(self.n_examples, 1)
         self._running = RunningEpoch.empty(self.n_examples)
         self._waiting: list[tuple[Ids, NDArray[np.float32], Ids]] = []
@@ -100,11 +104,12 @@ class Tracker:
             )
         if not len(i):
             return
-        self._require(i, z, y)
-        self._learn_labels(i, y)
-        if not self._classes:
-            self._classes = z.shape[1]
-            self._alternatives = Alternatives.empty(self.n_examples, self._classes)
+        if not self._is_usual(i, z, y):
+            self._require(i, z, y)
+            self._learn_labels(i, y)
+            if not self._classes:
+                self._classes = z.shape[1]
+                self._alternatives = Alternatives.empty(self.n_examples, self._classes)
         self._waiting.append((i, z, y))
         self._waiting_logits += z.size
         if self._waiting_logits >= LOGITS:
@@ -233,6 +238,23 @@ class Tracker:
         for start in range(0, len(ids), rows):
             part = slice(start, start + rows)
             self._running.add(ids[part], observe(logits[part], labels[part]))
+
+    def _is_usual(self, i: Ids, z: NDArray[np.float32], y: Ids) -> bool:
+        """Return whether all ids and labels were seen before, and all logits are finite.
+
+        Most batches need no other check. The labels array is twice as long as there are examples,
+        so negative ids find no label, and slightly too large ids neither. Operations on bytes stay
+        in the processor's caches during a training step, numpy's do not: these two tricks save 2%
+        of an epoch (docs/decisions/history.md).
+        """
+        try:
+            known = self._all_labels[i].tobytes() == y.tobytes()
+        except IndexError:
+            return False
+        # The first byte of an infinite number or NaN is 7f or ff.
+        first = z.tobytes()[_FIRST::4]
+        is_finite = b"\x7f" not in first and b"\xff" not in first
+        return known and is_finite and z.shape[1] == self._classes
 
     def _require(self, i: Ids, z: NDArray[np.float32], y: Ids) -> None:
         """Refuse a batch before anything of it is kept."""
