@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_training(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--rounds", "2,5"], "--rounds is '2,5': write three whole numbers, as 2,5,8"),
+        (["--rounds", "2,5"], "--rounds is '2,5': write three whole numbers, like 2,5,8"),
         (["--rounds", "1,1,1"], "rounds must be three whole numbers"),
         (["--trusted", "nowhere.csv"], "trusted: cannot read nowhere.csv"),
         (["--margin", "2"], "margin must be a proportion"),

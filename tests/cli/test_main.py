@@ -87,7 +87,7 @@ def test_an_interruption_is_one_line_and_code_130(
     stopped = byheart("claims", "--json")
     assert stopped.code == 130
     assert stopped.err.splitlines() == [
-        "interrupted: what was finished is kept, and the same command resumes"
+        "interrupted: finished trials are kept; give the same command to continue"
     ]
 
 

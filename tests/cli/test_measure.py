@@ -9,7 +9,7 @@ import torch
 
 import byheart
 from byheart.cli.main import main
-from byheart.cli.measure import parse_ratio
+from byheart.cli.options import parse_ratio
 from byheart.errors import InputError
 
 SOURCE = """
@@ -141,10 +141,10 @@ def test_no_updates_are_refused(checkpoint: Path, capsys: pytest.CaptureFixture[
 
 
 def test_ratios_read_as_they_are_written() -> None:
-    assert parse_ratio("0.01") == 0.01
-    assert parse_ratio("0.3/255") == 0.3 / 255
+    assert parse_ratio("0.01", "--radius") == 0.01
+    assert parse_ratio("0.3/255", "--radius") == 0.3 / 255
     with pytest.raises(InputError):
-        parse_ratio("3/")
+        parse_ratio("3/", "--radius")
 
 
 @pytest.mark.parametrize("measure", ["critical", "sharpness", "sensitivity"])

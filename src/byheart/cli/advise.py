@@ -1,4 +1,4 @@
-"""``byheart advise``: which regularizer to take on data and a network of your own."""
+"""``byheart advise``: which regularizer stops memorization on your data."""
 
 from __future__ import annotations
 
@@ -8,32 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from byheart.cli import options
 from byheart.cli.console import CutShortError, say, tell, write_json
-from byheart.cli.options import AsJson, Device, command_of
 from byheart.cli.progress import packs_trained
-from byheart.errors import InputError
 
 if TYPE_CHECKING:
     from byheart.advising.result import Advice
 
-Source = Annotated[str, typer.Argument(metavar="SOURCE", help="As --data of `byheart study`.")]
-Model = Annotated[
-    str, typer.Option("--model", metavar="MODULE:FACTORY", help="Callable that makes the network.")
-]
-Examples = Annotated[
-    int | None,
-    typer.Option("--examples", "--size", help="Class-balanced subset; all if not given."),
-]
 Regularizers = Annotated[
     list[str] | None,
-    typer.Option("--regularizer", help="To try; repeat for several, all if not given."),
+    typer.Option("--regularizer", help="Regularizer to try; repeat for several. Default: all."),
 ]
 Trusted = Annotated[
     Path | None,
     typer.Option(
         "--trusted",
         metavar="CSV",
-        help="table.csv of `byheart audit`: adds accuracy on the examples that it did not flag.",
+        help="table.csv of `byheart audit`. Adds the accuracy on examples that were not flagged.",
     ),
 ]
 RoundSizes = Annotated[
@@ -41,7 +32,7 @@ RoundSizes = Annotated[
     typer.Option(
         "--rounds",
         metavar="N,N,N",
-        help="Seeds to explore, compare and confirm with, in place of --minutes.",
+        help="Seeds for exploring, comparing and confirming, in place of --minutes.",
     ),
 ]
 Out = Annotated[
@@ -49,38 +40,36 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Folder for page, table and JSON, and for trainings, from which the same command "
-        "goes on.",
+        help="Output folder. It also keeps the trained networks: the same command continues an "
+        "interrupted one. Default: write nothing.",
     ),
 ]
 
 
 def advise(
     context: typer.Context,
-    source: Source,
-    model: Model,
-    minutes: Annotated[float, typer.Option("--minutes", help="That it may take.")] = 10.0,
+    source: options.Source,
+    model: options.Model,
+    minutes: Annotated[float, typer.Option("--minutes", help="Time limit in minutes.")] = 10.0,
     margin: Annotated[
         float, typer.Option("--margin", help="Accuracy that may be lost, as a share.")
     ] = 0.01,
-    epochs: Annotated[int, typer.Option("--epochs", help="Of each training.")] = 40,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of SGD.")] = 0.05,
-    momentum: Annotated[float, typer.Option("--momentum", help="From 0 to below 1.")] = 0.9,
-    weight_decay: Annotated[
-        float, typer.Option("--weight-decay", help="Of every training, L2.")
-    ] = 0.0,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Examples per step.")] = 32,
+    epochs: options.Epochs = 40,
+    learning_rate: options.LearningRate = 0.05,
+    momentum: options.Momentum = 0.9,
+    weight_decay: options.WeightDecay = 0.0,
+    batch_size: options.BatchSize = 32,
     regularizer: Regularizers = None,
-    examples: Examples = None,
+    examples: options.Examples = None,
     trusted: Trusted = None,
     rounds: RoundSizes = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
-    device: Device = "cpu",
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
     out: Out = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find the regularizer that stops memorization on your data at no cost in accuracy."""
-    from byheart.advising.advise import advise as find
+    from byheart.advising.advise import advise as find_advice
     from byheart.advising.output import write_advice
     from byheart.advising.trusted import read_trusted
     from byheart.data import load_dataset
@@ -88,11 +77,11 @@ def advise(
 
     if out is not None:
         require_writable(out)
-    sizes = _sizes(rounds)
-    command = command_of(context)
+    round_sizes = None if rounds is None else options.parse_counts(rounds, "--rounds")
+    command = options.command_of(context)
     dataset = load_dataset(source, size=examples, seed=seed)
     try:
-        found = find(
+        advice = find_advice(
             model,
             dataset,
             minutes=minutes,
@@ -104,7 +93,7 @@ def advise(
             batch_size=batch_size,
             regularizers=regularizer,
             trusted=None if trusted is None else read_trusted(trusted, dataset),
-            rounds=sizes,
+            rounds=round_sizes,
             seed=seed,
             device=device,
             keep=out,
@@ -113,39 +102,29 @@ def advise(
         )
     except KeyboardInterrupt:
         raise CutShortError(
-            "interrupted: nothing was kept; give --out to go on another time"
+            "interrupted: nothing was kept; with --out DIR you could continue later"
             if out is None
-            else f"interrupted: what was trained is kept in {out}, and the same command goes on"
+            else f"interrupted: what was trained is kept in {out}; give the same command to continue"
         ) from None
-    written = [] if out is None else write_advice(out, found, {"Command": command})
+    written = [] if out is None else write_advice(out, advice, {"Command": command})
     if as_json:
-        write_json(found.as_json())
+        write_json(advice.as_json())
     else:
-        _print(found)
+        _print(advice)
         for path in written[-1:]:
             tell(path)
 
 
-def _sizes(text: str | None) -> tuple[int, int, int] | None:
-    if text is None:
-        return None
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"--rounds is '{text}': write three whole numbers, as 2,5,8")
-    explore, compare, confirm = map(int, parts)
-    return explore, compare, confirm
-
-
-def _print(found: Advice) -> None:
-    compared = found.table[found.table["stage"] == "compared"]
+def _print(advice: Advice) -> None:
+    compared = advice.table[advice.table["stage"] == "compared"]
     for row in compared.to_dict(orient="records"):
         strength = "" if row["verdict"] == "" else f" {row['strength']:g}"
         tell(
             f"{row['regularizer'] + strength:44} memorizes {100 * row['memorization']:5.1f}%  "
             f"accuracy {100 * row['accuracy']:5.1f}%  {row['verdict']}"
         )
-    for note in found.notes:
+    for note in advice.notes:
         say(note)
-    tell(found.why)
-    if found.code:
-        tell(found.code)
+    tell(advice.why)
+    if advice.code:
+        tell(advice.code)

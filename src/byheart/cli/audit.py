@@ -14,7 +14,6 @@ from rich.text import Text
 
 from byheart.cli import options
 from byheart.cli.console import CutShortError, plain, results, say, tell, write_json
-from byheart.cli.measure import parse_ratio
 from byheart.cli.progress import epochs_trained
 from byheart.errors import InputError
 
@@ -29,7 +28,6 @@ KEPT = "kept"
 SHOWN = 12
 """Examples in the table of the terminal."""
 
-DataSource = Annotated[str, typer.Argument(metavar="SOURCE", help="As --data of `byheart study`.")]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -37,10 +35,6 @@ Model = Annotated[
         metavar="MODULE:FACTORY",
         help="Callable that returns your network. Default: a multilayer perceptron.",
     ),
-]
-Size = Annotated[
-    int | None,
-    typer.Option("--examples", "--size", help="Audit a class-balanced subset of so many examples."),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder.")]
 FailIfText = Annotated[
@@ -55,19 +49,15 @@ FailIfText = Annotated[
 
 def audit(
     context: typer.Context,
-    source: DataSource,
+    source: options.Source,
     model: Model = None,
-    size: Size = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Epochs per run.")] = 20,
+    size: options.Examples = None,
+    epochs: options.Epochs = 20,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of runs, 2 or more.")] = 4,
-    learning_rate: Annotated[
-        float, typer.Option("--learning-rate", help="Learning rate of SGD.")
-    ] = 0.05,
-    momentum: Annotated[
-        float, typer.Option("--momentum", help="Momentum of SGD, from 0 to below 1.")
-    ] = 0.0,
-    weight_decay: Annotated[float, typer.Option("--weight-decay", help="L2 coefficient.")] = 0.0,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Examples per step.")] = 32,
+    learning_rate: options.LearningRate = 0.05,
+    momentum: options.Momentum = 0.0,
+    weight_decay: options.WeightDecay = 0.0,
+    batch_size: options.BatchSize = 32,
     precision: Annotated[
         float, typer.Option("--precision", help="Target precision of the flagged list.")
     ] = 0.9,
@@ -94,7 +84,7 @@ def audit(
             help="Runs on random subsets, for Feldman and Zhang's estimates: 0, or 10 and more.",
         ),
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of all random draws.")] = 0,
+    seed: options.Seed = 0,
     device: options.Device = "cpu",
     out: Out = Path("out/audit"),
     fail_if: FailIfText = None,
@@ -118,7 +108,11 @@ def audit(
     from byheart.runners.processes import exit_on_sigterm
 
     condition = _condition(fail_if, planted)
-    radius = None if critical_radius is None else parse_ratio(critical_radius, "--critical-radius")
+    radius = (
+        None
+        if critical_radius is None
+        else options.parse_ratio(critical_radius, "--critical-radius")
+    )
     require_writable(out)
     kept = out / KEPT
     with _one_line(kept), exit_on_sigterm():

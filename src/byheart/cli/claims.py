@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from byheart.cli import options
 from byheart.cli.console import results, write_json
 from byheart.statistics.verdict import Rule
 from byheart.studies import registry
 
 
-def claims(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
-) -> None:
+def claims(as_json: options.AsJson = False) -> None:
     """List every claim with its source and the rule that decides it."""
     listed = registry.claims()
     if as_json:

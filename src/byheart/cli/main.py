@@ -57,7 +57,8 @@ def _show_version(wanted: bool) -> None:
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: its words; those of the process if None.
+        argv: its words; those of this process if None.
 
     Returns:
         The exit code: 0 done, 1 a trial failed or a --fail-if condition holds, 2 bad usage or input
@@ -95,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         error(_message(problem))
         return BAD_INPUT
     if code == INTERRUPTED:
-        say("interrupted: what was finished is kept, and the same command resumes")
+        say("interrupted: finished trials are kept; give the same command to continue")
     return code if isinstance(code, int) else 0
 
 

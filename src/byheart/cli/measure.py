@@ -1,4 +1,4 @@
-"""``byheart measure``: the papers' measures on a network of your own."""
+"""``byheart measure``: the papers' measures on your network."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from byheart.cli import options
 from byheart.cli.console import say, tell, write_json
-from byheart.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MOMENTS = 20
-"""Evaluation times over which loss-sensitivity is averaged."""
+"""Number of evaluation times over which loss-sensitivity is averaged."""
 
-app = typer.Typer(help="Measure a network of your own.", no_args_is_help=False)
+app = typer.Typer(help="Measure your network.", no_args_is_help=False)
 
 Checkpoint = Annotated[
     Path,
@@ -26,38 +26,28 @@ Checkpoint = Annotated[
         help="Weights: torch.save(model.state_dict(), ...), or a .safetensors file.",
     ),
 ]
-Model = Annotated[
-    str, typer.Option("--model", metavar="MODULE:FACTORY", help="Callable that makes the network.")
-]
-DataSource = Annotated[
-    str, typer.Option("--data", metavar="SOURCE", help="As for `byheart study`.")
-]
-Examples = Annotated[
-    int | None, typer.Option("--examples", help="Class-balanced subset; all if not given.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Of the subset and of the measure.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
 @app.command("critical")
 def critical(
     checkpoint: Checkpoint,
-    model: Model,
-    data: DataSource,
-    examples: Examples = None,
+    model: options.Model,
+    data: options.Data,
+    examples: options.Examples = None,
     radius: Annotated[
-        str, typer.Option("--radius", help="Of the box, on inputs in [0, 1]: 0.01 or 3/255.")
+        str,
+        typer.Option("--radius", help="Radius of the box around an input: 0.01 or 3/255."),
     ] = "0.3/255",
-    seed: Seed = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Count the samples with another predicted class close by."""
+    """Count the examples with another predicted class within the radius."""
     from byheart.measures.critical.bracket import critical_samples
     from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 
-    r = parse_ratio(radius)
+    r = options.parse_ratio(radius, "--radius")
     network, x, _ = _prepared(model, checkpoint, data, examples, seed)
-    found = critical_samples(
+    result = critical_samples(
         network,
         x,
         radius=r,
@@ -70,73 +60,73 @@ def critical(
         write_json(
             {
                 "measure": "critical",
-                "lower": found.lower,
-                "upper": found.upper,
-                "control": found.control,
+                "lower": result.lower,
+                "upper": result.upper,
+                "control": result.control,
                 "radius": r,
                 "examples": len(x),
-                "critical": found.critical.nonzero().squeeze(1).tolist(),
-                "certified": found.certified.nonzero().squeeze(1).tolist(),
-                "uncertified_layer": found.uncertified_layer,
+                "critical": result.critical.nonzero().squeeze(1).tolist(),
+                "certified": result.certified.nonzero().squeeze(1).tolist(),
+                "uncertified_layer": result.uncertified_layer,
             }
         )
     else:
-        if found.uncertified_layer:
-            say(f"no upper bound: the certificate does not know {found.uncertified_layer}")
+        if result.uncertified_layer:
+            say(f"no upper bound: the certificate cannot bound {result.uncertified_layer}")
         tell(
-            f"critical sample ratio at r = {radius}: between {found.lower:.4g} and "
-            f"{found.upper:.4g} ({int(found.critical.sum())} of {len(x)} examples have a "
-            f"witness, {int(found.certified.sum())} are proved to have none)"
+            f"critical sample ratio at r = {radius}: between {result.lower:.4g} and "
+            f"{result.upper:.4g} ({int(result.critical.sum())} of {len(x)} examples have a "
+            f"witness, {int(result.certified.sum())} are proved to have none)"
         )
 
 
 @app.command("sharpness")
 def sharpness(
     checkpoint: Checkpoint,
-    model: Model,
-    data: DataSource,
-    examples: Examples = None,
+    model: options.Model,
+    data: options.Data,
+    examples: options.Examples = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Largest residual, as a share of the eigenvalue.")
+        float, typer.Option("--tolerance", help="Largest relative residual of the eigenvalue.")
     ] = 1e-3,
-    seed: Seed = 0,
-    as_json: AsJson = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Find the eigenvalue of largest magnitude of the Hessian of the loss."""
+    """Compute the eigenvalue of largest magnitude of the loss's Hessian."""
     from byheart.measures.sharpness import sharpness as measure
 
     network, x, y = _prepared(model, checkpoint, data, examples, seed)
-    found = measure(network, x, y, tolerance=tolerance, seed=seed)
+    result = measure(network, x, y, tolerance=tolerance, seed=seed)
     if as_json:
-        write_json({"measure": "sharpness", "examples": len(x), **asdict(found)})
+        write_json({"measure": "sharpness", "examples": len(x), **asdict(result)})
     else:
-        reached = "" if found.converged else ", NOT within the tolerance"
+        reached = "" if result.converged else ", NOT within the tolerance"
         tell(
-            f"largest Hessian eigenvalue: {found.eigenvalue:.6g} (residual {found.residual:.2g} of "
-            f"it after {found.iterations} products{reached})"
+            f"largest Hessian eigenvalue: {result.eigenvalue:.6g} (relative residual "
+            f"{result.residual:.2g} after {result.iterations} Hessian-vector products{reached})"
         )
 
 
 @app.command("sensitivity")
 def sensitivity(
     checkpoint: Checkpoint,
-    model: Model,
-    data: DataSource,
-    examples: Examples = None,
-    updates: Annotated[int, typer.Option("--updates", help="Steps of SGD to train.")] = 500,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Examples per step.")] = 32,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of plain SGD.")] = 0.01,
-    seed: Seed = 0,
-    as_json: AsJson = False,
+    model: options.Model,
+    data: options.Data,
+    examples: options.Examples = None,
+    updates: Annotated[int, typer.Option("--updates", help="SGD steps to train.")] = 500,
+    batch_size: options.BatchSize = 32,
+    learning_rate: options.LearningRate = 0.01,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Train on from the checkpoint, and find how much the loss hangs on each example."""
+    """Train further, and measure how sensitive the loss is to each example."""
     from byheart.measures.sensitivity import loss_sensitivity, shuffled_batches
     from byheart.statistics.gini import gini
 
     network, x, y = _prepared(model, checkpoint, data, examples, seed)
     batches = shuffled_batches(len(x), batch_size, updates, seed=seed)
     times = sorted({updates * step // MOMENTS for step in range(1, MOMENTS + 1)} - {0})
-    found = loss_sensitivity(
+    sensitivities = loss_sensitivity(
         network,
         x,
         y,
@@ -144,7 +134,7 @@ def sensitivity(
         learning_rate=learning_rate,
         evaluate_at=times,
     ).mean(0)
-    spread = gini(found.tolist())
+    spread = gini(sensitivities.tolist())
     if as_json:
         write_json(
             {
@@ -152,11 +142,11 @@ def sensitivity(
                 "examples": len(x),
                 "evaluate_at": times,
                 "gini": spread,
-                "sensitivity": found.tolist(),
+                "sensitivity": sensitivities.tolist(),
             }
         )
     else:
-        most = found.topk(min(5, len(found)))
+        most = sensitivities.topk(min(5, len(sensitivities)))
         named = ", ".join(
             f"{i} ({v:.3g})"
             for i, v in zip(most.indices.tolist(), most.values.tolist(), strict=True)
@@ -179,20 +169,3 @@ def _prepared(
     network = make_model(model, checkpoint)
     takes = shape_it_takes(model, network, dataset.x[:EXAMPLES], len(dataset.classes))
     return network, dataset.x.reshape(len(dataset), *takes), dataset.y
-
-
-def parse_ratio(text: str, option: str = "--radius") -> float:
-    """Return the number that "0.01" or "3/255" stands for.
-
-    Args:
-        text: as it was written.
-        option: by which it came.
-
-    Raises:
-        InputError: it stands for none.
-    """
-    numerator, slash, denominator = text.partition("/")
-    try:
-        return float(numerator) / (float(denominator) if slash else 1.0)
-    except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{option} is '{text}': write a number like 0.01 or 3/255") from error

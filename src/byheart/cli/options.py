@@ -1,4 +1,4 @@
-"""The options that `study` and `plan` share: declared, explained and checked in one place."""
+"""Every option that more than one command has: declared and explained in one place."""
 
 from __future__ import annotations
 
@@ -8,49 +8,76 @@ from typing import Annotated
 
 import typer
 
+from byheart.errors import InputError
 from byheart.texts import visible
 
+# What to work on.
 Claims = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[CLAIM]...", help="Ids from `byheart claims`; all if none is given."),
+    typer.Argument(metavar="[CLAIM]...", help="Ids from `byheart claims`. Default: all."),
 ]
-PresetName = Annotated[str, typer.Option("--preset", help="Size: quick, desk or paper.")]
-DataSource = Annotated[
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")]
+_SOURCES = (
+    "digits, mnist, fashion-mnist, cifar10, a folder of IDX files or of images by class, an .npz "
+    "file with x and y, or hf:owner/name."
+)
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help=f"Data set: {_SOURCES}")]
+Data = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"Data set: {_SOURCES}")]
+PresetData = Annotated[
     str | None,
     typer.Option(
-        "--data",
-        metavar="SOURCE",
-        help="digits, mnist, fashion-mnist, cifar10, a folder of IDX files or of images by class, "
-        "an .npz with x and y, or hf:owner/name; the preset's own if not given.",
+        "--data", metavar="SOURCE", help=f"Data set: {_SOURCES} Default: the preset's data set."
+    ),
+]
+Examples = Annotated[
+    int | None,
+    typer.Option(
+        "--examples", "--size", help="Size of a class-balanced subset. Default: all examples."
     ),
 ]
 Model = Annotated[
+    str,
+    typer.Option("--model", metavar="MODULE:FACTORY", help="Callable that returns your network."),
+]
+PresetModel = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="MODULE:FACTORY",
-        help="Callable that makes a network of your own; the preset's networks if not given.",
+        help="Callable that returns your network. Default: the preset's networks.",
     ),
 ]
-LearningRate = Annotated[
+
+# How to train.
+PresetName = Annotated[str, typer.Option("--preset", help="Size of the study: quick, desk, paper.")]
+PresetLearningRate = Annotated[
     float | None,
-    typer.Option("--learning-rate", help="Of your own network; the preset's if not given."),
+    typer.Option("--learning-rate", help="Learning rate of your network. Default: the preset's."),
 ]
 Seeds = Annotated[
-    int | None, typer.Option("--seeds", help="Independent repetitions; the preset's if not given.")
+    int | None,
+    typer.Option("--seeds", help="Number of independent repetitions. Default: the preset's."),
 ]
+Epochs = Annotated[int, typer.Option("--epochs", help="Epochs per run.")]
+LearningRate = Annotated[float, typer.Option("--learning-rate", help="Learning rate of SGD.")]
+Momentum = Annotated[float, typer.Option("--momentum", help="Momentum of SGD, from 0 to below 1.")]
+WeightDecay = Annotated[float, typer.Option("--weight-decay", help="L2 coefficient of every run.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Examples per step.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
+
+# Where to train.
 RunnerName = Annotated[str, typer.Option("--runner", help="inline, processes or ray.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Packs trained at a time; one per core if not given."),
+    typer.Option("--workers", help="Number of packs trained at a time. Default: one per core."),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
         "--address",
         metavar="ADDRESS",
-        help="Of a Ray cluster, with --runner ray: auto, or HOST:PORT of its head; this machine "
-        "alone if not given.",
+        help="Address of a Ray cluster, for --runner ray: auto, or HOST:PORT of its head. Default: "
+        "Ray on this machine alone.",
     ),
 ]
 HangAfter = Annotated[
@@ -58,28 +85,60 @@ HangAfter = Annotated[
     typer.Option(
         "--hang-after",
         metavar="MINUTES",
-        help="A pack that reports no epoch and uses no processor for so long is ended and tried "
-        "once more; 0 waits for ever.",
+        help="Time after which a pack counts as hanging, if it reports no epoch and uses no "
+        "processor. It is ended and tried once more. 0: wait forever.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
-Out = Annotated[
+
+# What to write.
+PresetOut = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Output folder; out/<preset> if not given."),
+    typer.Option("--out", metavar="DIR", help="Output folder. Default: out/<preset>."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
 def command_of(context: typer.Context) -> str:
-    """Return a command as a reader types it again: with options that differ from the default."""
+    """Return a command as a reader would type it: with the options that are not the default."""
     words = context.command_path.split()
-    for one in context.command.params:
-        value = context.params.get(one.name or "")
-        if value is None or value == one.default or value is False:
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if value is None or value == parameter.default or value is False:
             continue
-        for each in value if isinstance(value, list | tuple) else [value]:
-            if one.param_type_name == "option":
-                words.append(one.opts[0])
-            if each is not True:
-                words.append(str(each))
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if parameter.param_type_name == "option":
+                words.append(parameter.opts[0])
+            if item is not True:
+                words.append(str(item))
     return visible(shlex.join(words))
+
+
+def parse_ratio(text: str, option: str) -> float:
+    """Return the number that "0.01" or "3/255" stands for.
+
+    Args:
+        text: as the user wrote it.
+        option: the option that has this value.
+
+    Raises:
+        InputError: it is no number.
+    """
+    numerator, slash, denominator = text.partition("/")
+    try:
+        return float(numerator) / (float(denominator) if slash else 1.0)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"{option} is '{text}': write a number like 0.01 or 3/255") from error
+
+
+def parse_counts(text: str, option: str) -> tuple[int, int, int]:
+    """Return the three whole numbers that "2,5,8" stands for; arguments as for parse_ratio.
+
+    Raises:
+        InputError: it is something else.
+    """
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise InputError(f"{option} is '{text}': write three whole numbers, like 2,5,8")
+    first, second, third = map(int, parts)
+    return first, second, third

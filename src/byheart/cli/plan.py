@@ -27,8 +27,8 @@ Gpu = Annotated[
     typer.Option(
         "--gpu",
         metavar="NAME|TFLOPS",
-        help="Plan for a GPU that need not be here: its name (A100, H100, ...) or its float32 "
-        "speed in TFLOP/s.",
+        help="GPU to plan for, here or elsewhere: its name (A100, H100, ...) or its float32 speed "
+        "in TFLOP/s.",
     ),
 ]
 
@@ -36,9 +36,9 @@ Gpu = Annotated[
 def plan(
     claims: options.Claims = None,
     preset: options.PresetName = "quick",
-    data: options.DataSource = None,
-    model: options.Model = None,
-    learning_rate: options.LearningRate = None,
+    data: options.PresetData = None,
+    model: options.PresetModel = None,
+    learning_rate: options.PresetLearningRate = None,
     seeds: options.Seeds = None,
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
@@ -46,7 +46,7 @@ def plan(
     hang_after: options.HangAfter = PATIENCE,
     device: options.Device = "cpu",
     gpu: Gpu = None,
-    out: options.Out = None,
+    out: options.PresetOut = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Say what a study would take on this machine; train nothing."""

@@ -1,22 +1,14 @@
-"""``byheart report``: draw again from what is stored."""
+"""``byheart report``: draw the page of a study again from its stored records."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
+from byheart.cli import options
 from byheart.cli.console import results, tell, write_json
-from byheart.cli.options import AsJson
 from byheart.cli.verdicts import print_verdicts
 
 
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")],
-    as_json: AsJson = False,
-) -> None:
-    """Judge the stored records again, and write findings, page and figures anew."""
+def report(folder: options.Folder, as_json: options.AsJson = False) -> None:
+    """Judge the stored records again, and rewrite findings, page and figures."""
     from byheart.report.study import redraw
     from byheart.store import Store
 

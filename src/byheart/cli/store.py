@@ -11,6 +11,7 @@ import typer
 from pydantic import TypeAdapter
 from rich.table import Table
 
+from byheart.cli import options
 from byheart.cli.console import plain, results, say, tell, write_json
 from byheart.errors import StoreError
 from byheart.store import Store, Summary
@@ -24,17 +25,15 @@ _SETTLED = {"first": "the first is kept", "neither": "neither is kept"}
 _STUDY = ["byheart", "study"]
 _NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-
 
 @app.command("verify")
 def verify(
-    folder: Folder,
+    folder: options.Folder,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Forget damaged records: the next study trains them.")
+        bool,
+        typer.Option("--repair", help="Delete damaged records; the next study retrains them."),
     ] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Check that every record is what was written; say what to run where one is not."""
     with Store.open(folder, create=repair) as store:
@@ -73,7 +72,7 @@ def _command(store: Store) -> str:
 
 
 @app.command("list")
-def list_trials(folder: Folder, as_json: AsJson = False) -> None:
+def list_trials(folder: options.Folder, as_json: options.AsJson = False) -> None:
     """List the trials: what each was, and how it ended."""
     with Store.open(folder, create=False) as store:
         trials = store.list()
@@ -94,9 +93,9 @@ def list_trials(folder: Folder, as_json: AsJson = False) -> None:
 
 @app.command("export")
 def export(
-    folder: Folder,
+    folder: options.Folder,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder to write to; DIR/export if not given.")
+        Path | None, typer.Option("--to", help="Folder to write to. Default: DIR/export.")
     ] = None,
     kind: Annotated[str, typer.Option("--format", help="csv, npz or parquet.")] = "csv",
 ) -> None:

@@ -13,16 +13,16 @@ from byheart.runners.make import PATIENCE
 def study(
     claims: options.Claims = None,
     preset: options.PresetName = "quick",
-    data: options.DataSource = None,
-    model: options.Model = None,
-    learning_rate: options.LearningRate = None,
+    data: options.PresetData = None,
+    model: options.PresetModel = None,
+    learning_rate: options.PresetLearningRate = None,
     seeds: options.Seeds = None,
     runner: options.RunnerName = "processes",
     workers: options.Workers = None,
     address: options.Address = None,
     hang_after: options.HangAfter = PATIENCE,
     device: options.Device = "cpu",
-    out: options.Out = None,
+    out: options.PresetOut = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Decide the papers' claims: train what is missing, judge, and write the page."""
