@@ -104,7 +104,7 @@ def advise(
         raise CutShortError(
             "interrupted: nothing was kept; with --out DIR you could continue later"
             if out is None
-            else f"interrupted: what was trained is kept in {out}; give the same command to continue"
+            else f"interrupted: networks are kept in {out}; give the same command to continue"
         ) from None
     written = [] if out is None else write_advice(out, advice, {"Command": command})
     if as_json:
