@@ -83,7 +83,7 @@ def test_without_flagged_examples_the_most_suspect_are_shown_as_what_they_are() 
     page = render(made_up(table=table(share=0.0)))
     words, _ = read(page)
     assert cards(page) == list(range(UNFLAGGED))
-    assert "None is flagged. These 48 are the most suspect" in words
+    assert "No example is flagged. These 48 are the most suspect" in words
     assert len(listed(page)) == UNFLAGGED
 
 
@@ -92,9 +92,9 @@ def test_pictures_are_limited_and_the_page_says_so() -> None:
     words, _ = read(page)
     assert len(cards(page)) == GALLERY
     assert len(cards(page, "other")) == OTHERS
-    assert "The first 200 of 500 are shown; the list to download has all." in words
+    assert "The page shows 200 of 500; the CSV file has all." in words
     assert "The shade counts all 5,000 examples; 600 have a dot." in words
-    assert "The first 60 of 100 pairs are shown" in words
+    assert "The page shows 60 of 100 pairs" in words
     assert page.count('alt="example ') == GALLERY + OTHERS + 2 * PAIRS
     assert len(listed(page)) == 500
 
