@@ -25,7 +25,8 @@ def test_json_is_all_there_is_on_stdout_and_the_folder_has_the_table(
     assert {"recommended", "why", "code", "front", "table"} <= set(found)
     assert json.loads((out / "advice.json").read_text()) == found
     assert (out / "advice.csv").read_text().startswith("name,regularizer,strength,")
-    assert "Which regularizer stops memorization on digits" in (page := (out / "report.html").read_text())
+    page = (out / "report.html").read_text()
+    assert "Which regularizer stops memorization on digits" in page
     words = "--regularizer &#39;label smoothing&#39; --regularizer &#39;early stopping&#39;"
     assert f"byheart advise digits --model tests.networks.own:mlp --epochs 2 {words}" in page
 
