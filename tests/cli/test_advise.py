@@ -11,7 +11,7 @@ from byheart.advising.trainer import Trainer
 from byheart.cli.main import main
 from byheart.store import Store
 
-MODEL = ["--model", "tests.networks.own:mlp", "--examples", "100", "--epochs", "2"]
+MODEL = ["--model", "tests.networks.user_networks:mlp", "--examples", "100", "--epochs", "2"]
 FEW = ["--regularizer", "label smoothing", "--regularizer", "early stopping"]
 
 
@@ -27,8 +27,9 @@ def test_json_is_all_there_is_on_stdout_and_the_folder_has_the_table(
     assert (out / "advice.csv").read_text().startswith("name,regularizer,strength,")
     page = (out / "report.html").read_text()
     assert "Which regularizer stops memorization on digits" in page
+    model = "--model tests.networks.user_networks:mlp"
     words = "--regularizer &#39;label smoothing&#39; --regularizer &#39;early stopping&#39;"
-    assert f"byheart advise digits --model tests.networks.own:mlp --epochs 2 {words}" in page
+    assert f"byheart advise digits {model} --epochs 2 {words}" in page
 
 
 def test_options_that_were_not_given_are_not_in_the_command_on_the_page(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_training(
         (["--margin", "2"], "margin must be a proportion"),
         (["--minutes", "0.0001"], "minutes here"),
         (["--regularizer", "magic"], "unknown regularizer 'magic'"),
-        (["--model", "tests.networks.own:the_same_weights"], "whatever the seed"),
+        (["--model", "tests.networks.user_networks:the_same_weights"], "whatever the seed"),
     ],
     ids=str,
 )

@@ -56,7 +56,7 @@ def main(out: Path) -> None:
     from byheart.runners import InlineRunner
 
     run(out / "study", InlineRunner(1))
-    network = ["digits", "--model", "tests.networks.own:mlp"]
+    network = ["digits", "--model", "tests.networks.user_networks:mlp"]
     commands = (
         ["report", out / "study"],
         ["store", "verify", out / "study"],

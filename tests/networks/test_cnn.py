@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tests.reference.plain_cnn import plain_cnn
+from tests.reference.plain_training import plain_cnn
 
 from byheart.errors import InputError
 from byheart.measures.critical.bracket import critical_samples

@@ -13,7 +13,7 @@ from byheart.networks.examine import examine, fingerprint_of
 from byheart.networks.size import size_of
 from byheart.trial import MLP
 
-OWN = "tests.networks.own:"
+OWN = "tests.networks.user_networks:"
 SHAPE, CLASSES = (8, 8), 10
 
 

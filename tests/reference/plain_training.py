@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from byheart.data.corruption import corrupt
 from byheart.data.dataset import Dataset
+from byheart.networks.cnn import glorot_cnn
+from byheart.networks.examine import examine
+from byheart.networks.foreign import find_factory
 from byheart.networks.mlp import glorot_uniform
+from byheart.networks.size import cnn_shapes
+from byheart.networks.vmapped import noise_of
 from byheart.seeds import generator
+from byheart.seeds import seed as seed_of
 from byheart.training.regularizers.adversarial import SEARCH_STEPS
-from byheart.trial import Algorithm, Trial
+from byheart.training.step import MLP_ONLY
+from byheart.trial import CNN, MLP, Algorithm, Trial
 
 
 def plain_module(sizes: tuple[int, ...], seed: int, dtype: torch.dtype) -> nn.Sequential:
@@ -24,18 +33,62 @@ def plain_module(sizes: tuple[int, ...], seed: int, dtype: torch.dtype) -> nn.Se
     return nn.Sequential(*layers[:-1])
 
 
+class Crop(nn.Module):
+    def __init__(self, crop: int) -> None:
+        super().__init__()
+        self.crop = crop
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return x[..., self.crop : height - self.crop, self.crop : width - self.crop]
+
+
+def plain_cnn(
+    network: CNN, shape: tuple[int, ...], classes: int, seed: int, dtype: torch.dtype
+) -> nn.Sequential:
+    """Return the network with a bias in every layer, though batch norm takes most of them away."""
+    channels, height, width = (1, *shape)[-3:]
+    filters, weights = glorot_cnn(cnn_shapes(network, shape, classes), network.kernel, seed)
+    layers: list[nn.Module] = [
+        nn.Flatten(),
+        nn.Unflatten(1, (channels, height, width)),
+        Crop(network.crop),
+    ]
+    for weight in filters:
+        count, inputs = weight.shape[:2]
+        conv = nn.Conv2d(inputs, count, network.kernel, padding="same", dtype=dtype)
+        conv.weight.data, conv.bias.data = weight.to(dtype), torch.zeros(count, dtype=dtype)
+        pool = nn.MaxPool2d(network.pool, network.stride)
+        layers += [conv, nn.BatchNorm2d(count, dtype=dtype), nn.ReLU(), pool]
+    layers.append(nn.Flatten())
+    for weight in weights:
+        linear = nn.Linear(*weight.shape, dtype=dtype)
+        linear.weight.data = weight.T.to(dtype).clone()
+        linear.bias.data = torch.zeros(weight.shape[1], dtype=dtype)
+        layers += [linear, nn.BatchNorm1d(weight.shape[1], dtype=dtype), nn.ReLU()]
+    return nn.Sequential(*layers[:-2])
+
+
 def plain_training(
     trial: Trial, dataset: Dataset, dtype: torch.dtype = torch.float64
-) -> tuple[nn.Sequential, list[Tensor]]:
-    """Return the trained module, and its logits on the training set after every epoch."""
-    algorithm = trial.algorithm
+) -> tuple[nn.Module, list[Tensor]]:
+    """Return the trained module in eval mode, and its logits on the training set by epoch."""
+    algorithm, takes = trial.algorithm, dataset.shape
+    network, classes = algorithm.network, dataset.n_classes
+    if isinstance(network, MLP):
+        sizes = (math.prod(takes), *network.hidden, classes)
+        model: nn.Module = plain_module(sizes, trial.seed, dtype)
+    elif isinstance(network, CNN):
+        model = plain_cnn(network, takes, classes, trial.seed, dtype)
+    else:
+        takes = examine(network.factory, takes, classes).takes
+        torch.manual_seed(seed_of("init", trial.seed))
+        model = find_factory(network.factory)().to(dtype)
     data, _ = dataset.split(trial.data.train, trial.data.validation, trial.data.seed)
     data = corrupt(data, inputs=trial.data.inputs, labels=trial.data.labels, seed=trial.data.seed)
-    x = data.x.to(dtype)
-    sizes = (x[0].numel(), *algorithm.network.hidden, dataset.n_classes)
-    model = plain_module(sizes, trial.seed, dtype)
+    x = data.x.to(dtype).reshape(-1, *takes)
     optimizer = torch.optim.SGD(
-        model.parameters(),
+        [p for p in model.parameters() if p.requires_grad],
         lr=algorithm.learning_rate,
         momentum=algorithm.momentum,
         weight_decay=algorithm.weight_decay,
@@ -43,18 +96,20 @@ def plain_training(
     schedule = torch.optim.lr_scheduler.StepLR(
         optimizer, algorithm.decay_every or algorithm.epochs + 1, algorithm.decay
     )
-    order = generator("shuffle", trial.seed, trial.data.train)
-    logits = []
+    order, step, logits = generator("shuffle", trial.seed, trial.data.train), 0, []
     for epoch in range(algorithm.epochs):
         noise = PlainNoise(algorithm, trial.seed, epoch)
         rows = torch.from_numpy(order.permutation(trial.data.train))
+        model.train()
         for batch in rows.split(algorithm.batch_size):
             optimizer.zero_grad()
-            plain_loss(model, x[batch], data.y[batch], algorithm, noise).backward()
+            with noise_of(trial.seed, step):
+                plain_loss(model, x[batch], data.y[batch], algorithm, noise).backward()
             optimizer.step()
+            step += 1
         schedule.step()
         with torch.no_grad():
-            logits.append(model(x))
+            logits.append(model.eval()(x))
     return model, logits
 
 
@@ -122,9 +177,11 @@ class PlainNoise:
 
 
 def plain_loss(
-    model: nn.Sequential, x: Tensor, y: Tensor, algorithm: Algorithm, noise: PlainNoise
+    model: nn.Module, x: Tensor, y: Tensor, algorithm: Algorithm, noise: PlainNoise
 ) -> Tensor:
     """Return the regularized loss of a batch, for one network."""
+    if not any(getattr(algorithm, name) for name in MLP_ONLY):
+        return nn.functional.cross_entropy(model(x), y)
     weight = algorithm.adversarial_weight
     attacked = [noise.attacked(model, one) for one in x.flatten(1)] if weight else []
     clean = torch.stack([noise.logits(model, one) for one in x.flatten(1)])

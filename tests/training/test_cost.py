@@ -1,23 +1,32 @@
 """What a plan costs, against counts made by hand and by PyTorch itself."""
 
+import math
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from byheart.networks.build import build_pack
+from byheart.networks.examine import examine
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.training.cost import certificate_flops, flops, pack_bytes, work
+from byheart.training.engine import make_step
 from byheart.training.examples import Examples
 from byheart.training.mlp_step import MLPStep
 from byheart.training.packs import Pack
 from byheart.training.probes import take_probes
 from byheart.training.regularizers.base import Batch
 from byheart.trial import (
+    CNN,
     MLP,
     AccuracyProbe,
     Algorithm,
     CorrectProbe,
     CriticalProbe,
     DataFacts,
+    Foreign,
     Probe,
     SharpnessProbe,
     Trial,
@@ -67,6 +76,76 @@ def test_training_on_critical_samples_counts_what_pytorch_counts() -> None:
     steps = 5 * 40 // 10
     updates = 2 * 20 * (INPUTS * 8 + 8 * 6 + 6 * CLASSES)
     assert flops(own, (INPUTS,), CLASSES) == steps * (counter.get_total_flops() + updates)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        CNN(channels=(3, 4), dense=(7,), kernel=3, pool=2),
+        CNN(channels=(5,), dense=(), kernel=5),
+        CNN(channels=(2, 3), dense=(4, 3), crop=1),
+    ],
+    ids=lambda network: network.name,
+)
+def test_training_a_cnn_counts_what_pytorch_counts(network: CNN) -> None:
+    shape, plain = (3, 16, 16), trial()
+    algorithm = plain.algorithm.model_copy(update={"network": network})
+    own = plain.model_copy(update={"algorithm": algorithm})
+    step = make_step(build_pack(network, shape, CLASSES, [0]), [algorithm], [0])
+    with FlopCounterMode(display=False) as counter:
+        y = torch.zeros(1, 10, dtype=torch.int64)
+        step.step(Batch(y, torch.rand(1, 10, 768), y))
+    assert flops(own, shape, CLASSES) == 5 * 4 * counter.get_total_flops()
+
+
+def test_the_cost_of_a_users_network_is_that_of_its_size() -> None:
+    factory, probe = "tests.networks.user_networks:convnet", AccuracyProbe(epochs=(1, 5))
+    examined = examine(factory, (8, 8), 10)
+    plain = trial(probe)
+    network = Foreign(factory=factory, fingerprint=examined.fingerprint)
+    algorithm = plain.algorithm.model_copy(update={"network": network})
+    own = plain.model_copy(update={"algorithm": algorithm})
+    size = examined.size
+    trained = 5 * 40 * (6 * size.products - 2 * size.first_products)
+    assert flops(own, (8, 8), 10) == trained + 2 * 60 * 2 * size.products
+    assert pack_bytes(Pack((own,)), (8, 8), 10) > 4 * size.parameters
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that are started, views aside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "momentum", "most"),
+    [
+        (MLP(hidden=(16, 16)), (20,), 0.0, 30),
+        (CNN(channels=(2, 3), dense=()), (14, 14), 0.9, 110),
+    ],
+)
+def test_a_step_starts_no_more_operators_than_it_did_however_many_replicas(
+    network: MLP | CNN, shape: tuple[int, ...], momentum: float, most: int
+) -> None:
+    counts = set()
+    for replicas in (2, 20):
+        seeds = list(range(replicas))
+        algorithm = Algorithm(
+            network=network, learning_rate=0.1, momentum=momentum, batch_size=4, epochs=1
+        )
+        step = make_step(build_pack(network, shape, 10, seeds), [algorithm] * replicas, seeds)
+        x, y = torch.rand(replicas, 4, math.prod(shape)), torch.zeros(replicas, 4).long()
+        with torch.no_grad(), Operators() as operators:
+            step.step(Batch(y, x, y))
+        counts.add(operators.count)
+    assert len(counts) == 1
+    assert max(counts) <= most
 
 
 def counted(probe: Probe, epoch: int = 5) -> float:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import random
 
-from byheart.training.packs import FOOTPRINTS, make_packs, trial_size
-from byheart.trial import MLP, Algorithm, DataFacts, Trial
+import pytest
+
+from byheart.errors import InputError
+from byheart.training.packs import FOOTPRINTS, find_device, make_packs, trial_size
+from byheart.trial import CNN, MLP, Algorithm, DataFacts, Trial
 
 
 def trial(seed: int, *, hidden: tuple[int, ...] = (16,), train: int = 100, **data: float) -> Trial:
@@ -55,3 +58,36 @@ def test_packs_for_a_gpu_are_larger() -> None:
 def test_a_network_larger_than_the_cache_trains_alone() -> None:
     packs = make_packs([trial(s, hidden=(4096, 4096)) for s in range(3)], shape=(784,), classes=10)
     assert [len(pack.trials) for pack in packs] == [1, 1, 1]
+
+
+def test_a_pack_is_cut_where_its_activations_grow_too_large() -> None:
+    def packed(channels: int) -> int:
+        plain = trial(0)
+        network = CNN(channels=(channels,), dense=(), kernel=3)
+        algorithm = plain.algorithm.model_copy(update={"network": network})
+        trials = [
+            plain.model_copy(update={"algorithm": algorithm, "seed": seed}) for seed in range(16)
+        ]
+        return len(make_packs(trials, shape=(28, 28), classes=4))
+
+    assert packed(4) == 1
+    assert packed(32) == 3, "a batch of one makes 10 MB"
+
+
+@pytest.mark.parametrize(("device", "home"), [("cuda", "cuda"), ("mps", "backends.mps")])
+@pytest.mark.parametrize("there", [True, False])
+def test_an_accelerator_is_found_only_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, device: str, home: str, there: bool
+) -> None:
+    monkeypatch.setattr(f"torch.{home}.is_available", lambda: there)
+    assert find_device("cpu") == "cpu"
+    if there:
+        assert find_device(device) == device
+    else:
+        with pytest.raises(InputError, match=f"'{device}' is not available here: use --device cpu"):
+            find_device(device)
+
+
+def test_an_unknown_device_is_told_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'cuda'"):
+        find_device("cuda0")
