@@ -52,7 +52,7 @@ def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[Kind, float
     Formula: with W weights, W_1 of them in the first layer, a training example costs 2W forward,
     2W for the gradients of the weights and 2 (W - W_1) for those of the activations; a probe's
     forward pass 2W; an iteration of the search 4W (the verdict on a point and the gradient with
-    respect to it share their forward pass), and a search four more forward passes. Searches count
+    respect to it share their forward pass), and a search two more forward passes. Searches count
     to their limit, and activation functions not at all: an upper bound for trials that stop early
     and searches that settle.
 
@@ -99,8 +99,8 @@ def search_flops(probe: CriticalProbe, times: int, weights: int) -> float:
     """
     searched = probe.examples * (len(probe.radii) + len(probe.train_radii))
     # The noise-only control needs no gradient and is taken once.
-    control = probe.examples * len(probe.radii) * (2 * probe.max_steps + 6)
-    return float((times * searched * (4 * probe.max_steps + 8) + control) * weights)
+    control = probe.examples * len(probe.radii) * (2 * probe.max_steps + 2)
+    return float((times * searched * (4 * probe.max_steps + 4) + control) * weights)
 
 
 def example_flops(trial: Trial, size: NetworkSize) -> float:
