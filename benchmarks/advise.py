@@ -30,10 +30,9 @@ from torch import nn
 
 import byheart
 from byheart.advising.arms import PLAIN, Arm, learning_task, menu
-from byheart.advising.judging import assess, effect_of
-from byheart.advising.outcomes import Effect, Outcomes, Values
+from byheart.advising.effects import Effect, Outcomes, Values, assess, effect_of
 from byheart.advising.plans import FixedPlan, Sizes
-from byheart.advising.rounds import Rounds
+from byheart.advising.rounds import AdviceRounds
 from byheart.advising.trainer import Replica, Trainer, paired
 from byheart.advising.trainings import Trainings
 from byheart.networks.examine import examine
@@ -108,7 +107,7 @@ def coverage(out: Path, repetitions: int, first: int) -> None:
         trainings = Trainings(trainer, store)
         for repetition in range(first, first + repetitions):
             plan = FixedPlan(COVERAGE_SIZES)
-            result = Rounds(
+            result = AdviceRounds(
                 trainer, trainings, arms, plan, margin=COVERAGE_MARGIN, seed=repetition
             ).run()
             print(repetition, [effect.arm.name for effect in result.confirmed], flush=True)
@@ -135,7 +134,7 @@ def true_effects(trainer: Trainer, trainings: Trainings, arms: Sequence[Arm]) ->
     curves = {}
     for pack in trainer.packs([PLAIN, *arms], seeds):
         curves |= trainings.of(pack)
-    outcomes.add(paired(curves))
+    outcomes.curves.update(paired(curves))
     return {arm: outcomes.effect(arm, seeds) for arm in arms}
 
 
@@ -256,7 +255,7 @@ def paper(out: Path) -> None:
     )
     arms = menu(chosen([DROPOUT, *OTHERS, ADVERSARIAL]), trainer.task)
     with Store.open(out) as store:
-        result = Rounds(
+        result = AdviceRounds(
             trainer,
             Trainings(trainer, store),
             arms,

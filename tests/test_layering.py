@@ -27,9 +27,7 @@ LAYERS = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FACADE = {"__init__", "__main__"}
 """The package root hands public names through from below. Nothing below imports it."""
-KNOWN_CYCLES: list[set[str]] = [
-    {"advising.page", "advising.result"},
-]
+KNOWN_CYCLES: list[set[str]] = []
 """Import cycles that still exist, below ``byheart``. This list only gets shorter."""
 
 

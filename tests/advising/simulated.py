@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from byheart.advising.arms import PLAIN, Arm, Menu
-from byheart.advising.outcomes import Curves
+from byheart.advising.effects import Curves
 from byheart.advising.trainer import Replica
 from byheart.seeds import generator
 from byheart.training.regularizers.base import Regularizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 import byheart
-from byheart.advising.page import costs
+from byheart.advising.figures import costs
 from byheart.advising.result import COLUMNS
 from byheart.errors import InputError
 
@@ -105,8 +106,16 @@ def test_the_page_has_the_recommendation_its_code_and_the_charts(found, tmp_path
     assert "Accuracy on trusted" not in page
 
 
+def test_a_notebook_shows_the_recommendation_its_code_and_what_was_compared(found) -> None:
+    shown = found._repr_html_()
+    assert found.recommended.name in shown
+    assert "optimizer.step()" in shown
+    assert shown.count("<tr") == 1 + (found.table["stage"] != "explored").sum()
+    assert "&lt;b&gt;" in dataclasses.replace(found, name="<b>")._repr_html_()
+
+
 def test_the_chart_of_costs_has_intervals_on_both_axes_and_the_front(found) -> None:
-    figure = costs(found)
+    figure = costs(found.table, found.front)
     compared = [point for point in figure.points if point.series != "undominated"]
     assert all(p.left <= p.x <= p.right and p.low <= p.y <= p.high for p in compared)
     front = [(point.x, point.y) for point in figure.points if point.series == "undominated"]

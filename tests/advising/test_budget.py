@@ -7,10 +7,9 @@ from tests.advising.simulated import KINDS, Simulated, menu_of
 
 from byheart.advising.arms import Arm
 from byheart.advising.budget import SPARE, Budget
-from byheart.advising.decisions import Decisions
 from byheart.advising.pace import Line, Pace
-from byheart.advising.plans import LEAST, BudgetPlan, Sizes
-from byheart.advising.rounds import Rounds
+from byheart.advising.plans import LEAST, BudgetPlan, Decisions, Sizes
+from byheart.advising.rounds import AdviceRounds
 from byheart.advising.trainings import Trainings
 from byheart.errors import InputError
 from byheart.training.regularizers.base import Regularizer
@@ -39,12 +38,12 @@ def advised(seconds: float, factor, *, menu=MENU, helps=True):
     """Return what is found within a budget, and when it ended."""
     clock = Clock(factor)
     drop = 0.3 if helps else 0.0
-    truth = dict.fromkeys(menu.every, (drop, 0.0))
+    truth = dict.fromkeys(menu.all_arms, (drop, 0.0))
     trainer = Simulated(truth, spread=0.01, passes=clock.passes)
     budget = Budget(seconds, PACE, trainer, clock=clock)
     plan = BudgetPlan(budget, menu, Decisions(None, {}))
     trainings = Trainings(trainer, budget=budget)
-    found = Rounds(trainer, trainings, menu, plan, margin=0.03, seed=0).run()
+    found = AdviceRounds(trainer, trainings, menu, plan, margin=0.03, seed=0).run()
     return found, clock.now
 
 

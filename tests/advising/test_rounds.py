@@ -7,9 +7,9 @@ import pytest
 from tests.advising.simulated import KINDS, Simulated, menu_of
 
 from byheart.advising.arms import Arm
-from byheart.advising.judging import assess, effect_of
+from byheart.advising.effects import assess, effect_of
 from byheart.advising.plans import FixedPlan, Sizes
-from byheart.advising.rounds import Rounds
+from byheart.advising.rounds import AdviceRounds
 from byheart.advising.trainings import Trainings
 
 SIZES = Sizes(2, 5, 8)
@@ -21,8 +21,10 @@ def rounds(truth, *, seed=0, spread=0.02, margin=0.01):
     return runner(Simulated(truth, spread=spread), menu, seed=seed, margin=margin).run()
 
 
-def runner(trainer, menu, *, seed=0, margin=0.01) -> Rounds:
-    return Rounds(trainer, Trainings(trainer), menu, FixedPlan(SIZES), margin=margin, seed=seed)
+def runner(trainer, menu, *, seed=0, margin=0.01) -> AdviceRounds:
+    return AdviceRounds(
+        trainer, Trainings(trainer), menu, FixedPlan(SIZES), margin=margin, seed=seed
+    )
 
 
 def alike(drop: float, gain: float):
@@ -38,8 +40,8 @@ def test_the_confirmed_interval_covers_the_truth_though_sixty_arms_are_alike() -
         gain, drop = effect_of(found.confirmed[-1])
         confirmed += 1
         covered += (gain.low <= 0.0 <= gain.high) + (drop.low <= 0.1 <= drop.high)
-        chosen.append(max(float(one.drop.mean()) for one in found.compared))
-        fresh.append(drop.mean)
+        chosen.append(max(float(effect.drop.mean()) for effect in found.compared))
+        fresh.append(drop.value)
     assert confirmed >= 40
     # 90% intervals: of 100, 82 or fewer cover by chance less than once in a hundred times.
     assert covered / (2 * confirmed) >= 0.85

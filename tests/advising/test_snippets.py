@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import byheart
+from byheart.advising.answer import training_code
 from byheart.advising.arms import Arm
-from byheart.advising.snippet import training_code
 from byheart.networks.foreign import initialised
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.registry import BY_NAME, REGULARIZERS

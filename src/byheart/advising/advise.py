@@ -14,12 +14,11 @@ import numpy as np
 from byheart.advising.answer import answer
 from byheart.advising.arms import Menu, learning_task, menu
 from byheart.advising.budget import Budget
-from byheart.advising.decisions import Decisions
+from byheart.advising.examples import require_enough
 from byheart.advising.pace import rehearse
-from byheart.advising.plans import BudgetPlan, FixedPlan, Plan, Sizes
+from byheart.advising.plans import BudgetPlan, Decisions, FixedPlan, Plan, Sizes
 from byheart.advising.result import Advice
-from byheart.advising.rounds import OnPack, Rounds
-from byheart.advising.splits import require_enough
+from byheart.advising.rounds import AdviceRounds, OnPack
 from byheart.advising.trainer import Trainer
 from byheart.advising.trainings import Trainings
 from byheart.data.dataset import Dataset
@@ -119,7 +118,7 @@ def advise(
         else:
             plan = FixedPlan(Sizes(*rounds))
         trainings = Trainings(trainer, store, budget=budget, resumed=decisions.resumed)
-        runner = Rounds(
+        runner = AdviceRounds(
             trainer, trainings, choices, plan, margin=margin, seed=seed, on_pack=on_pack
         )
         left = runner.run()

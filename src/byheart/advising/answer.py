@@ -1,27 +1,27 @@
-"""What the rounds found, as an advice."""
+"""From the rounds to an advice: the table, the sentences, and the code to paste."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from byheart.advising.arms import PLAIN, Arm
-from byheart.advising.judging import effect_of, front
-from byheart.advising.outcomes import Effect, Outcomes
-from byheart.advising.result import Advice, Recommendation
-from byheart.advising.rounds import Found
-from byheart.advising.snippet import training_code
-from byheart.advising.table import on_front, reason, rows
+from byheart.advising.effects import Effect, Outcomes, assess, effect_of, front
+from byheart.advising.result import COLUMNS, Advice, Recommendation
+from byheart.advising.rounds import RoundsResult
 from byheart.data.dataset import Dataset
-from byheart.statistics.estimate import student_estimate
+from byheart.report.numbers import points
+from byheart.statistics.estimate import Estimate, student_estimate
 from byheart.training.recipe import Recipe
-from byheart.training.regularizers.base import LearningTask
+from byheart.training.regularizers.base import LearningTask, Snippet
 
 
 def answer(
-    found: Found,
+    rounds: RoundsResult,
     outcomes: Outcomes,
     dataset: Dataset,
     obstacles: Mapping[str, str],
@@ -33,7 +33,7 @@ def answer(
     """Return the advice.
 
     Args:
-        found: by the rounds.
+        rounds: what they found.
         outcomes: of everything that was trained.
         dataset: the user's.
         obstacles: by the name of a regularizer that cannot be applied, why.
@@ -42,38 +42,38 @@ def answer(
         margin: accuracy that may be lost.
         seconds: that it took.
     """
-    seeds = found.fresh
+    seeds = rounds.fresh
     plain = outcomes.effect(PLAIN, seeds)
-    table = rows(found, plain, obstacles, margin)
-    one = found.recommended(margin)
-    undominated = front([plain, *found.compared])
-    shown = dict.fromkeys((PLAIN, *(effect.arm for effect in found.compared)))
+    table = _rows(rounds, plain, obstacles, margin)
+    best = rounds.recommended(margin)
+    undominated = front([plain, *rounds.compared])
+    shown = dict.fromkeys((PLAIN, *(effect.arm for effect in rounds.compared)))
     return Advice(
         name=dataset.name,
         table=table,
-        recommended=_recommendation(one) if one is not None else None,
-        why=reason(found, plain, dataset.n_classes, margin),
-        code=_code(one.arm, task, recipe) if one is not None else "",
-        front=on_front(table, undominated),
+        recommended=_recommendation(best) if best is not None else None,
+        why=_reason(rounds, plain, dataset.n_classes, margin),
+        code=_code(best.arm, task, recipe) if best is not None else "",
+        front=_on_front(table, undominated),
         checkpoints=outcomes.checkpoints,
         curves={arm.name: _curves(outcomes, arm, seeds) for arm in shown},
         margin=margin,
         seconds=seconds,
-        notes=tuple(_notes(found, obstacles)),
+        notes=tuple(_notes(rounds, obstacles)),
     )
 
 
-def _recommendation(one: Effect) -> Recommendation:
-    gain, drop = effect_of(one)
-    trusted = student_estimate(one.trusted_gain, smallest_step=one.held_out)
+def _recommendation(effect: Effect) -> Recommendation:
+    gain, drop = effect_of(effect)
+    trusted = student_estimate(effect.trusted_gain, smallest_step=effect.held_out)
     return Recommendation(
-        one.arm.name,
-        one.arm.regularizer,
-        one.arm.strength,
+        effect.arm.name,
+        effect.arm.regularizer,
+        effect.arm.strength,
         drop,
         gain,
         trusted if math.isfinite(trusted.value) else None,
-        n=len(one.gain),
+        n=len(effect.gain),
     )
 
 
@@ -82,18 +82,185 @@ def _code(arm: Arm, task: LearningTask, recipe: Recipe) -> str:
 
 
 def _curves(outcomes: Outcomes, arm: Arm, seeds: Sequence[int]) -> np.ndarray:
-    own = [outcomes.of(arm, seed) for seed in seeds]
-    return np.stack([[one.user for one in own], [one.random for one in own]])
+    curves = [outcomes.of(arm, seed) for seed in seeds]
+    return np.stack([[curve.user for curve in curves], [curve.random for curve in curves]])
 
 
-def _notes(found: Found, obstacles: Mapping[str, str]) -> list[str]:
-    sizes = found.sizes
+def _notes(rounds: RoundsResult, obstacles: Mapping[str, str]) -> list[str]:
+    sizes = rounds.sizes
     notes = [
         f"seeds: {sizes.explore} for every strength and as many again for the better half, "
         f"{sizes.compare} fresh ones to compare, {sizes.confirm} fresh ones to confirm"
     ]
-    if found.uncompared:
-        named = ", ".join(arm.name for arm in found.uncompared)
-        notes.append(f"there was no time to compare what was least promising: {named}")
+    if rounds.uncompared:
+        named = ", ".join(arm.name for arm in rounds.uncompared)
+        notes.append(f"there was no time to compare the least promising: {named}")
     notes += [f"{name} was not tried: {why}" for name, why in obstacles.items()]
     return notes
+
+
+def _rows(
+    rounds: RoundsResult,
+    plain: Effect,
+    obstacles: Mapping[str, str],
+    margin: float,
+) -> pd.DataFrame:
+    """Return the table; see :class:`byheart.advising.result.Advice`.
+
+    Args:
+        rounds: what they found.
+        plain: without a regularizer, on the seeds of the comparison.
+        obstacles: by the name of a regularizer that cannot be applied, why.
+        margin: accuracy that may be lost.
+    """
+    explored = [effect for effects in rounds.explored.values() for effect in effects]
+    explored += rounds.left_behind
+    explored.sort(key=lambda effect: (effect.arm.regularizer, effect.arm.strength))
+    table = [_row(e, "confirmed", assess(e, margin)) for e in reversed(rounds.confirmed)]
+    table += [_row(plain, "compared", "")]
+    table += [_row(e, "compared", assess(e, margin)) for e in rounds.compared]
+    table += [_row(e, "explored", "") for e in explored]
+    for name, reason in obstacles.items():
+        table.append(
+            {"name": name, "regularizer": name, "strength": math.nan, "stage": "", "n": 0}
+            | {"verdict": "not applicable", "reason": reason}
+        )
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _row(effect: Effect, stage: str, judged: str) -> dict[str, object]:
+    memorized = student_estimate(effect.memorized, smallest_step=effect.trained)
+    accuracy = student_estimate(effect.accuracy, smallest_step=effect.held_out)
+    drop = student_estimate(effect.drop, smallest_step=effect.trained)
+    cost = student_estimate(-effect.gain, smallest_step=effect.held_out)
+    row: dict[str, object] = {
+        "name": effect.arm.name,
+        "regularizer": effect.arm.regularizer,
+        "strength": effect.arm.strength if effect.arm != PLAIN else math.nan,
+        "stage": stage,
+        "n": len(effect.memorized),
+        "verdict": judged,
+        "area": float(effect.area.mean()),
+        "reason": "",
+    }
+    trusted = student_estimate(effect.trusted, smallest_step=effect.held_out)
+    trusted_gain = student_estimate(effect.trusted_gain, smallest_step=effect.held_out)
+    for name, estimate in (
+        ("memorization", memorized), ("drop", drop), ("accuracy", accuracy), ("cost", cost),
+        ("trusted", trusted), ("trusted_gain", trusted_gain),
+    ):  # fmt: skip
+        row |= {name: estimate.value}
+        row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return row
+
+
+def _on_front(table: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
+    """Return the compared rows of some arms, in their order."""
+    compared = table[table["stage"] == "compared"]
+    picked = [compared[compared["name"] == arm.name] for arm in arms]
+    return pd.concat(picked, ignore_index=True) if picked else compared.iloc[:0]
+
+
+def _reason(rounds: RoundsResult, plain: Effect, classes: int, margin: float) -> str:
+    """Return why a regularizer is recommended, or why none is, in a sentence."""
+    if not rounds.confirmed:
+        return _none(rounds, plain, classes, margin)
+    last = rounds.confirmed[-1]
+    gain, drop = effect_of(last)
+    effect = (
+        f"on {len(last.gain)} fresh seeds {last.arm.name} lowers the training accuracy on random "
+        f"labels by {_points(drop)}, and accuracy on held-out examples changes by {_points(gain)}"
+    )
+    if rounds.recommended(margin) is not None:
+        trusted = student_estimate(last.trusted_gain, smallest_step=last.held_out)
+        if math.isfinite(trusted.value):
+            effect += f", on trusted ones by {_points(trusted)}"
+        return f"{effect}: within the margin of {points(margin)}"
+    before = [effect.arm.name for effect in rounds.confirmed[:-1]]
+    also = f" (nor did {' and '.join(before)} before it)" if before else ""
+    return (
+        f"none of these: {last.arm.name} helped in the comparison, but not on the seeds that "
+        f"confirm{also}: {effect}"
+    )
+
+
+def _none(rounds: RoundsResult, plain: Effect, classes: int, margin: float) -> str:
+    memorized = float(plain.memorized.mean())
+    if memorized < 1 / classes + 0.1:
+        return (
+            "none of these: without a regularizer the network fits only "
+            f"{100 * memorized:.1f}% of random labels in these epochs, so there is no "
+            "memorization to stop; train longer, or with a larger learning rate"
+        )
+    counts: dict[str, int] = {}
+    for compared in rounds.compared:
+        assessment = assess(compared, margin)
+        counts[assessment] = counts.get(assessment, 0) + 1
+    words = {
+        "costs": f"cost more than {points(margin)} of accuracy",
+        "unclear": "are undecided with these seeds (give more minutes or a wider margin)",
+        "no effect": "do not lower memorization measurably with these seeds",
+        "diverged": "diverged",
+    }
+    said = [f"{counts[key]} {text}" for key, text in words.items() if key in counts]
+    return "none of these: of the regularizers compared, " + "; ".join(said)
+
+
+def _points(share: Estimate) -> str:
+    return f"{100 * share.value:.1f} points [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+
+
+def training_code(snippet: Snippet, name: str, recipe: Recipe, layers: Sequence[str]) -> str:
+    """Return the whole loop, for a ``model`` and a ``loader`` that are there.
+
+    Args:
+        snippet: what the regularizer changes of it.
+        name: of the regularizer with its strength.
+        recipe: how the network trains.
+        layers: types of the activation layers of the user's network, as ``torch.nn`` has them.
+    """
+    decay = recipe.weight_decay + snippet.weight_decay
+    options = f"lr={recipe.learning_rate:g}, momentum={recipe.momentum:g}"
+    head = [
+        f"# {name}: found by byheart.advise",
+        "import torch",
+        "from torch.nn import functional",
+        "",
+        *_lines(snippet.setup, 0),
+        *_lines(_disturbing(snippet.hidden, layers) if snippet.hidden else "", 0),
+        "optimizer = torch.optim.SGD(",
+        f"    model.parameters(), {options}, weight_decay={decay:g}",
+        ")",
+        "model.train()",
+        f"for epoch in range({snippet.epochs or recipe.epochs}):",
+    ]
+    if snippet.ids:
+        head += ["    for x, y, ids in loader:  # byheart.IndexedDataset adds the ids"]
+    else:
+        head += ["    for x, y in loader:"]
+    body = [
+        *_lines(snippet.batch, 8),
+        *_lines(f"loss = {snippet.loss}", 8),
+        *_lines("optimizer.zero_grad()\nloss.backward()", 8),
+        *_lines(snippet.after, 8),
+        "        optimizer.step()",
+    ]
+    return "\n".join([*head, *body]) + "\n"
+
+
+def _disturbing(formula: str, layers: Sequence[str]) -> str:
+    """Return code that puts a formula of h in the place of every activation layer's output."""
+    kinds = ", ".join(f"torch.nn.{name}" for name in layers)
+    return f"""
+    def disturb(layer, inputs, h):
+        return {formula}
+
+    for layer in model.modules():
+        if isinstance(layer, ({kinds},)):
+            layer.register_forward_hook(disturb)
+    """
+
+
+def _lines(text: str, indent: int) -> list[str]:
+    dedented = textwrap.dedent(text).strip("\n")
+    return [" " * indent + line for line in dedented.splitlines()] if dedented else []

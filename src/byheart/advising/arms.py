@@ -61,14 +61,14 @@ class Menu:
     obstacles: dict[str, str]
 
     @property
-    def every(self) -> tuple[Arm, ...]:
+    def all_arms(self) -> tuple[Arm, ...]:
         """All arms."""
-        return tuple(arm for own in self.arms.values() for arm in own)
+        return tuple(arm for arms in self.arms.values() for arm in arms)
 
     @property
     def weakest(self) -> tuple[Arm, ...]:
         """The weakest strength of each regularizer."""
-        return tuple(own[0] for own in self.arms.values())
+        return tuple(arms[0] for arms in self.arms.values())
 
 
 def checkpoints(epochs: int) -> tuple[int, ...]:

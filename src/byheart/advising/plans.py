@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from byheart.advising.arms import Arm, Menu
 from byheart.advising.budget import SPARE, Budget
-from byheart.advising.decisions import Decisions
 from byheart.errors import InputError
+from byheart.store import Store
 
+QUESTION, DECIDED = "advice", "decided"
+"""Names in the facts of a stored run: what was asked, and what was decided by the clock."""
 LARGEST = 8
 """The largest rounds, by number: more seeds would narrow intervals by little."""
 
@@ -37,8 +39,43 @@ class Sizes:
 
 LEAST = Sizes(1, 4, 5)
 """The smallest rounds; their intervals cover as they should (docs/decisions/advice.md)."""
-EVERY = (*(Sizes.number(k) for k in range(LARGEST, 0, -1)), LEAST)
+BY_SIZE = (*(Sizes.number(k) for k in range(LARGEST, 0, -1)), LEAST)
 """From the largest."""
+
+
+class Decisions:
+    """What a run decided by the clock, kept so that the same command decides the same again.
+
+    Args:
+        store: where they are kept; None to keep none.
+        question: all that an answer depends on, as JSON values.
+        command: the command line, word by word; empty if there was none.
+
+    Attributes:
+        resumed: the last run in the store was asked the same.
+    """
+
+    def __init__(
+        self, store: Store | None, question: Mapping[str, Any], command: Sequence[str] = ()
+    ) -> None:
+        self._store = store
+        self._facts = {QUESTION: dict(question), "command": list(command)}
+        last = (store.last_run() if store is not None else None) or {}
+        self.resumed = last.get(QUESTION) == self._facts[QUESTION]
+        self._made: dict[str, int] = dict(last[DECIDED]) if self.resumed else {}
+        if not self.resumed:
+            self._keep()
+
+    def of(self, name: str, decide: Callable[[], int]) -> int:
+        """Return what was decided, or decide now and keep it."""
+        if name not in self._made:
+            self._made[name] = decide()
+            self._keep()
+        return self._made[name]
+
+    def _keep(self) -> None:
+        if self._store is not None:
+            self._store.save_run({**self._facts, DECIDED: self._made})
 
 
 class Plan(Protocol):
@@ -56,8 +93,8 @@ class Plan(Protocol):
         """Return how many of some arms, from the most promising, are compared, on which seeds."""
         ...
 
-    def confirm(self, hopes: Sequence[Arm]) -> int:
-        """Return the seeds that the first of the hopes is confirmed on."""
+    def confirm(self, candidates: Sequence[Arm]) -> int:
+        """Return the seeds that the first of the candidates is confirmed on."""
         ...
 
     def another(self, arm: Arm, seeds: int) -> bool:
@@ -83,8 +120,8 @@ class FixedPlan:
         """Return that all arms are compared, and on which seeds."""
         return len(arms), self.sizes.compare
 
-    def confirm(self, hopes: Sequence[Arm]) -> int:
-        """Return the seeds that a hope is confirmed on."""
+    def confirm(self, candidates: Sequence[Arm]) -> int:
+        """Return the seeds that a candidate is confirmed on."""
         return self.sizes.confirm
 
     def another(self, arm: Arm, seeds: int) -> bool:
@@ -140,19 +177,19 @@ class BudgetPlan:
         seeds = self.decisions.of(
             "compare",
             lambda: next(
-                (s.compare for s in EVERY if self._comparing(arms, s) <= self.budget.left),
+                (s.compare for s in BY_SIZE if self._comparing(arms, s) <= self.budget.left),
                 LEAST.compare,
             ),
         )
         return self.decisions.of("compared", lambda: self._compared(arms, seeds)), seeds
 
-    def confirm(self, hopes: Sequence[Arm]) -> int:
-        """Return the seeds that the first of the hopes is confirmed on: leave time for another."""
-        left = self.budget.left / min(2, len(hopes))
+    def confirm(self, candidates: Sequence[Arm]) -> int:
+        """Return the seeds that the first candidate is confirmed on; leave time for a second."""
+        left = self.budget.left / min(2, len(candidates))
         return self.decisions.of(
             "confirm",
             lambda: next(
-                (s.confirm for s in EVERY if self.budget.cost(hopes[:1], s.confirm) <= left),
+                (s.confirm for s in BY_SIZE if self.budget.cost(candidates[:1], s.confirm) <= left),
                 LEAST.confirm,
             ),
         )
@@ -167,11 +204,10 @@ class BudgetPlan:
         )
 
     def _explore(self) -> int:
-        fitting = (s.explore for s in EVERY if self._rounds(s) <= self.budget.left)
-        found = next(fitting, None)
-        if found is None:
-            raise self._too_little()
-        return found
+        for sizes in BY_SIZE:
+            if self._rounds(sizes) <= self.budget.left:
+                return sizes.explore
+        raise self._too_little()
 
     def _too_little(self) -> InputError:
         needed = (self._rounds(LEAST) + self.budget.gone) / SPARE / 60
@@ -185,8 +221,10 @@ class BudgetPlan:
 
     def _rounds(self, sizes: Sizes) -> float:
         """Return the seconds that all rounds will take."""
-        half = [arm for own in self.menu.arms.values() for arm in own[: -(-len(own) // 2)]]
-        exploring = sum(self.budget.cost(arms, sizes.explore) for arms in (self.menu.every, half))
+        half = [arm for arms in self.menu.arms.values() for arm in arms[: -(-len(arms) // 2)]]
+        exploring = sum(
+            self.budget.cost(arms, sizes.explore) for arms in (self.menu.all_arms, half)
+        )
         return exploring + self._comparing(self.menu.weakest, sizes)
 
     def _comparing(self, arms: Sequence[Arm], sizes: Sizes) -> float:
@@ -197,7 +235,7 @@ class BudgetPlan:
         """Return how many arms there is time for, one at least."""
 
         def seconds(count: int) -> float:
-            own = arms[:count]
-            return self.budget.cost(own, seeds) + self.budget.dearest(own, LEAST.confirm)
+            first = arms[:count]
+            return self.budget.cost(first, seeds) + self.budget.dearest(first, LEAST.confirm)
 
         return next((n for n in range(len(arms), 0, -1) if seconds(n) <= self.budget.left), 1)

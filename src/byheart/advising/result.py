@@ -1,7 +1,9 @@
-"""What an advice comes to."""
+"""The advice: a recommendation, the table behind it, and its files."""
 
 from __future__ import annotations
 
+import html
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from byheart.files import write_text
 from byheart.statistics.estimate import Estimate
+
+CSV, JSON, PAGE = "advice.csv", "advice.json", "report.html"
 
 COLUMNS = (
     "name", "regularizer", "strength", "stage", "n", "verdict",
@@ -22,6 +27,7 @@ COLUMNS = (
     "trusted", "trusted_low", "trusted_high",
     "trusted_gain", "trusted_gain_low", "trusted_gain_high", "reason",
 )  # fmt: skip
+NOTEBOOK_COLUMNS = ("name", "stage", "n", "verdict", "memorization", "accuracy", "drop", "cost")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,22 @@ class Recommendation:
     gain: Estimate
     trusted_gain: Estimate | None
     n: int
+
+    def as_json(self) -> dict[str, object]:
+        """Return the numbers as plain values; without an audit, none on trusted examples."""
+        values: dict[str, object] = {
+            "regularizer": self.regularizer,
+            "strength": self.strength,
+            "drop": self.drop.value,
+            "drop_ci": [self.drop.low, self.drop.high],
+            "gain": self.gain.value,
+            "gain_ci": [self.gain.low, self.gain.high],
+            "n": self.n,
+        }
+        if self.trusted_gain is not None:
+            low, high = self.trusted_gain.low, self.trusted_gain.high
+            values |= {"trusted_gain": self.trusted_gain.value, "trusted_gain_ci": [low, high]}
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +96,7 @@ class Advice:
         curves: by name of an arm, [2, S, C] training accuracy on the user's and on random labels.
         margin: accuracy that may be lost.
         seconds: that it took.
-        notes: what a reader should know, in a sentence each.
+        notes: what a reader should know, one sentence each.
     """
 
     name: str
@@ -102,28 +124,51 @@ class Advice:
         Raises:
             StoreError: it cannot be written.
         """
-        # The report takes longer to load than most callers should wait.
-        from byheart.advising.page import write_page
+        # The charts take longer to load than most callers should wait.
+        from byheart.advising import figures
+        from byheart.charts.drawn import draw
+        from byheart.report.frame import frame_csv, render_page
 
-        return write_page(self, Path(path), about or {})
+        table = self.table
+        drawn = (
+            figures.costs(table, self.front),
+            figures.strengths(table),
+            figures.curves(self.front, self.curves, self.checkpoints),
+        )
+        page = render_page(
+            "advice.html",
+            with_charts=True,
+            advice=self,
+            rows=table[self._assessed].to_dict(orient="records"),
+            csv=frame_csv(table, index=False),
+            figures=[draw(figure) for figure in drawn],
+            trusted=bool(table["trusted"].notna().any()),
+            about=about or {},
+        )
+        return write_text(Path(path), page)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the recommendation, its code and the compared rows."""
+        name = self.recommended.name if self.recommended else "no recommendation"
+        code = f"<pre>{html.escape(self.code)}</pre>" if self.code else ""
+        rows = self.table.loc[self._assessed, list(NOTEBOOK_COLUMNS)]
+        return (
+            f"<p><b>Advice for {html.escape(self.name)}: {html.escape(name)}</b></p>"
+            f"<p>{html.escape(self.why)}</p>{code}"
+            f"{rows.to_html(index=False, float_format='{:.3f}'.format)}"
+        )
+
+    @property
+    def _assessed(self) -> pd.Series[bool]:
+        """Rows that were compared or confirmed, or cannot be applied."""
+        stage, verdict = self.table["stage"], self.table["verdict"]
+        return stage.isin(["confirmed", "compared"]) | (verdict == "not applicable")
 
     def as_json(self) -> dict[str, object]:
         """Return what there is to say, as plain values; missing numbers are None."""
-        one = self.recommended
         return {
             "data": self.name,
-            "recommended": None
-            if one is None
-            else {
-                "regularizer": one.regularizer,
-                "strength": one.strength,
-                "drop": one.drop.value,
-                "drop_ci": [one.drop.low, one.drop.high],
-                "gain": one.gain.value,
-                "gain_ci": [one.gain.low, one.gain.high],
-                "n": one.n,
-            }
-            | _trusted(one.trusted_gain),
+            "recommended": None if self.recommended is None else self.recommended.as_json(),
             "why": self.why,
             "code": self.code,
             "margin": self.margin,
@@ -134,10 +179,30 @@ class Advice:
         }
 
 
-def _trusted(gain: Estimate | None) -> dict[str, object]:
-    if gain is None:
-        return {}
-    return {"trusted_gain": gain.value, "trusted_gain_ci": [gain.low, gain.high]}
+def write_advice(folder: Path, advice: Advice, about: Mapping[str, str]) -> list[Path]:
+    """Write the files of an advice: the table, the numbers and the page.
+
+    Each file is written as a whole or not at all.
+
+    Args:
+        folder: where to; made if it does not exist.
+        advice: the advice.
+        about: further facts for the page, by name.
+
+    Returns:
+        The paths that were written, the page last.
+
+    Raises:
+        StoreError: the folder cannot be written, or the disk is full.
+    """
+    from byheart.report.frame import frame_csv
+
+    text = json.dumps(advice.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    return [
+        write_text(folder / CSV, frame_csv(advice.table, index=False)),
+        write_text(folder / JSON, f"{text}\n"),
+        advice.to_html(folder / PAGE, about=about),
+    ]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, object]]:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from byheart.advising.arms import PLAIN, Arm, Menu
-from byheart.advising.judging import assess, choose, standard_error
-from byheart.advising.outcomes import Curves, Effect, Outcomes
+from byheart.advising.effects import Curves, Effect, Outcomes, assess, choose, standard_error
 from byheart.advising.pace import Kind
 from byheart.advising.plans import Plan, Sizes
 from byheart.advising.trainer import Replica, Trainer, paired
@@ -15,15 +14,15 @@ from byheart.advising.trainings import Trainings
 from byheart.seeds import seed as seed_of
 
 OnPack = Callable[[str, int, int], None]
-HOPES = 3
-"""At most so many arms are tried on the last seeds."""
+MOST_CONFIRMED = 3
+"""Arms that are tried on the last seeds, at most."""
 
 ByKind = Mapping[Kind, Sequence[Effect]]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the rounds left.
+class RoundsResult:
+    """What the rounds found.
 
     Attributes:
         explored: by regularizer, the strengths that stayed to the end of the exploration.
@@ -51,8 +50,8 @@ class Found:
         return last if last is not None and assess(last, margin) == "helps" else None
 
 
-class Rounds:
-    """Runs the rounds.
+class AdviceRounds:
+    """Explores strengths, compares regularizers and confirms the best, on fresh seeds.
 
     Args:
         trainer: of the user's network; says what trains together.
@@ -87,7 +86,7 @@ class Rounds:
         self._on_pack = on_pack
         self.outcomes = Outcomes(trainer.checkpoints, *trainer.counts)
 
-    def run(self) -> Found:
+    def run(self) -> RoundsResult:
         """Run all rounds.
 
         Raises:
@@ -101,22 +100,22 @@ class Rounds:
         many, seeds = self._plan.compare(arms)
         fresh = self._seeds("compare", seeds)
         compared = self._train("compare", arms[:many], fresh)
-        hopes = hopeful(compared, self._margin)[:HOPES]
-        more = self._plan.confirm(hopes) if hopes else 0
-        return Found(
+        candidates = helping_arms(compared, self._margin)[:MOST_CONFIRMED]
+        more = self._plan.confirm(candidates) if candidates else 0
+        return RoundsResult(
             explored=explored,
             left_behind=left_behind,
             compared=compared,
             uncompared=arms[many:],
-            confirmed=self._confirm(hopes, self._seeds("confirm", more)),
+            confirmed=self._confirm(candidates, self._seeds("confirm", more)),
             fresh=fresh,
             sizes=Sizes(count, seeds, more),
         )
 
-    def _confirm(self, hopes: Sequence[Arm], seeds: Sequence[int]) -> list[Effect]:
+    def _confirm(self, candidates: Sequence[Arm], seeds: Sequence[int]) -> list[Effect]:
         """Try arms on fresh seeds, one after the other, up to the first that helps there too."""
         tried: list[Effect] = []
-        for arm in hopes:
+        for arm in candidates:
             if tried and not self._plan.another(arm, len(seeds)):
                 break
             tried += self._train("confirm", [arm], seeds)
@@ -130,59 +129,59 @@ class Rounds:
         Returns:
             The effects of those that stayed, by regularizer, and of those that did not.
         """
-        every, seeds = self._menu.every, self._seeds("explore", 2 * count)
-        found = self._by_kind(self._train("explore", every, seeds[:count]))
-        error = standard_error(_all(found))
+        all_arms, seeds = self._menu.all_arms, self._seeds("explore", 2 * count)
+        first = self._by_kind(self._train("explore", all_arms, seeds[:count]))
+        error = standard_error(_all(first))
         kept = {
             arm
-            for own in found.values()
-            for arm in choose(own, self._margin, error)[: -(-len(own) // 2)]
+            for effects in first.values()
+            for arm in choose(effects, self._margin, error)[: -(-len(effects) // 2)]
         }
-        half = [arm for arm in every if arm in kept]
+        half = [arm for arm in all_arms if arm in kept]
         if not self._plan.again(half, count):
-            return found, ()
+            return first, ()
         self._train("explore", half, seeds[count:])
         both = self._by_kind(self.outcomes.effect(arm, seeds) for arm in half)
-        return both, [effect for effect in _all(found) if effect.arm not in kept]
+        return both, [effect for effect in _all(first) if effect.arm not in kept]
 
     def _chosen(self, explored: ByKind) -> list[Arm]:
         """Return one strength of each regularizer, the most promising regularizer first."""
         error = standard_error(_all(explored))
-        best = [choose(own, self._margin, error)[0] for own in explored.values()]
-        effects = [one for one in _all(explored) if one.arm in best]
-        return choose(effects, self._margin, error)
+        best = [choose(effects, self._margin, error)[0] for effects in explored.values()]
+        of_best = [effect for effect in _all(explored) if effect.arm in best]
+        return choose(of_best, self._margin, error)
 
     def _train(self, name: str, arms: Sequence[Arm], seeds: Sequence[int]) -> list[Effect]:
         """Train arms, and none, on some seeds, and return the effect of each."""
         packs = list(self._trainer.packs((PLAIN, *arms), seeds))
-        found: dict[Replica, Curves] = {}
+        curves: dict[Replica, Curves] = {}
         for done, pack in enumerate(packs, 1):
-            missing = [one for one in pack if (one.arm, one.seed) not in self.outcomes.curves]
+            missing = [r for r in pack if (r.arm, r.seed) not in self.outcomes.curves]
             if missing:
-                found |= self._trainings.of(missing)
+                curves |= self._trainings.of(missing)
             if self._on_pack is not None:
                 self._on_pack(name, done, len(packs))
-        self.outcomes.add(paired(found))
+        self.outcomes.curves.update(paired(curves))
         return [self.outcomes.effect(arm, seeds) for arm in arms]
 
     def _by_kind(self, effects: Iterable[Effect]) -> ByKind:
-        every = list(effects)
-        return {kind: [one for one in every if one.arm.kind is kind] for kind in self._menu.arms}
+        effects = list(effects)
+        return {kind: [e for e in effects if e.arm.kind is kind] for kind in self._menu.arms}
 
     def _seeds(self, purpose: str, count: int) -> list[int]:
         return [seed_of("advise", purpose, self._seed, k) for k in range(count)]
 
 
-def hopeful(compared: Sequence[Effect], margin: float) -> list[Arm]:
+def helping_arms(compared: Sequence[Effect], margin: float) -> list[Arm]:
     """Return the arms that seem to help, the most promising first.
 
     Args:
         compared: one arm per regularizer, on fresh seeds.
         margin: accuracy that may be lost.
     """
-    helping = [one for one in compared if assess(one, margin) == "helps"]
+    helping = [effect for effect in compared if assess(effect, margin) == "helps"]
     return choose(helping, margin, standard_error(helping))
 
 
-def _all(found: ByKind) -> list[Effect]:
-    return [effect for own in found.values() for effect in own]
+def _all(by_kind: ByKind) -> list[Effect]:
+    return [effect for effects in by_kind.values() for effect in effects]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from byheart.advising.arms import Arm
-from byheart.advising.outcomes import Curves
-from byheart.advising.splits import held_out, random_labels, trained
+from byheart.advising.effects import Curves
+from byheart.advising.examples import held_out, random_labels, trained
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, initialised
@@ -104,12 +104,14 @@ class Trainer:
         empty = np.full(len(accuracies.taken), np.nan)
         return {
             replica: Curves(
-                random=own[0] if replica.random else empty,
-                user=empty if replica.random else own[0],
-                validation=empty if replica.random else own[1],
-                trusted=empty if replica.random else own[2],
+                random=within if replica.random else empty,
+                user=empty if replica.random else within,
+                validation=empty if replica.random else beyond,
+                trusted=empty if replica.random else trusted,
             )
-            for replica, own in zip(pack, curves.transpose(1, 0, 2), strict=True)
+            for replica, (within, beyond, trusted) in zip(
+                pack, curves.transpose(1, 0, 2), strict=True
+            )
         }
 
     def loop(self, pack: Sequence[Replica], hooks: Sequence[Hook] = ()) -> TrainingLoop:
@@ -195,12 +197,12 @@ def _right(loop: TrainingLoop, rows: Tensor, labels: Tensor) -> NDArray[np.float
     return right
 
 
-def paired(found: dict[Replica, Curves]) -> dict[tuple[Arm, int], Curves]:
+def paired(trained: dict[Replica, Curves]) -> dict[tuple[Arm, int], Curves]:
     """Return one set of curves per arm and seed, from trainings on both kinds of labels."""
     both: dict[tuple[Arm, int], dict[bool, Curves]] = {}
-    for replica, curves in found.items():
+    for replica, curves in trained.items():
         both.setdefault((replica.arm, replica.seed), {})[replica.random] = curves
     return {
-        key: Curves(own[True].random, own[False].user, own[False].validation, own[False].trusted)
-        for key, own in both.items()
+        key: Curves(on[True].random, on[False].user, on[False].validation, on[False].trusted)
+        for key, on in both.items()
     }

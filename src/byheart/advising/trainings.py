@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from byheart.advising.budget import Budget
-from byheart.advising.outcomes import Curves
+from byheart.advising.effects import Curves
 from byheart.advising.trainer import Replica, Trainer
 from byheart.record import Record
 from byheart.store import Store

@@ -70,8 +70,8 @@ def advise(
 ) -> None:
     """Find the regularizer that stops memorization on your data at no cost in accuracy."""
     from byheart.advising.advise import advise as find_advice
-    from byheart.advising.output import write_advice
-    from byheart.advising.trusted import read_trusted
+    from byheart.advising.examples import read_trusted
+    from byheart.advising.result import write_advice
     from byheart.data import load_dataset
     from byheart.files import require_writable
 

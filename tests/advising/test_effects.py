@@ -7,8 +7,7 @@ import pytest
 from tests.advising.simulated import KINDS
 
 from byheart.advising.arms import PLAIN, Arm
-from byheart.advising.judging import assess, choose, front
-from byheart.advising.outcomes import Curves, Effect, Outcomes
+from byheart.advising.effects import Curves, Effect, Outcomes, assess, choose, front
 from byheart.training.regularizers.updates import EarlyStopping
 
 ARM = Arm(KINDS[0], 1.0)
@@ -69,7 +68,7 @@ def test_nothing_on_the_front_is_dominated() -> None:
 def test_stopping_early_is_plain_training_up_to_there() -> None:
     curve = np.array([0.2, 0.5, 0.9])
     outcomes = Outcomes((1, 3, 9), 80, 20)
-    outcomes.add({(PLAIN, 0): Curves(curve, curve, 1 - curve, curve)})
+    outcomes.curves.update({(PLAIN, 0): Curves(curve, curve, 1 - curve, curve)})
     own = outcomes.of(Arm(EarlyStopping, 3.0), 0)
     np.testing.assert_array_equal(own.random, [0.2, 0.5, 0.5])
     assert outcomes.effect(Arm(EarlyStopping, 3.0), [0]).drop == pytest.approx(0.4)

@@ -1,47 +1,25 @@
-"""The page of an advice, from what was found."""
+"""The charts of an advice, from its table and curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from byheart.charts.drawn import draw
 from byheart.charts.figure import Axis, Figure, Point
-from byheart.files import write_text
-from byheart.report.frame import frame_csv, render_page
 from byheart.studies.conditions import mean_points
 
-if TYPE_CHECKING:
-    from byheart.advising.result import Advice
-
+NONE = "none"
 UNDOMINATED = "undominated"
 SHOWN = 5
 """Regularizers whose curves are drawn: more cannot be told apart."""
 
 
-def write_page(advice: Advice, path: Path, about: Mapping[str, str]) -> Path:
-    """Write the page, and return its path; see :meth:`Advice.to_html`."""
-    table = advice.table
-    judged = table["stage"].isin(["confirmed", "compared"]) | (table["verdict"] == "not applicable")
-    page = render_page(
-        "advice.html",
-        with_charts=True,
-        advice=advice,
-        rows=table[judged].to_dict(orient="records"),
-        csv=frame_csv(table, index=False),
-        figures=[draw(figure) for figure in (costs(advice), strengths(advice), curves(advice))],
-        trusted=bool(table["trusted"].notna().any()),
-        about=about,
-    )
-    return write_text(path, page)
-
-
-def costs(advice: Advice) -> Figure:
+def costs(table: pd.DataFrame, front: pd.DataFrame) -> Figure:
     """Return Figure 10 for these data: memorization and accuracy, with intervals of both."""
-    compared = advice.table[advice.table["stage"] == "compared"]
+    compared = table[table["stage"] == "compared"]
     points = [
         Point(
             "",
@@ -55,32 +33,32 @@ def costs(advice: Advice) -> Figure:
         )
         for row in compared.dropna(subset=["memorization", "accuracy"]).to_dict(orient="records")
     ]
-    front = [
+    undominated = [
         Point("", UNDOMINATED, float(m), float(a))
-        for m, a in zip(advice.front["memorization"], advice.front["accuracy"], strict=True)
+        for m, a in zip(front["memorization"], front["accuracy"], strict=True)
     ]
     return Figure(
         id="advice-cost",
-        title="What regularizers take from memorization, and what they cost",
+        title="Memorization and accuracy by regularizer",
         source="as A17 Fig 10",
         reading=(
             "Each dot is a regularizer at its chosen strength, on fresh seeds, with 90% intervals. "
-            "Further left, less of the random labels is memorized; further up, held-out examples "
-            "are classified better. No dot is better in both than those on the dotted line."
+            "Dots further left memorize fewer random labels; dots further up classify held-out "
+            "examples better. No dot is better in both than those on the dotted line."
         ),
         x=Axis("training accuracy on random labels", percent=True),
         y=Axis("accuracy on held-out examples", percent=True),
         series=(*dict.fromkeys(point.series for point in points), UNDOMINATED),
-        points=(*points, *front),
+        points=(*points, *undominated),
         legend="regularizer",
         dashed=(UNDOMINATED,),
         level=0.9,
     )
 
 
-def strengths(advice: Advice) -> Figure:
+def strengths(table: pd.DataFrame) -> Figure:
     """Return all strengths that were tried, on the seeds that chose among them."""
-    explored = advice.table[advice.table["stage"] == "explored"]
+    explored = table[table["stage"] == "explored"]
     explored = explored.dropna(subset=["memorization", "accuracy"])
     points = [
         Point("", str(row["regularizer"]), float(row["memorization"]), float(row["accuracy"]))
@@ -88,11 +66,11 @@ def strengths(advice: Advice) -> Figure:
     ]
     return Figure(
         id="advice-strengths",
-        title="All strengths that were tried",
+        title="All strengths tried",
         source="as A17 Fig 10",
         reading=(
-            "Each dot is a strength, on few seeds: these chose, and what looks best here looks "
-            "better than it is."
+            "Each dot is a strength, on few seeds. These seeds chose the strengths, so the best "
+            "dots look better than they are."
         ),
         x=Axis("training accuracy on random labels", percent=True),
         y=Axis("accuracy on held-out examples", percent=True),
@@ -102,34 +80,35 @@ def strengths(advice: Advice) -> Figure:
     )
 
 
-def curves(advice: Advice) -> Figure:
-    """Return Figure 11 for these data: training curves of those on the front, and of none."""
-    names = [name for name in _names(advice.front) if name in advice.curves][:SHOWN]
-    none = "none"
-    shown = [*(name for name in names if name != none), none]
+def curves(
+    front: pd.DataFrame, accuracies: Mapping[str, NDArray[np.float64]], epochs: Sequence[int]
+) -> Figure:
+    """Return Figure 11 for these data: training curves of the undominated arms and of none.
+
+    Args:
+        front: undominated rows of the table.
+        accuracies: by name of an arm, [2, S, C] on the user's and on random labels.
+        epochs: [C] at which they were taken.
+    """
+    names = [name for name in front["name"].astype(str) if name in accuracies][:SHOWN]
+    shown = [*(name for name in names if name != NONE), NONE]
     points: list[Point] = []
     for name in shown:
-        for panel, own in zip(
-            ("labels at hand", "random labels"), advice.curves[name], strict=True
-        ):
-            points += mean_points(panel, name, advice.checkpoints, own)
+        for panel, of_panel in zip(("your labels", "random labels"), accuracies[name], strict=True):
+            points += mean_points(panel, name, epochs, of_panel)
     return Figure(
         id="advice-curves",
-        title="Training curves of the undominated",
+        title="Training curves of undominated regularizers",
         source="as A17 Fig 11",
         reading=(
             "Training accuracy by epoch, on fresh seeds. A regularizer that stops memorization "
-            "lowers the curve on random labels, and not that on the labels at hand."
+            "lowers the curve on random labels, but not the curve on your labels."
         ),
         x=Axis("epoch", log=True),
         y=Axis("training accuracy", percent=True),
         series=tuple(shown),
         points=tuple(point.clipped() for point in points),
         legend="regularizer",
-        dashed=(none,),
+        dashed=(NONE,),
         marks=False,
     )
-
-
-def _names(rows: pd.DataFrame) -> list[str]:
-    return [str(name) for name in rows["name"]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.advising.test_advise import digits
 
-from byheart.advising.trusted import read_trusted
+from byheart.advising.examples import read_trusted
 from byheart.errors import InputError
 
 DATA = digits(100)
