@@ -23,8 +23,8 @@ from torch.nn import functional
 
 import byheart
 from benchmarks.duel import Agreement, Duel
-from byheart.measures.critical.bracket import CriticalSamples
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, Box
+from byheart.measures.critical.single import CriticalSamples
 
 TRAINED, SEARCHED, CLASSES = 1000, 2000, 10
 WIDTHS, LABELS, RADII = (256, 1024), ("real", "random"), (0.3 / 255, 3 / 255)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from byheart.auditing.run import audit
     from byheart.auditing.tracker import Tracker
     from byheart.data import Dataset, corrupt, load_dataset
-    from byheart.measures.critical.bracket import critical_samples
+    from byheart.measures.critical.single import critical_samples
     from byheart.measures.online_sharpness import online_sharpness
     from byheart.measures.sensitivity import loss_sensitivity
     from byheart.measures.sharpness import sharpness
@@ -52,7 +52,7 @@ _HOMES = {
     "audit": "byheart.auditing.run",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
-    "critical_samples": "byheart.measures.critical.bracket",
+    "critical_samples": "byheart.measures.critical.single",
     "gini": "byheart.statistics.gini",
     "loss_sensitivity": "byheart.measures.sensitivity",
     "online_sharpness": "byheart.measures.online_sharpness",

@@ -127,15 +127,6 @@ def test_a_balanced_subset_that_asks_too_much_says_so_without_a_split(toy: Datas
         toy.balanced(60, seed=0)
 
 
-def test_unique_labels_give_each_example_its_class(toy: Dataset) -> None:
-    unique = toy.with_unique_labels()
-    assert torch.equal(unique.y, torch.arange(60))
-    assert torch.equal(unique.clean_y, torch.arange(60))
-    assert torch.equal(unique.x, toy.x)
-    assert unique.n_classes == 60
-    unique.validate()
-
-
 @pytest.mark.parametrize("shape", [(4, 6), (1, 4, 6), (3, 4, 6)])
 def test_downsampling_averages_blocks(shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).random((2, *shape)).astype(np.float32)

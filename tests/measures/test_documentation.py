@@ -28,7 +28,7 @@ SHARP = "unit of the loss over that of a parameter squared"
 MEASURES = [
     Documented(*row)
     for row in (
-        ("critical.bracket.critical_samples", "in the unit that", "critical-samples",
+        ("critical.single.critical_samples", "in the unit that", "critical-samples",
          "bounds.exact_minimum", "critical/test_branching"),
         ("critical.lass.lass", "in the unit of x", "critical-samples",
          "search.slow_search", "critical/test_lass"),

@@ -9,7 +9,7 @@ import torch
 from tests.reference.plain_training import plain_cnn
 
 from byheart.errors import InputError
-from byheart.measures.critical.bracket import critical_samples
+from byheart.measures.critical.single import critical_samples
 from byheart.networks.build import build_pack
 from byheart.networks.cnn import GreyImages, ReplicatedCNN, glorot_cnn
 from byheart.networks.size import cnn_shapes, size_of

@@ -25,8 +25,8 @@ from byheart.auditing.table import scores, suggested
 from byheart.auditing.training import Runs, epochs_to_measure, sensitivity_up_to, train_runs
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
-from byheart.measures.critical.bracket import critical_samples
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
+from byheart.measures.critical.single import critical_samples
 from byheart.networks.foreign import Source
 from byheart.seeds import seed as seed_of
 from byheart.training.packs import find_device

@@ -42,8 +42,8 @@ def critical(
     as_json: options.AsJson = False,
 ) -> None:
     """Count the examples with another predicted class within the radius."""
-    from byheart.measures.critical.bracket import critical_samples
     from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
+    from byheart.measures.critical.single import critical_samples
 
     r = options.parse_ratio(radius, "--radius")
     network, x, _ = _prepared(model, checkpoint, data, examples, seed)

@@ -169,21 +169,6 @@ class Dataset:
             raise InputError(f"data set '{self.name}': {error}") from None
         return self.subset(parts[0]), self.subset(parts[1])
 
-    def with_unique_labels(self) -> Dataset:
-        """Return the same inputs with each example as its own class.
-
-        Source: Arpit et al. (2017), Figure 3, right.
-        """
-        y = torch.arange(len(self))
-        return replace(
-            self,
-            name=f"{self.name}-unique",
-            y=y,
-            clean_y=y,
-            classes=tuple(str(i) for i in range(len(self))),
-            noisy_labels=torch.zeros(len(self), dtype=torch.bool),
-        )
-
     def downsample(self, side: int) -> Dataset:
         """Return images averaged down to ``side`` by ``side`` pixels.
 

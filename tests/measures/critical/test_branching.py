@@ -56,9 +56,9 @@ def digits_network(labels: torch.Tensor, x: torch.Tensor) -> nn.Sequential:
 @pytest.mark.parametrize("radius", [0.05, 0.1])
 @pytest.mark.parametrize("labels", ["real", "random"])
 def test_the_ratio_of_a_small_network_on_digits_is_exact(labels: str, radius: float) -> None:
-    digits = byheart.load_dataset("digits", size=300, seed=0)
+    digits = byheart.load_dataset("digits", size=150, seed=0)
     x = digits.x.double()
-    y = digits.y if labels == "real" else torch.randint(10, (300,))
+    y = digits.y if labels == "real" else torch.randint(10, (150,))
     model = digits_network(y, x)
     found = byheart.critical_samples(
         model, x, radius=radius, step=radius, noise=0.0, max_steps=10, splits=400, control=False

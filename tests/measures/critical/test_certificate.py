@@ -1,8 +1,13 @@
+"""What is certified, what is not, and which networks are refused by name."""
+
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 import byheart
 from byheart.measures.critical.arithmetic import Arithmetic, gamma
@@ -196,3 +201,39 @@ def test_the_slack_covers_what_single_precision_does() -> None:
     bound = gamma(4000, torch.finfo(torch.float32).eps / 2) * (z.double() @ weight.double().abs().T)
     assert bool((off.abs() <= bound).all())
     assert gamma(2**30, 2.0**-23) == float("inf")
+
+
+def trained_on_digits(x: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
+    torch.manual_seed(1)
+    model = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 256),
+        nn.ReLU(),
+        nn.Linear(256, 256),
+        nn.ReLU(),
+        nn.Linear(256, 10),
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(40):
+        for batch in torch.randperm(len(x)).split(32):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+    return model
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_the_bracket_is_narrow_on_real_digits(
+    mnist_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BYHEART_DATA", str(mnist_root))
+    digits = byheart.load_dataset("mnist", size=2000, seed=0)
+    x, y, validation = digits.x[:1000], digits.y[:1000], digits.x[1000:]
+    real = byheart.critical_samples(trained_on_digits(x, y), validation)
+    assert real.upper - real.lower <= 0.01
+    random = torch.randint(10, (1000,), generator=torch.Generator().manual_seed(1))
+    memorized = byheart.critical_samples(trained_on_digits(x, random), validation)
+    # The gap between the two networks stands whatever the undecided samples are.
+    assert real.upper < memorized.lower
+    assert memorized.upper - memorized.lower <= 0.03

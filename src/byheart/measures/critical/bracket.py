@@ -1,7 +1,7 @@
 """Both sides of the critical sample ratio: samples proved critical, and samples proved not.
 
-:class:`Bracket` holds them for all networks of a pack. :func:`critical_samples` is its case of one
-network; :mod:`byheart.training.probe_critical` uses it for the packs of a study.
+:class:`Bracket` holds them for all networks of a pack. :func:`byheart.critical_samples` is its case
+of one network; :mod:`byheart.training.probe_critical` uses it for the packs of a study.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from byheart.errors import InputError
 from byheart.measures.critical.certificate import CheapBounds, Prover, Samples, certificate
-from byheart.measures.critical.lass import Box, Classifier, ExampleNoise, Noise, lass, verified
+from byheart.measures.critical.lass import Box, Classifier, Noise, lass, verified
 from byheart.measures.critical.tracing import UnknownLayerError
-from byheart.measures.modules import evaluating
 
 CORNERS = 2
 """Corners to try, each from the corner before: a third finds next to nothing."""
@@ -27,8 +25,6 @@ BUDGET_SHARE = 0.05
 """What slopes and cuts may cost, as a share of searching all samples to the limit."""
 CLOSER_BELOW = 0.3
 """Of what a relaxation loses, the share that closer bounds may win back."""
-PROBED = 64
-"""Inputs on which the model is asked twice."""
 
 
 class Networks(Classifier, Protocol):
@@ -37,34 +33,6 @@ class Networks(Classifier, Protocol):
     def module(self, replica: int) -> nn.Module:
         """Return one network, in eval mode."""
         ...
-
-
-class SingleModel:
-    """One module as a pack of a single replica."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the logits."""
-        logits = self.model(x[0])
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != x.shape[1]:
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise InputError(
-                f"the model must map [N, ...] to logits [N, classes]: for N = {x.shape[1]} it "
-                f"returned {got}"
-            )
-        return logits.unsqueeze(0)
-
-    def select(self, replicas: Tensor) -> SingleModel:
-        """Return the one replica there is."""
-        del replicas
-        return self
-
-    def module(self, replica: int) -> nn.Module:
-        """Return the one replica there is."""
-        del replica
-        return self.model
 
 
 @dataclass(frozen=True)
@@ -194,7 +162,7 @@ class Bracket:
         Args:
             logits: [R, N, classes].
             certify: whether to prove anything.
-            splits: see :func:`critical_samples`.
+            splits: see :func:`byheart.critical_samples`.
         """
         for replica in range(len(self.x)):
             model, x = self.networks.module(replica), self._inputs(replica, slice(None))
@@ -291,180 +259,6 @@ class Bracket:
 
     def _batches(self, rows: Tensor) -> Sequence[Tensor]:
         return torch.split(rows, self.settings.batch_size or len(rows)) if len(rows) else ()
-
-
-@dataclass(frozen=True)
-class CriticalSamples:
-    """Which samples are critical, as far as the search found.
-
-    Attributes:
-        critical: bool [N], a witness was found, projected on the box again and scored again.
-        witness: [N, *shape] the witness where ``critical``, else the input itself.
-        found_at: int64 [N], iteration at which the search found a witness, 0 for the corners before
-            it; -1 where it found none (the proof may have).
-        success: [max_steps + 1] fraction of samples that the search found critical by each
-            iteration: a flat end says that more iterations would find few more.
-        control: fraction found critical by the same search without its gradient; NaN if not asked
-            for.
-        radius: of the box.
-        certified: bool [N], proved not critical: no point of the box has another predicted class.
-        uncertified_layer: the layer that the proof does not know, if the network has one; then no
-            sample is certified. None also if no proof was asked for.
-    """
-
-    critical: Tensor
-    witness: Tensor
-    found_at: Tensor
-    success: Tensor
-    control: float
-    radius: float
-    certified: Tensor
-    uncertified_layer: str | None
-
-    @property
-    def lower(self) -> float:
-        """Lower bound of the critical sample ratio: what was found is critical, more may be."""
-        return float(self.critical.cpu().double().mean())
-
-    @property
-    def upper(self) -> float:
-        """Upper bound of the critical sample ratio: what is certified is not critical."""
-        return float((~self.certified).cpu().double().mean())
-
-
-def critical_samples(
-    model: nn.Module,
-    x: Tensor,
-    *,
-    radius: float = 0.3 / 255,
-    step: float = 0.25 / 255,
-    noise: float = 0.2 / 255,
-    max_steps: int = 100,
-    certify: bool = True,
-    splits: int | None = None,
-    control: bool = False,
-    seed: int = 0,
-    batch_size: int = 1024,
-) -> CriticalSamples:
-    r"""Bracket how many inputs have another predicted class within a box around them.
-
-    Formula: x is critical for f if some x^ with ||x - x^||_inf <= r has
-    argmax f(x^) != argmax f(x); only the predicted class counts, never the true one. The search is
-    LASS (see :func:`byheart.measures.critical.lass.lass`), after a few corners of the box that the
-    margin points to (see :func:`corners`); it proves samples
-    critical, never not. The certificate (see
-    :func:`byheart.measures.critical.certificate.certificate`) proves samples not critical, and
-    finds a few more witnesses. The cheapest way to settle a sample is tried first, and what is
-    settled is left alone. What nothing settles is the distance between ``lower`` and ``upper``.
-
-    The model is put into eval mode, submodule by submodule, and left as it was; its parameters and
-    the global random state are not touched.
-
-    Args:
-        model: maps [N, *shape] to logits [N, classes].
-        x: [N, *shape] inputs, in the unit that radius, step and noise are given in.
-        radius: r of the box.
-        step: alpha, length of a step along the sign of the gradient.
-        noise: beta, standard deviation of the noise added to every coordinate at every step.
-        max_steps: iteration limit.
-        certify: whether to look for proofs that samples are not critical.
-        splits: how many cuts of its box to spend on one sample where a proof is hard. If None, the
-            dear part of the proof costs at most a quarter of what searching all samples would, as
-            counted in passes, and goes to the samples nearest to a proof first.
-        control: whether to search once more without the gradient.
-        seed: of the noise.
-        batch_size: inputs searched together.
-
-    Returns:
-        Both bounds and masks, witnesses, the search's own curve and its noise-only control.
-
-    Raises:
-        InputError: no input, a setting out of range, a radius larger than the inputs' range, or a
-            model whose output is not finite logits [N, classes] or not the same in a second pass.
-
-    Source: A17 section 4.1, Algorithm 1 (r = 0.3, alpha = 0.25, beta = 0.2 on the 0-255 scale).
-
-    Example:
-        >>> model = torch.nn.Linear(2, 2, bias=False)
-        >>> _ = model.weight.data.copy_(torch.eye(2))
-        >>> x = torch.tensor([[0.50, 0.49], [0.9, 0.1]])
-        >>> found = critical_samples(model, x, radius=0.02, step=0.01, noise=0.005)
-        >>> found.critical.tolist(), found.certified.tolist()
-        ([True, False], [False, True])
-        >>> found.lower, found.upper
-        (0.5, 0.5)
-    """
-    x = torch.as_tensor(x)
-    settings = Settings(radius, step, noise, max_steps, batch_size)
-    _check(x, settings, splits)
-    x = x.detach()
-    with evaluating(model):
-        network = SingleModel(model)
-        _check_model(network, x[:batch_size])
-        with torch.no_grad():
-            logits = torch.cat(
-                [network(part.unsqueeze(0)) for part in torch.split(x, batch_size)], 1
-            )
-        if not bool(torch.isfinite(logits).all()):
-            raise InputError("the model returns logits that are not finite: check its weights")
-
-        def draw(numbers: Tensor) -> Noise:
-            return ExampleNoise(seed, x[numbers], numbers)
-
-        bracket = Bracket(network, x.unsqueeze(0), settings, draw)
-        bracket.settle_cheaply(logits, certify=certify, splits=splits)
-        bracket.search()
-        by_noise = bracket.control() if control else None
-    return CriticalSamples(
-        critical=bracket.critical[0],
-        witness=bracket.witness[0],
-        found_at=bracket.found_at[0],
-        success=bracket.success[0],
-        control=float("nan") if by_noise is None else float(by_noise.double().mean()),
-        radius=radius,
-        certified=bracket.certified[0],
-        uncertified_layer=bracket.uncertified_layer,
-    )
-
-
-@torch.no_grad()
-def _check_model(classifier: SingleModel, x: Tensor) -> None:
-    """Refuse a model that answers differently when asked again."""
-    probe = x[:PROBED].unsqueeze(0)
-    first, second = (classifier(probe.clone()) for _ in range(2))
-    if not torch.allclose(first, second, rtol=1e-3, atol=1e-5, equal_nan=True):
-        raise InputError(
-            "the model is not deterministic in eval mode (two passes over the same inputs differ): "
-            "switch off what is random in it"
-        )
-
-
-def _check(x: Tensor, settings: Settings, splits: int | None) -> None:
-    if x.dim() < 2 or not x.numel() or not x.is_floating_point():
-        raise InputError(
-            f"x must be floating-point inputs [N, *shape] with N >= 1, got {x.dtype} "
-            f"{tuple(x.shape)}"
-        )
-    if not bool(torch.isfinite(x).all()):
-        raise InputError("x holds values that are not finite: replace or drop those inputs")
-    for name in ("radius", "step", "noise"):
-        value = getattr(settings, name)
-        if not 0 <= value < float("inf"):
-            raise InputError(f"{name} must be a number of 0 or more, got {value}")
-    # Inputs of one value are no reason to refuse every radius: their scale is at least [0, 1].
-    spread = max(1.0, float(x.max()) - float(x.min()))
-    if settings.radius > spread:
-        raise InputError(
-            f"radius must be on the scale of the inputs, which span {spread:g}, got "
-            f"{settings.radius:g}: a radius given in pixel values has to be divided by 255"
-        )
-    for name, count, least in (
-        ("max_steps", settings.max_steps, 1),
-        ("batch_size", settings.batch_size or 0, 1),
-        ("splits", splits or 0, 0),
-    ):
-        if count < least:
-            raise InputError(f"{name} must be {least} or more, got {count}")
 
 
 def corners(model: nn.Module, x: Tensor, predicted: Tensor, box: Box) -> tuple[Tensor, Tensor]:
