@@ -12,8 +12,9 @@ from tests.advising.test_advise import digits
 import byheart
 from byheart.advising.trainer import Trainer
 from byheart.errors import StoreError
-from byheart.store import Store
+from byheart.store import Store, checkpoints
 from byheart.studies.session import load_session
+from byheart.training.loop import TrainingLoop
 
 
 def quick(**options) -> byheart.Advice:
@@ -30,9 +31,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     train = Trainer.train
 
-    def count(self, pack):
+    def count(self, pack, *hooks):
         sizes.append(len(pack))
-        return train(self, pack)
+        return train(self, pack, *hooks)
 
     monkeypatch.setattr(Trainer, "train", count)
     return sizes
@@ -65,6 +66,33 @@ def test_a_run_that_was_cut_short_ends_as_one_that_was_not(packs, trained, tmp_p
     assert 0 < sum(trained) < needed
     assert same(quick(keep=tmp_path), whole)
     assert sum(trained) == needed
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 6])
+def test_a_pack_that_was_cut_short_resumes_within_its_training(
+    epochs, monkeypatch, tmp_path
+) -> None:
+    whole = quick()
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
+    train, done, cut = TrainingLoop.train_epoch, [], [True]
+
+    def train_epoch(loop: TrainingLoop) -> None:
+        if cut and len(done) == epochs:
+            raise Cut
+        train(loop)
+        done.append(loop.epoch)
+
+    monkeypatch.setattr(TrainingLoop, "train_epoch", train_epoch)
+    with pytest.raises(Cut):
+        quick(keep=tmp_path)
+    kept = epochs % 4
+    assert len(checkpoints.checkpoint_files(tmp_path / "kept")) == (kept > 0)
+    done.clear()
+    cut.clear()
+    assert same(quick(keep=tmp_path), whole)
+    assert done[0] == kept + 1
+    assert not (tmp_path / "kept").exists()
 
 
 def test_what_is_all_there_is_not_trained_again(trained, tmp_path) -> None:

@@ -14,8 +14,9 @@ from tests.auditing.networks import normed, small
 from torch import nn
 
 import byheart
-from byheart.auditing import calibration, keeping
+from byheart.auditing import calibration
 from byheart.errors import StoreError
+from byheart.store import checkpoints
 from byheart.training.loop import TrainingLoop
 
 SETTINGS: dict[str, Any] = {
@@ -51,8 +52,8 @@ def whole(data: byheart.Dataset) -> byheart.Audit:
 
 @pytest.fixture(autouse=True)
 def at_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "EVERY", 0.0)
-    monkeypatch.setattr(keeping, "SHARE", float("inf"))
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_what_was_damaged_is_trained_again(
     data: byheart.Dataset, whole: byheart.Audit, tmp_path: Path, trained: list[int]
 ) -> None:
     cut_at(6, normed, data, tmp_path)
-    for path in keeping.kept_in(tmp_path):
+    for path in checkpoints.checkpoint_files(tmp_path):
         held = bytearray(path.read_bytes())
         held[len(held) // 2] ^= 1
         path.write_bytes(held)
@@ -200,8 +201,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(data: byheart.Dataset, tmp_
 def test_what_others_put_into_the_folder_stays(tmp_path: Path) -> None:
     (tmp_path / "a.pack").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("mine")
-    keeping.forget(tmp_path)
+    checkpoints.remove_checkpoints(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     (tmp_path / "notes.txt").unlink()
-    keeping.forget(tmp_path)
+    checkpoints.remove_checkpoints(tmp_path)
     assert not tmp_path.exists()

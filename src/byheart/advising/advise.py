@@ -26,11 +26,15 @@ from byheart.errors import InputError
 from byheart.networks.examine import examine
 from byheart.networks.foreign import Source, called
 from byheart.store import Store
+from byheart.store.checkpoints import Checkpoints
 from byheart.training.packs import find_device
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.registry import chosen
 
 __all__ = ["Advice", "advise"]
+
+KEPT = "kept"
+"""Folder of checkpoints beside the store, while packs train."""
 
 
 def advise(
@@ -79,9 +83,9 @@ def advise(
             the same seed gives the same advice on any machine.
         seed: of all that is drawn.
         device: "cpu", "cuda" or "mps".
-        keep: folder whose store keeps every training (``results.sqlite``): what is there already is
-            not trained again. The same call decides the same again, and counts what was trained
-            before as time that is gone.
+        keep: folder for finished trainings (``results.sqlite``), and for packs in training, written
+            about every ten seconds. The same call goes on from there, decides the same again, and
+            counts the time of earlier training as spent.
         command: the command line, word by word, kept with them.
         on_pack: called with the name of a round, and the packs done and in all within it.
 
@@ -117,7 +121,14 @@ def advise(
             plan.refuse_at_once()
         else:
             plan = FixedPlan(Sizes(*rounds))
-        trainings = Trainings(trainer, store, budget=budget, resumed=decisions.resumed)
+        checkpoints = None if keep is None else Checkpoints(Path(keep) / KEPT)
+        trainings = Trainings(
+            trainer,
+            store,
+            checkpoints=checkpoints,
+            budget=budget,
+            resumed=decisions.resumed,
+        )
         runner = AdviceRounds(
             trainer, trainings, choices, plan, margin=margin, seed=seed, on_pack=on_pack
         )

@@ -96,10 +96,22 @@ class Trainer:
             self.found.size, self.recipe.batch_size, momentum=True, device=self.recipe.device
         )
 
-    def train(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
-        """Train a pack to the end, and return the curves of each replica."""
-        accuracies = Accuracies(self.trusted, self.checkpoints)
-        self.loop(pack, hooks=[accuracies]).train(self.recipe.epochs)
+    def accuracies(self) -> Accuracies:
+        """Return the hook that takes accuracies at the checkpoints."""
+        return Accuracies(self.trusted, self.checkpoints)
+
+    def train(
+        self, pack: Sequence[Replica], accuracies: Accuracies, resume: Hook | None = None
+    ) -> dict[Replica, Curves]:
+        """Train a pack to the end, and return the curves of each replica.
+
+        Args:
+            pack: replicas of one regularizer.
+            accuracies: takes the curves.
+            resume: writes checkpoints and restores them; None to write none.
+        """
+        hooks = [accuracies] if resume is None else [accuracies, resume]
+        self.loop(pack, hooks=hooks).train(self.recipe.epochs)
         curves = np.stack(accuracies.taken, 2)
         empty = np.full(len(accuracies.taken), np.nan)
         return {
@@ -174,6 +186,14 @@ class Accuracies(Hook):
         """Take the accuracies."""
         if loop.epoch in self._epochs:
             self.take(loop)
+
+    def state(self) -> list[Tensor]:
+        """Return the accuracies so far."""
+        return [torch.from_numpy(accuracies) for accuracies in self.taken]
+
+    def restore(self, state: Sequence[Tensor]) -> None:
+        """Take over what :meth:`state` returned."""
+        self.taken = [accuracies.numpy() for accuracies in state]
 
     def take(self, loop: TrainingLoop) -> None:
         """Take the accuracies now."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from byheart.advising.budget import Budget
 from byheart.advising.effects import Curves
 from byheart.advising.trainer import Replica, Trainer
+from byheart.networks.vmapped import ForeignPack
 from byheart.record import Record
 from byheart.store import Store
+from byheart.store.checkpoints import Checkpoints
+from byheart.training.loop import TrainingLoop
+from byheart.training.resume import Resume, digest_of
 from byheart.trial import DataFacts, Trial
 
 CURVES = ("random", "user", "validation", "trusted")
@@ -43,7 +47,8 @@ class Trainings:
 
     Args:
         trainer: of the user's network.
-        store: where trainings are kept; None to keep none.
+        store: where finished trainings are kept; None to keep none.
+        checkpoints: of packs in training, which resume from them; None to write none.
         budget: told how long they take; None without.
         resumed: what is read was trained within the same budget, by an earlier run.
     """
@@ -53,11 +58,13 @@ class Trainings:
         trainer: Trainer,
         store: Store | None = None,
         *,
+        checkpoints: Checkpoints | None = None,
         budget: Budget | None = None,
         resumed: bool = False,
     ) -> None:
         self._trainer = trainer
         self._store = store
+        self._checkpoints = checkpoints
         self._budget = budget
         self._resumed = resumed
         self._clock = time.monotonic if budget is None else budget.clock
@@ -73,13 +80,25 @@ class Trainings:
         if not missing:
             return found
         start = self._clock()
-        fresh = self._trainer.train(missing)
-        seconds = self._clock() - start
+        accuracies = self._trainer.accuracies()
+        resume = None
+        if self._checkpoints is not None:
+            resume = Resume(
+                self._checkpoints, lambda loop: self._facts(missing, loop), [accuracies]
+            )
+        fresh = self._trainer.train(missing, accuracies, resume)
+        before = 0.0 if resume is None else resume.seconds
+        seconds = self._clock() - start + before
         if self._budget is not None:
             self._budget.took(missing, seconds)
+            self._budget.spend(before)
         if self._store is not None:
             share = seconds / len(missing)
-            self._store.add([self._record(one, own, share) for one, own in fresh.items()])
+            self._store.add(
+                [self._record(replica, curves, share) for replica, curves in fresh.items()]
+            )
+        if resume is not None:
+            resume.remove()
         return found | fresh
 
     def _read(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
@@ -93,6 +112,14 @@ class Trainings:
             replica: Curves(*(records[one.key].arrays[f"advice.{name}"] for name in CURVES))
             for replica, one in trainings.items()
             if one.key in records
+        }
+
+    def _facts(self, pack: Sequence[Replica], loop: TrainingLoop) -> dict[str, Any]:
+        """Return all that decides the results of a pack."""
+        assert isinstance(loop.network, ForeignPack)
+        return {
+            "trials": [self._training(replica).key for replica in pack],
+            "weights": digest_of(*loop.network.parameters()),
         }
 
     def _training(self, replica: Replica) -> Training:

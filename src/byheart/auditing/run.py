@@ -16,7 +16,6 @@ from byheart.auditing.audit import PRECISION, Audit, assemble, require_precision
 from byheart.auditing.calibration import calibrate
 from byheart.auditing.groups import Grouping
 from byheart.auditing.history import History
-from byheart.auditing.keeping import Keeping
 from byheart.auditing.onset import Onset, find_onset
 from byheart.auditing.planting import FlipModel, Layout, excluded_flips, hold_out, plant
 from byheart.auditing.scores import suspicion, window_of
@@ -29,6 +28,7 @@ from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 from byheart.measures.critical.single import critical_samples
 from byheart.networks.foreign import Source
 from byheart.seeds import seed as seed_of
+from byheart.store.checkpoints import Checkpoints
 from byheart.training.packs import find_device
 from byheart.training.recipe import Recipe
 
@@ -119,7 +119,7 @@ def audit(
     recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
     precision = require_precision(precision)
     advance = _progress(on_epoch, (seeds + subsets) * epochs)
-    keeping = None if keep is None else Keeping(Path(keep))
+    checkpoints = None if keep is None else Checkpoints(Path(keep))
     rounds = _train_in_rounds(
         model_factory,
         dataset,
@@ -128,7 +128,7 @@ def audit(
         planted=planted,
         gradients=sensitivity,
         seed=seed,
-        keeping=keeping,
+        checkpoints=checkpoints,
         on_epoch=advance,
     )
     mean = suspicion(rounds.histories, stop=rounds.window)
@@ -145,7 +145,7 @@ def audit(
                 recipe,
                 count=subsets,
                 seed=seed,
-                keeping=keeping,
+                checkpoints=checkpoints,
                 on_epoch=advance,
             )
         )
@@ -202,7 +202,7 @@ def _train_in_rounds(
     planted: float,
     gradients: bool,
     seed: int,
-    keeping: Keeping | None = None,
+    checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> _Rounds:
     """Train half of the runs on the user's labels, and half with flips modelled on these runs.
@@ -215,7 +215,7 @@ def _train_in_rounds(
         planted: share of labels that a run of the second round changes.
         gradients: whether to compute input gradients in the first round.
         seed: of all random draws.
-        keeping: see :func:`byheart.auditing.training.train_runs`.
+        checkpoints: see :func:`byheart.auditing.training.train_runs`.
         on_epoch: see :func:`byheart.auditing.training.train_runs`.
     """
     y, half = dataset.y.numpy(), seeds // 2
@@ -228,13 +228,13 @@ def _train_in_rounds(
         recipe,
         trained[:half],
         gradients_at=epochs_to_measure(recipe.epochs) if gradients else (),
-        keeping=keeping,
+        checkpoints=checkpoints,
         on_epoch=on_epoch,
     )
     model = _flip_model(first, y, find_onset(first.histories, layout.held_out[:half], seed=seed))
     flips = plant(layout.seeds(half, seeds), model, share=planted, seed=seed)
     second = train_runs(
-        source, dataset, flips, recipe, trained[half:], keeping=keeping, on_epoch=on_epoch
+        source, dataset, flips, recipe, trained[half:], checkpoints=checkpoints, on_epoch=on_epoch
     )
     histories = [*first.histories, *second.histories]
     onset = find_onset(histories, layout.held_out, seed=seed)

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from byheart.auditing.keeping import Keeping
 from byheart.auditing.planting import Ids, Layout
 from byheart.auditing.scores import ratio
 from byheart.auditing.training import train_runs
@@ -19,6 +18,7 @@ from byheart.data.dataset import Dataset
 from byheart.networks.foreign import Source
 from byheart.seeds import generator
 from byheart.seeds import seed as seed_of
+from byheart.store.checkpoints import Checkpoints
 from byheart.training.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,7 @@ def train_on_subsets(
     *,
     count: int,
     seed: int,
-    keeping: Keeping | None = None,
+    checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> Subsets:
     """Train networks on random subsets of 70% each, and compare.
@@ -68,7 +68,7 @@ def train_on_subsets(
         recipe: how to train.
         count: number of runs K.
         seed: draws subsets and seeds.
-        keeping: see :func:`byheart.auditing.training.train_runs`.
+        checkpoints: see :func:`byheart.auditing.training.train_runs`.
         on_epoch: see :func:`byheart.auditing.training.train_runs`.
     """
     out = len(dataset) - round(SHARE * len(dataset))
@@ -83,7 +83,7 @@ def train_on_subsets(
         recipe,
         seeds,
         with_histories=False,
-        keeping=keeping,
+        checkpoints=checkpoints,
         on_epoch=on_epoch,
     ).networks
     inside = np.ones((count, len(dataset)), bool)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from byheart.auditing.history import History
-from byheart.auditing.keeping import Keeping, digest_of
 from byheart.auditing.planting import Ids, Layout
 from byheart.auditing.tracker import Tracker
 from byheart.data.dataset import Dataset
@@ -22,12 +21,13 @@ from byheart.networks.base import PackNetwork
 from byheart.networks.examine import Examined, examine
 from byheart.networks.foreign import Source, initialised
 from byheart.networks.vmapped import ForeignPack
+from byheart.store.checkpoints import Checkpoints
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import most_replicas
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.base import Batch
-from byheart.version import __version__
+from byheart.training.resume import Resume, digest_of
 
 TRIED = 32
 """Examples whose outputs identify a network: a state is restored only if they are the same."""
@@ -63,7 +63,7 @@ def train_runs(
     *,
     gradients_at: Sequence[int] = (),
     with_histories: bool = True,
-    keeping: Keeping | None = None,
+    checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> Runs:
     """Train one network per seed, and record margin and loss of every example.
@@ -79,7 +79,7 @@ def train_runs(
         seeds: of initial weights and order, one per run.
         gradients_at: epochs, counted from 1, after which to compute input gradients.
         with_histories: whether to record histories; if not, only networks are returned.
-        keeping: where to keep the state of unfinished packs, and to resume them from.
+        checkpoints: of packs in training; packs resume from them.
         on_epoch: called with the number of runs after each epoch, and with the number of their
             epochs so far when they resume.
 
@@ -103,7 +103,7 @@ def train_runs(
             pack.tolist(),
             with_histories=with_histories,
             gradients_at=gradients_at,
-            keeping=keeping,
+            checkpoints=checkpoints,
             on_epoch=on_epoch,
         )
         training.loop.train(recipe.epochs)
@@ -131,7 +131,7 @@ class _Training(Hook):
         *,
         with_histories: bool,
         gradients_at: Sequence[int],
-        keeping: Keeping | None,
+        checkpoints: Checkpoints | None,
         on_epoch: Callable[[int], None] | None,
     ) -> None:
         chosen, labels = [seeds[r] for r in pack], dataset.y.numpy()
@@ -142,8 +142,6 @@ class _Training(Hook):
         self._recipe = recipe
         self._network = network
         self._gradients_at = gradients_at
-        self._keeping = keeping
-        self._report = on_epoch or (lambda trainings: None)
         self._labels = torch.from_numpy(np.stack([layout.labels(r, labels) for r in pack]))
         self._trained = torch.from_numpy(np.stack([layout.trained(r, len(dataset)) for r in pack]))
         self._held_out = torch.from_numpy(layout.held_out[list(pack)])
@@ -152,37 +150,29 @@ class _Training(Hook):
         self._gradients: list[tuple[int, NDArray[np.float32]]] = []
         self._trackers = _Trackers(labels, layout, pack) if with_histories else None
         self._facts: dict[str, Any] = {
-            "byheart": __version__,
-            "torch": torch.__version__,
             "data": dataset.fingerprint,
             "recipe": asdict(recipe),
             "seeds": chosen,
             "network": [examined.way, examined.fingerprint],
-            "watched": with_histories,
+            "with_histories": with_histories,
             "gradients": list(gradients_at),
         }
         examples = Examples.of(
             dataset.x.to(recipe.device), self._labels, self._trained, self._held_out
         )
         algorithms = [recipe.algorithm(source, examined)] * len(chosen)
-        self.loop = recipe.loop(network, algorithms, examples, chosen, hooks=[self])
-
-    def start(self, loop: TrainingLoop) -> None:
-        """Resume from the state that was kept."""
-        if self._keeping is None:
-            return
-        self._facts |= self._digests(loop.examples.pool)
-        kept = self._keeping.found(self._facts)
-        if kept is not None:
-            self._restore(loop, kept)
-            self._report(self._network.replicas * loop.epoch)
+        hooks: list[Hook] = [self]
+        if checkpoints is not None:
+            hooks.append(Resume(checkpoints, self._identity, [self], at_end=recipe.epochs))
+        hooks.append(_Progress(on_epoch or (lambda epochs: None)))
+        self.loop = recipe.loop(network, algorithms, examples, chosen, hooks=hooks)
 
     def on_batch(self, loop: TrainingLoop, batch: Batch, logits: Tensor) -> None:
         """Record a batch just before its step."""
         self._record(loop, batch.rows, logits)
 
     def end_epoch(self, loop: TrainingLoop) -> None:
-        """Record held-out examples, compute input gradients, and keep the state."""
+        """Record held-out examples, and compute input gradients."""
         if self._trackers is not None:
             if self._held_out.shape[1]:
                 rows = loop.examples.validation_rows
@@ -191,10 +181,6 @@ class _Training(Hook):
         if loop.epoch in self._gradients_at:
             taken = input_gradients(self._network, loop.examples.pool, self._y)
             self._gradients += [(loop.epoch, gradients) for gradients in taken]
-        last = loop.epoch == self._recipe.epochs
-        if self._keeping is not None and (last or self._keeping.due()):
-            self._keeping.keep(self._facts, self._state(loop))
-        self._report(self._network.replicas)
 
     def runs(self) -> Runs:
         """Return what the runs left."""
@@ -203,35 +189,33 @@ class _Training(Hook):
             return Runs([], [], networks, self._gradients)
         return Runs(self._trackers.histories(), self._trackers.planted(), networks, self._gradients)
 
-    def _digests(self, x: Tensor) -> dict[str, str]:
-        """Return hashes of all that decides the results of the pack, before it trains.
+    def state(self) -> dict[str, Any]:
+        """Return the state of trackers, and the input gradients so far."""
+        return {
+            "gradients": [(epoch, torch.from_numpy(taken)) for epoch, taken in self._gradients],
+            "trackers": [] if self._trackers is None else self._trackers.state(),
+        }
 
-        They include the initial weights, and the outputs for some examples in train and eval mode:
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` returned."""
+        self._gradients = [(epoch, taken.numpy()) for epoch, taken in state["gradients"]]
+        if self._trackers is not None:
+            self._trackers.restore(state["trackers"])
+
+    def _identity(self, loop: TrainingLoop) -> dict[str, Any]:
+        """Return all that decides the results of the pack.
+
+        This includes the initial weights, and the outputs for some examples in train and eval mode:
         code that ``forward`` calls may have changed.
         """
-        network, some = self._network, x[:TRIED]
+        network, some = self._network, loop.examples.pool[:TRIED]
         copy = network.select(torch.arange(network.replicas))
         outputs = [copy(some), copy.training_logits(some.expand(network.replicas, -1, -1))]
-        return {
+        return self._facts | {
             "layout": digest_of(self._trained, self._labels, self._held_out, self._planted),
             "weights": digest_of(*network.parameters(), *network.kept()),
             "outputs": digest_of(*outputs),
         }
-
-    def _state(self, loop: TrainingLoop) -> dict[str, Any]:
-        """Return all that the pack needs to resume after an epoch: tensors and plain values."""
-        return {
-            "loop": loop.state(),
-            "gradients": [(epoch, torch.from_numpy(taken)) for epoch, taken in self._gradients],
-            "watch": [] if self._trackers is None else self._trackers.state(),
-        }
-
-    def _restore(self, loop: TrainingLoop, state: Mapping[str, Any]) -> None:
-        """Resume from what :meth:`_state` returned."""
-        loop.restore(state["loop"])
-        self._gradients = [(epoch, taken.numpy()) for epoch, taken in state["gradients"]]
-        if self._trackers is not None:
-            self._trackers.restore(state["watch"])
 
     def _record(self, loop: TrainingLoop, rows: Tensor, logits: Tensor) -> None:
         if not bool(torch.isfinite(logits).all()):
@@ -241,6 +225,22 @@ class _Training(Hook):
             )
         if self._trackers is not None:
             self._trackers.record(rows.cpu(), logits)
+
+
+class _Progress(Hook):
+    """Reports epochs, those before a pack was resumed included."""
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self._report = report
+
+    def start(self, loop: TrainingLoop) -> None:
+        """Report the epochs that are not trained again."""
+        if loop.epoch:
+            self._report(loop.network.replicas * loop.epoch)
+
+    def end_epoch(self, loop: TrainingLoop) -> None:
+        """Report one epoch of every run in the pack."""
+        self._report(loop.network.replicas)
 
 
 class _Trackers:

@@ -103,9 +103,9 @@ def audit(
         summary,
         write_audit,
     )
-    from byheart.auditing.keeping import forget
     from byheart.files import require_writable
     from byheart.runners.processes import exit_on_sigterm
+    from byheart.store.checkpoints import remove_checkpoints
 
     condition = _condition(fail_if, planted)
     radius = (
@@ -149,7 +149,7 @@ def audit(
     outcome = _decide(condition, result)
     numbers = summary(result) | {"run": about, "fail_if": outcome}
     written = write_audit(out, result, numbers, about)
-    forget(kept)
+    remove_checkpoints(kept)
     if PARQUET not in {path.name for path in written}:
         say(f"{PARQUET} needs pyarrow (pip install 'byheart[parquet]'): wrote table.csv only")
     if as_json:
@@ -163,10 +163,10 @@ def audit(
 
 def _train(examples: Examples, network: Source, **settings: Any) -> Audit:
     """Run the audit with its progress on stderr; rows of its table say where they come from."""
-    from byheart.auditing.keeping import kept_in
     from byheart.auditing.run import audit as run
+    from byheart.store.checkpoints import checkpoint_files
 
-    if kept_in(settings["keep"]):
+    if checkpoint_files(settings["keep"]):
         say(f"resuming from {settings['keep']}: runs of the same audit are not trained again")
     with epochs_trained() as on_epoch:
         result = run(network, examples.dataset, on_epoch=on_epoch, **settings)
@@ -187,10 +187,10 @@ def _one_line(kept: Path) -> Iterator[None]:
 
 
 def _left(kept: Path) -> str:
-    from byheart.auditing.keeping import kept_in
+    from byheart.store.checkpoints import checkpoint_files
 
     unchanged = f"the files in {kept.parent} are unchanged"
-    if not kept_in(kept):
+    if not checkpoint_files(kept):
         return f"nothing was kept yet, and {unchanged}"
     return f"{unchanged}; the runs are kept in {kept}, and the same command resumes them"
 
