@@ -20,7 +20,7 @@ def toy(n: int = 50) -> Dataset:
     return Dataset.from_arrays("toy", x, torch.arange(n) % 5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(inputs=levels, labels=levels, seed=seeds)
 def test_exactly_the_rounded_share_is_replaced(inputs: float, labels: float, seed: int) -> None:
     clean = toy()
@@ -34,7 +34,7 @@ def test_exactly_the_rounded_share_is_replaced(inputs: float, labels: float, see
     assert torch.equal(noisy.clean_y, clean.y)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(pair=st.tuples(levels, levels), seed=seeds)
 def test_a_higher_level_keeps_what_a_lower_one_replaced(
     pair: tuple[float, float], seed: int
@@ -48,7 +48,7 @@ def test_a_higher_level_keeps_what_a_lower_one_replaced(
     assert torch.equal(few.y[few.noisy_labels], many.y[few.noisy_labels])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(level=levels, other=levels, seed=seeds)
 def test_one_kind_of_noise_never_shifts_the_other(level: float, other: float, seed: int) -> None:
     alone, both = (
@@ -61,7 +61,7 @@ def test_one_kind_of_noise_never_shifts_the_other(level: float, other: float, se
     assert torch.equal(labels_alone.noisy_labels, both.noisy_labels)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(inputs=levels, labels=levels, seed=seeds)
 def test_the_same_seed_gives_the_same_bits_and_leaves_the_original(
     inputs: float, labels: float, seed: int

@@ -1,5 +1,6 @@
 """A folder of images by class."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from byheart.data import load_dataset
+from byheart.data.sources import example_files
 from byheart.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -75,46 +77,85 @@ def test_files_that_are_no_images_by_their_ending_are_left_out(grey: Path) -> No
     assert len(load_dataset(grey)) == 5
 
 
-def test_images_of_different_sizes_are_named_with_their_sizes(grey: Path) -> None:
-    picture(grey / "dogs" / "3.png", (6, 5))
-    with pytest.raises(DataError, match=r"dogs/3\.png has 5x6 pixels but .*cats/1\.png has 4x6"):
-        load_dataset(grey)
+def write_text(path: Path) -> None:
+    path.write_text("no image")
 
 
-def test_text_under_the_name_of_an_image_is_named(grey: Path) -> None:
-    (grey / "dogs" / "3.png").write_text("no image")
-    with pytest.raises(DataError, match=r"dogs/3\.png is no image that pillow can read"):
-        load_dataset(grey)
+def write_deep(path: Path) -> None:
+    Image.fromarray(np.zeros((6, 4), dtype=np.uint16)).save(path)
 
 
-def test_a_truncated_image_is_named(grey: Path) -> None:
-    path = grey / "dogs" / "1.png"
-    picture(path, (6, 4))
+def write_truncated(path: Path) -> None:
+    picture(path)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match=r"dogs/1\.png is a damaged image"):
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: picture(path, (6, 5)), "has 5x6 pixels but .*cats/1.png has 4x6"),
+        (write_text, "is no image that pillow can read"),
+        (write_truncated, "is a damaged image"),
+        (write_deep, "has more than 8 bits a channel"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_named(
+    grey: Path, write: Callable[[Path], object], message: str
+) -> None:
+    write(grey / "dogs" / "3.png")
+    with pytest.raises(DataError, match=rf"dogs/3\.png {message}"):
         load_dataset(grey)
 
 
-def test_more_than_eight_bits_are_refused(grey: Path) -> None:
-    deep = Image.fromarray(np.zeros((6, 4), dtype=np.uint16))
-    deep.save(grey / "dogs" / "3.png")
-    with pytest.raises(DataError, match=r"dogs/3\.png has more than 8 bits a channel"):
-        load_dataset(grey)
-
-
-def test_an_empty_class_folder_is_named(grey: Path) -> None:
+def test_folders_that_are_no_classes_are_told(grey: Path, tmp_path: Path) -> None:
     (grey / "emus").mkdir()
     with pytest.raises(DataError, match=r"class folder .*emus holds no images"):
         load_dataset(grey)
-
-
-def test_one_class_only_is_told(tmp_path: Path) -> None:
-    picture(tmp_path / "a" / "1.png")
+    picture(tmp_path / "single" / "a" / "1.png")
     with pytest.raises(DataError, match="one class only"):
-        load_dataset(tmp_path)
-
-
-def test_an_empty_train_folder_is_told(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
+        load_dataset(tmp_path / "single")
+    (tmp_path / "empty" / "train").mkdir(parents=True)
     with pytest.raises(DataError, match="holds no class folders"):
-        load_dataset(tmp_path)
+        load_dataset(tmp_path / "empty")
+
+
+def folder_of_images(root: Path) -> None:
+    for label, name in enumerate(("ant", "bee")):
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((4, 4), 100 * label + i, np.uint8)).save(
+                root / name / f"{i}.png"
+            )
+
+
+def test_files_are_in_the_order_of_the_examples(tmp_path: Path) -> None:
+    folder_of_images(tmp_path)
+    files = example_files(tmp_path)
+    assert files == [f"{name}/{i}.png" for name in ("ant", "bee") for i in range(3)]
+    dataset = load_dataset(tmp_path)
+    for x, file in zip(dataset.x, files, strict=True):
+        np.testing.assert_array_equal(
+            (255 * x).round().numpy(), np.asarray(Image.open(tmp_path / file))
+        )
+
+
+def test_a_split_is_part_of_the_path(tmp_path: Path) -> None:
+    folder_of_images(tmp_path / "train")
+    folder_of_images(tmp_path / "test")
+    files = example_files(tmp_path, split="test")
+    assert files is not None and files[0] == "test/ant/0.png"
+
+
+@pytest.mark.parametrize("source", ["digits", "mnist", "hf:owner/name", "no/such/folder"])
+def test_other_sources_have_no_files(source: str) -> None:
+    assert example_files(source) is None
+
+
+def test_a_folder_of_idx_files_has_no_files(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"")
+    assert example_files(tmp_path) is None
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        example_files(tmp_path)

@@ -1,5 +1,6 @@
 """A .npz with x and y."""
 
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -79,21 +80,6 @@ def test_a_missing_test_part_is_told(tmp_path: Path) -> None:
         load_dataset(save(tmp_path / "a.npz", x=X, y=Y), split="test")
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 and then garbage"])
-def test_garbage_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "bad.npz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=f"{path} "):
-        load_dataset(path)
-
-
-def test_a_truncated_file_is_named(tmp_path: Path) -> None:
-    path = save(tmp_path / "bad.npz", x=X, y=Y)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match=f"{path} is damaged"):
-        load_dataset(path)
-
-
 def test_an_array_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None:
     path, member = tmp_path / "bad.npz", tmp_path / "x.npy"
     np.save(member, X)
@@ -103,16 +89,6 @@ def test_an_array_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> N
         archive.writestr("x.npy", lying)
         archive.writestr("y.npy", lying)
     with pytest.raises(DataError, match=f"{path} cannot be read"):
-        load_dataset(path)
-
-
-def test_a_damaged_array_inside_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "bad.npz"
-    np.savez_compressed(path, x=np.zeros((100, 50)), y=np.arange(100))
-    content = bytearray(path.read_bytes())
-    content[60:80] = b"\xff" * 20
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=f"{path} "):
         load_dataset(path)
 
 
@@ -127,9 +103,37 @@ def test_a_way_of_compressing_that_python_lacks_is_told(tmp_path: Path) -> None:
         load_dataset(path)
 
 
-def test_a_bare_array_under_the_name_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "bare.npz"
-    with path.open("wb") as file:
-        np.save(file, X)
-    with pytest.raises(DataError, match=r"is no \.npz file"):
+def packed(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def bare() -> bytes:
+    file = io.BytesIO()
+    np.save(file, X)
+    return file.getvalue()
+
+
+def damaged_inside() -> bytes:
+    content = bytearray(packed(x=np.zeros((100, 50)), y=np.arange(100)))
+    content[60:80] = b"\xff" * 20
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no .npz file"),
+        (b"no zip at all", "is no .npz file"),
+        (bare(), "is no .npz file"),
+        (b"PK\x03\x04 and then garbage", ""),
+        (damaged_inside(), ""),
+        (packed(x=X, y=Y)[:-40], "is damaged"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"{path} {message}"):
         load_dataset(path)

@@ -70,9 +70,9 @@ def test_bounds_equal_those_of_the_slow_twin(widths: list[int], radius: float) -
 @pytest.mark.parametrize("seed", range(2))
 def test_no_bound_exceeds_the_exact_minimum_and_tiny_boxes_reach_it(seed: int) -> None:
     model = mlp([2, 3, 3, 2], seed)
-    x = torch.rand(3, 2, dtype=torch.float64)
+    x = torch.rand(2, 2, dtype=torch.float64)
     nodes = nodes_of(model, x, Arithmetic.of(model, x))
-    rows = torch.tensor([[[1.0, -1.0]]], dtype=torch.float64).expand(3, 1, 2)
+    rows = torch.tensor([[[1.0, -1.0]]], dtype=torch.float64).expand(2, 1, 2)
     for radius in (1e-4, 0.05, 0.5):
         box = box_around(x, radius)
         reaches = tightened_bounds(nodes, box, 50)

@@ -214,7 +214,7 @@ def trained_on_digits(x: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
         nn.Linear(256, 10),
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(40):
+    for _ in range(25):
         for batch in torch.randperm(len(x)).split(32):
             optimizer.zero_grad()
             functional.cross_entropy(model(x[batch]), y[batch]).backward()
@@ -228,7 +228,7 @@ def test_the_bracket_is_narrow_on_real_digits(
     mnist_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BYHEART_DATA", str(mnist_root))
-    digits = byheart.load_dataset("mnist", size=2000, seed=0)
+    digits = byheart.load_dataset("mnist", size=1500, seed=0)
     x, y, validation = digits.x[:1000], digits.y[:1000], digits.x[1000:]
     real = byheart.critical_samples(trained_on_digits(x, y), validation)
     assert real.upper - real.lower <= 0.01

@@ -210,8 +210,8 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int) -> Non
 @pytest.mark.parametrize("kind", ["mlp", "max", "average", "residual"])
 def test_no_certified_sample_of_a_trained_network_is_ever_broken(kind: str, labels: str) -> None:
     torch.manual_seed(0)
-    x = torch.rand(60, 6) if kind == "mlp" else torch.rand(60, 2, 6, 6)
-    y = (x.flatten(1)[:, :3]).argmax(1) if labels == "real" else torch.randint(3, (60,))
+    x = torch.rand(30, 6) if kind == "mlp" else torch.rand(30, 2, 6, 6)
+    y = (x.flatten(1)[:, :3]).argmax(1) if labels == "real" else torch.randint(3, (30,))
     pool = nn.MaxPool2d(2) if kind == "max" else nn.AvgPool2d(2)
     if kind == "mlp":
         model: nn.Module = mlp([32, 32], 3, True)
@@ -219,5 +219,5 @@ def test_no_certified_sample_of_a_trained_network_is_ever_broken(kind: str, labe
         model = resnet(4, True) if kind == "residual" else convnet(6, pool, True, 1, 1)
     train(model, x, y, 100)
     counts = [attack(model, x, radius, 0, splits=20) for radius in (0.002, 0.02)]
-    assert counts[0] > 30, "the certificate settles most samples of a small box"
+    assert counts[0] > 15, "the certificate settles most samples of a small box"
     assert bool(broken(model, x[:20], 0.1, 0).any()), "the attacks break some in a large one"
