@@ -203,10 +203,11 @@ def load_hub(source: str, split: str) -> Dataset:
 
 
 def _column(source: str, features: dict[str, Any], kind: type, what: str) -> str:
-    found = [name for name, feature in features.items() if isinstance(feature, kind)]
-    if len(found) != 1:
+    columns = [name for name, feature in features.items() if isinstance(feature, kind)]
+    if len(columns) != 1:
         has = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
         raise DataError(
-            f"data set '{source}' has {len(found)} {what} columns where one is needed; it has {has}"
+            f"data set '{source}' has {len(columns)} {what} columns where one is needed; "
+            f"it has {has}"
         )
-    return found[0]
+    return columns[0]

@@ -157,19 +157,19 @@ def _only(folder: Path, split: str, kind: str, ndim: int) -> Path:
         for prefix in PREFIXES[split]
         for joint in ("-", ".")
     ]
-    found = {
+    files = {
         path.name.removesuffix(".gz"): path
         for path in sorted(folder.iterdir(), reverse=True)
         if path.name.removesuffix(".gz").endswith(tuple(ends))
     }
-    if not found:
+    if not files:
         raise DataError(
             f"{folder} holds no file {ends[0]} or {ends[0]}.gz: put the {split} {kind} there"
         )
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found.values())
+    if len(files) > 1:
+        names = " and ".join(path.name for path in files.values())
         raise DataError(f"{folder} holds {names}: keep the files of one data set in a folder")
-    return next(iter(found.values()))
+    return next(iter(files.values()))
 
 
 def _pair(

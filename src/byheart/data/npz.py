@@ -98,5 +98,5 @@ def _keys(path: Path, has: list[str], split: str) -> tuple[str, str]:
             return x, y
     wanted = " or ".join(f"'{x}' and '{y}'" for x, y in KEYS[split])
     more = f" and {len(has) - _NAMED} more" if len(has) > _NAMED else ""
-    found = ", ".join(has[:_NAMED]) or "nothing"
-    raise DataError(f"{path} holds {found}{more}: it must hold arrays {wanted}")
+    names = ", ".join(has[:_NAMED]) or "nothing"
+    raise DataError(f"{path} holds {names}{more}: it must hold arrays {wanted}")

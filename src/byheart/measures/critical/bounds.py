@@ -182,14 +182,14 @@ def _tighten(nodes: Sequence[Node], reaches: Sequence[Reach], elements: int) -> 
     while len(order):
         longest = int(counts[order[-1]])
         rows, order = _last(order, max(1, elements // (longest * widest)))
-        own = [reach.take(rows) for reach in reaches]
+        parts = [reach.take(rows) for reach in reaches]
         units = torch.sort((~undecided[rows]).to(torch.uint8), dim=1, stable=True).indices
         for part in torch.split(units[:, :longest], max(1, elements // widest), dim=1):
             picked = low.new_zeros(len(rows), part.shape[1], low.shape[1])
             picked.scatter_(2, part.unsqueeze(2), 1.0)
             picked = picked.reshape(*part.shape, *shape)
-            above = lower_bounds(nodes, own, picked).bound
-            below = -lower_bounds(nodes, own, -picked).bound
+            above = lower_bounds(nodes, parts, picked).bound
+            below = -lower_bounds(nodes, parts, -picked).bound
             index = (rows.unsqueeze(1), part)
             wanted = undecided[index]
             low[index] = torch.where(wanted, torch.maximum(low[index], above), low[index])
@@ -210,7 +210,7 @@ def tightening_passes(
     for number, node in enumerate(nodes):
         if relaxation_helps(nodes, number):
             reach = reaches[node.inputs[0]]
-            meeting = second is not None and node.inputs[0] == second.number + 1
-            each = PASSES_PER_NORM if meeting else PASSES_PER_UNIT
-            passes += each * ((reach.low < 0) & (reach.high > 0)).flatten(1).sum(1)
+            dense = second is not None and node.inputs[0] == second.number + 1
+            per_unit = PASSES_PER_NORM if dense else PASSES_PER_UNIT
+            passes += per_unit * ((reach.low < 0) & (reach.high > 0)).flatten(1).sum(1)
     return passes

@@ -120,11 +120,9 @@ class Bracket:
                 draw=self.draw(columns),
                 settled=~wanted[:, columns],
             )
-            found = (search.found_at >= 0).any(0)
+            hit = (search.found_at >= 0).any(0)
             replicas = torch.arange(len(x), device=x.device)
-            self._keep(
-                replicas, columns[found], search.witness[:, found], search.found_at[:, found]
-            )
+            self._keep(replicas, columns[hit], search.witness[:, hit], search.found_at[:, hit])
 
     def control(self) -> Tensor:
         """Return which samples noise alone finds critical, bool [R, N]."""

@@ -270,7 +270,7 @@ class Prover:
     @cached_property
     def _spectrum(self) -> Spectrum | None:
         layers = dense_layers(self.nodes)
-        weight = layers[0].weight if layers else None
+        weight = layers[1].weight if layers else None
         return None if weight is None else Spectrum.of(weight, DIRECTIONS)
 
     def _problems(

@@ -55,13 +55,13 @@ class Norms:
         squares = self.rest * ((slopes * self.units).square() @ rows.square().T)
         for direction in self.along:
             squares += (slopes @ (rows * direction).T).square()
-        found = squares.sqrt_()
+        bounds = squares.sqrt_()
         roundings = gamma(4 * rows.shape[1] + SPARE, unit_of(slopes.dtype))
         if len(self.along):
             # Products along a direction cancel: what they lose is a share of what was summed.
             lost = roundings * self.largest * math.sqrt(1 + len(self.along))
-            found += lost * (slopes @ (rows.abs() * self.units).T)
-        return found.mul_(self.scale * (1.0 + roundings))
+            bounds += lost * (slopes @ (rows.abs() * self.units).T)
+        return bounds.mul_(self.scale * (1.0 + roundings))
 
     def to(self, dtype: torch.dtype) -> Norms:
         """Return the bound in another format."""
@@ -189,7 +189,9 @@ class SecondLayer:
     @classmethod
     def of(cls, nodes: Sequence[Node], norms: Norms) -> SecondLayer:
         """Return where the layers meet; the network must begin with :func:`dense_layers`."""
-        number, first, step = _beginning(nodes)
+        layers = dense_layers(nodes)
+        assert layers is not None
+        number, first, step = layers
         assert first.weight is not None
         dtype = first.weight.dtype
         roundings = gamma(first.weight.shape[1] + SPARE, unit_of(dtype))
@@ -216,21 +218,21 @@ class SecondLayer:
         return [*reaches, Reach(*self._bounds(folded, norms, error), error)]
 
     def exact(
-        self, reaches: Sequence[Reach], found: Reach, elements: int, fast: SecondLayer
+        self, reaches: Sequence[Reach], reach: Reach, elements: int, fast: SecondLayer
     ) -> Reach:
         """Return better bounds, exact norms behind them where those of the spectrum leave doubt.
 
         Args:
             reaches: of the input, then of what each node before the second layer returns.
-            found: of its outputs, by cheaper bounds.
+            reach: of its outputs, by cheaper bounds.
             elements: numbers to hold at a time.
             fast: computes the norms: the same in float32 where that holds, else this.
         """
         folded = self._folded(reaches)
-        found = self._within(folded, self.norms.bound(self._rows, folded.slope), found)
-        undecided = (found.low < 0) & (found.high > 0)
+        reach = self._within(folded, self.norms.bound(self._rows, folded.slope), reach)
+        undecided = (reach.low < 0) & (reach.high > 0)
         norms = fast.row_norms(folded.slope, undecided, elements)
-        return self._within(folded, norms.to(found.low.dtype), found)
+        return self._within(folded, norms.to(reach.low.dtype), reach)
 
     def row_norms(self, slope: Tensor, wanted: Tensor, elements: int) -> Tensor:
         """Return ||(V_i s) W||_1, [batch, outputs], never too small; infinity where not wanted."""
@@ -270,10 +272,10 @@ class SecondLayer:
         inner = shift if reach.error is None else shift + slope * reach.error
         return Folded(slope, middle, inner, self._half(reaches[0]))
 
-    def _within(self, folded: Folded, norms: Tensor, found: Reach) -> Reach:
-        assert found.error is not None
-        low, high = self._bounds(folded, norms, found.error)
-        return found.within(torch.maximum(found.low, low), torch.minimum(found.high, high))
+    def _within(self, folded: Folded, norms: Tensor, reach: Reach) -> Reach:
+        assert reach.error is not None
+        low, high = self._bounds(folded, norms, reach.error)
+        return reach.within(torch.maximum(reach.low, low), torch.minimum(reach.high, high))
 
     def _bounds(self, folded: Folded, norms: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
         """Return bounds of the second layer's outputs, given ||(V_i s) W||_1."""
@@ -283,8 +285,11 @@ class SecondLayer:
         return centre - spread, centre + spread
 
 
-def dense_layers(nodes: Sequence[Node]) -> tuple[Affine, Affine] | None:
-    """Return the first two layers of a network that begins with two dense ones and a ReLU."""
+def dense_layers(nodes: Sequence[Node]) -> tuple[int, Affine, Affine] | None:
+    """Return the first two layers of a network that begins with two dense ones and a ReLU.
+
+    With the number of the second one's node in front.
+    """
     steps = [node.step for node in nodes]
     start = int(bool(steps) and isinstance(steps[0], Flatten))
     if len(nodes) < start + 3:
@@ -296,10 +301,4 @@ def dense_layers(nodes: Sequence[Node]) -> tuple[Affine, Affine] | None:
         return None
     if first.weight is None or second.weight is None or not isinstance(relu, Relu):
         return None
-    return first, second
-
-
-def _beginning(nodes: Sequence[Node]) -> tuple[int, Affine, Affine]:
-    layers = dense_layers(nodes)
-    assert layers is not None
-    return 2 + int(isinstance(nodes[0].step, Flatten)), *layers
+    return start + 2, first, second

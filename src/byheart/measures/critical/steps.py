@@ -92,8 +92,8 @@ class Affine:
     def own_share(self, dtype: torch.dtype) -> float:
         """Return what the bounds' own arithmetic can lose in eight sums, as a share of E."""
         forward, back = self.terms
-        own = gamma(forward + back + SPARE, unit_of(dtype))
-        return 8.0 * own / (gamma(forward + EXTRA, self.arithmetic.unit) + 4.0 * own)
+        share = gamma(forward + back + SPARE, unit_of(dtype))
+        return 8.0 * share / (gamma(forward + EXTRA, self.arithmetic.unit) + 4.0 * share)
 
     def error(self, reach: Reach) -> Tensor:
         """Return E for inputs within ``reach``, [batch, *output]."""
@@ -301,16 +301,16 @@ class Add:
 
     arithmetic: Arithmetic
 
-    def value(self, z: Tensor, other: Tensor) -> Tensor:
+    def value(self, z: Tensor, addend: Tensor) -> Tensor:
         """Return the sum."""
-        return z + other
+        return z + addend
 
-    def interval(self, reach: Reach, other: Reach) -> Reach:
+    def interval(self, reach: Reach, addend: Reach) -> Reach:
         """Return where the sum can be."""
-        size = reach.largest + other.largest
+        size = reach.largest + addend.largest
         error = (gamma(1, self.arithmetic.unit) + _SLACK) * size
         error = torch.where(size < self.arithmetic.huge / 2, error, float("inf"))
-        return Reach(reach.low + other.low - error, reach.high + other.high + error, error)
+        return Reach(reach.low + addend.low - error, reach.high + addend.high + error, error)
 
     def back(self, coefficients: Tensor, output: Reach) -> Tensor:
         """Return the constant with which A (z + z' + e) >= A z + A z' + constant."""
@@ -360,7 +360,7 @@ class Node:
 
 def values(nodes: Sequence[Node], x: Tensor) -> list[Tensor]:
     """Return every value of a network at an input, in the order of their numbers."""
-    found = [x]
+    results = [x]
     for node in nodes:
-        found.append(node.step.value(*(found[value] for value in node.inputs)))
-    return found
+        results.append(node.step.value(*(results[value] for value in node.inputs)))
+    return results

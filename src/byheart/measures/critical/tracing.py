@@ -212,9 +212,9 @@ class _Walk:
     def _last_use(self, source: fx.Node, node: fx.Node, called: str) -> None:
         """Refuse to overwrite a value that is used again, under whatever name."""
         memory = self.seen[source].untyped_storage().data_ptr()
-        for other in self.numbers:
-            shared = self.seen[other].untyped_storage().data_ptr() == memory
-            if shared and any(user > node for user in other.users):
+        for value in self.numbers:
+            shared = self.seen[value].untyped_storage().data_ptr() == memory
+            if shared and any(user > node for user in value.users):
                 raise UnknownLayerError(f"{called} in place, on a value that is used again")
 
     def _append(self, node: fx.Node, step: Node, after: Tensor) -> None:
@@ -233,14 +233,14 @@ class _Walk:
             raise UnknownLayerError(called)
         self._append(node, Node(step, (self.numbers[source],)), after)
 
-    def _addition(self, node: fx.Node, source: fx.Node, other: Any, called: str) -> None:
-        if not isinstance(other, fx.Node) or other not in self.numbers:
+    def _addition(self, node: fx.Node, source: fx.Node, addend: Any, called: str) -> None:
+        if not isinstance(addend, fx.Node) or addend not in self.numbers:
             raise UnknownLayerError(called)
-        one, two = self.seen[source], self.seen[other]
-        if one.shape != two.shape or one.dtype != two.dtype:
+        left, right = self.seen[source], self.seen[addend]
+        if left.shape != right.shape or left.dtype != right.dtype:
             raise UnknownLayerError(called)
-        inputs = (self.numbers[source], self.numbers[other])
-        self._append(node, Node(Add(self.arithmetic), inputs), one + two)
+        inputs = (self.numbers[source], self.numbers[addend])
+        self._append(node, Node(Add(self.arithmetic), inputs), left + right)
 
     def _shape(self, node: fx.Node, source: fx.Node, called: str) -> None:
         target: Any = node.target
