@@ -44,10 +44,6 @@ def test_a_straight_rise_and_a_plateau_have_widths_that_can_be_written_down() ->
     np.testing.assert_allclose(sufficient_width(WIDTHS, np.full((1, 5), 0.3)), 8)
 
 
-def test_a_curve_that_falls_needs_no_more_than_the_narrowest() -> None:
-    np.testing.assert_allclose(sufficient_width(WIDTHS, np.array([[0.9, 0.8, 0.7, 0.6, 0.5]])), 8)
-
-
 def test_a_curve_with_a_gap_has_no_width() -> None:
     gap = np.array([[0.1, np.nan, 0.3, 0.4, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5]])
     assert np.isnan(sufficient_width(WIDTHS, gap)).tolist() == [True, False]

@@ -31,21 +31,10 @@ def test_the_textbook_example_comes_out() -> None:
     assert found.median == 23
 
 
-def test_without_censoring_it_is_the_fraction_still_training() -> None:
-    epochs = [3, 5, 5, 8]
-    assert kaplan_meier(epochs, [True] * 4).surviving.tolist() == pytest.approx([0.75, 0.25, 0.0])
-
-
 def test_a_censored_run_is_neither_missing_nor_converged() -> None:
     censored = kaplan_meier([4, 10, 10], [True, False, False])
     assert censored.surviving.tolist() == pytest.approx([2 / 3])
     assert censored.median == np.inf
-
-
-def test_if_no_run_converges_there_is_no_step_and_no_median() -> None:
-    found = kaplan_meier([10, 10], [False, False])
-    assert len(found.time) == 0
-    assert found.median == np.inf
 
 
 def test_the_median_is_the_first_epoch_by_which_half_have_converged() -> None:

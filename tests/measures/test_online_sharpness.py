@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.measures.networks import convnet, data, mlp
+from tests.measures.networks import data, mlp
 from tests.measures.test_sharpness import Steps
 from tests.reference.hessian import dense_hessian, largest
 from torch import nn
@@ -23,18 +23,11 @@ def test_with_all_examples_at_once_the_estimate_converges_to_the_exact_value(see
     assert float(found.history[-1]) == found.eigenvalue
 
 
-@pytest.mark.parametrize("batch_size", [4, 16])
-def test_from_a_few_examples_at_a_time_it_comes_near_the_exact_value(batch_size: int) -> None:
+def test_from_a_few_examples_at_a_time_it_comes_near_the_exact_value() -> None:
     (x, y), model = data(40, 5), mlp(nn.Tanh, seed=1)
     exact = largest(dense_hessian(model, x, y))
-    found = byheart.online_sharpness(model, x, y, batch_size=batch_size, iterations=2000)
+    found = byheart.online_sharpness(model, x, y, batch_size=8, iterations=1500)
     assert found.eigenvalue == pytest.approx(exact, rel=0.1)
-
-
-def test_it_works_on_a_convolutional_network_in_eval_mode() -> None:
-    (x, y), model = data(40, 1, 6, 6), convnet()
-    found = byheart.online_sharpness(model, x, y, batch_size=40, alpha=1e-5, iterations=600)
-    assert found.eigenvalue == pytest.approx(byheart.sharpness(model, x, y).eigenvalue, rel=1e-2)
 
 
 def test_its_limit_is_the_largest_positive_eigenvalue() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import pytest
 import torch
@@ -74,32 +73,44 @@ class Steps(nn.Module):
         return torch.stack([form + 0 * x[:, 0], 0 * x[:, 0]], 1)
 
 
-def test_a_quadratic_form_has_the_curvature_written_into_it() -> None:
-    # At theta = 0 the loss of class 0 is -log sigmoid(form): its Hessian is -A / 2.
+@pytest.mark.parametrize(
+    ("diagonal", "eigenvalue"),
+    [
+        # At theta = 0 the loss of class 0 is -log sigmoid(form): its Hessian is -A / 2.
+        ([1.0, 8.0, -3.0, 2.0], -4.0),
+        # A negative eigenvalue of larger magnitude keeps its sign.
+        ([2.0, -1.99, 0.1, *[0.5] * 20], -1.0),
+    ],
+)
+def test_a_quadratic_form_has_the_curvature_written_into_it(diagonal, eigenvalue) -> None:
     x, y = torch.zeros(3, 1, dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
-    found = byheart.sharpness(Steps([1.0, 8.0, -3.0, 2.0]), x, y, tolerance=1e-10)
-    assert found.eigenvalue == pytest.approx(-4.0, rel=1e-10)
+    measured = byheart.sharpness(Steps(diagonal), x, y, tolerance=1e-7)
+    assert measured.eigenvalue == pytest.approx(eigenvalue, rel=1e-7)
 
 
-def test_a_negative_eigenvalue_of_larger_magnitude_keeps_its_sign() -> None:
-    x, y = torch.zeros(3, 1, dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
-    found = byheart.sharpness(Steps([2.0, -1.99, 0.1, *[0.5] * 20]), x, y, tolerance=1e-6)
-    assert found.eigenvalue == pytest.approx(-1.0, rel=1e-6)
+def rescaled(model: nn.Module, factors: Tensor) -> nn.Module:
+    """Return the same function, with the units of the first hidden layer rescaled."""
+    changed = copy.deepcopy(model)
+    changed.get_parameter("0.weight").data *= factors[:, None]
+    changed.get_parameter("0.bias").data *= factors
+    changed.get_parameter("2.weight").data /= factors
+    return changed
 
 
-def test_a_saturated_network_has_sharpness_zero() -> None:
-    model = nn.Linear(1, 2, bias=False).double()
-    model.weight.data = torch.tensor([[1e4], [-1e4]], dtype=torch.float64)
-    x, y = torch.ones(4, 1, dtype=torch.float64), torch.zeros(4, dtype=torch.int64)
-    found = byheart.sharpness(model, x, y)
-    assert (found.eigenvalue, found.residual, found.converged) == (0.0, 0.0, True)
-
-
-def test_the_chunks_change_the_result_by_rounding_only() -> None:
+@pytest.mark.parametrize("factors", [[8.0] * 6, [0.1, 0.7, 1.0, 3.0, 10.0, 2.5]])
+def test_rescaled_units_change_the_plain_eigenvalue_and_not_the_invariant_one(factors) -> None:
     (x, y), model = data(40, 5), mlp()
-    whole = byheart.sharpness(model, x, y, batch_size=1000)
-    parts = byheart.sharpness(model, x, y, batch_size=7)
-    assert parts.eigenvalue == pytest.approx(whole.eigenvalue, rel=1e-12)
+    changed = rescaled(model, torch.tensor(factors, dtype=torch.float64))
+    torch.testing.assert_close(changed(x), model(x))
+    plain, invariant = (
+        [
+            byheart.sharpness(m, x, y, scale_invariant=scale_invariant, tolerance=1e-9).eigenvalue
+            for m in (model, changed)
+        ]
+        for scale_invariant in (False, True)
+    )
+    assert abs(plain[1] / plain[0] - 1) > 1e-4
+    assert invariant[1] == pytest.approx(invariant[0], rel=1e-9)
 
 
 def test_the_same_call_gives_the_same_bits_and_leaves_the_random_state_alone() -> None:
@@ -140,34 +151,6 @@ def test_a_limit_that_was_reached_first_is_said() -> None:
     assert found.residual > 1e-10
 
 
-def test_the_plain_eigenvalue_changes_when_layers_are_rescaled_and_the_invariant_one_does_not() -> (
-    None
-):
-    (x, y), model = data(40, 5), mlp()
-    rescaled = copy.deepcopy(model)
-    for name, factor in (("0.weight", 8.0), ("0.bias", 8.0), ("2.weight", 1 / 8)):
-        rescaled.get_parameter(name).data *= factor
-    assert torch.equal(rescaled(x), model(x))
-    plain = [byheart.sharpness(m, x, y).eigenvalue for m in (model, rescaled)]
-    kept = [byheart.sharpness(m, x, y, scale_invariant=True) for m in (model, rescaled)]
-    assert abs(plain[1] / plain[0] - 1) > 0.5
-    assert kept[0] == kept[1]
-
-
-def test_the_invariant_eigenvalue_does_not_change_when_single_units_are_rescaled() -> None:
-    (x, y), model = data(40, 5), mlp()
-    rescaled = copy.deepcopy(model)
-    factors = torch.tensor([0.1, 0.7, 1.0, 3.0, 10.0, 2.5], dtype=torch.float64)
-    rescaled.get_parameter("0.weight").data *= factors[:, None]
-    rescaled.get_parameter("0.bias").data *= factors
-    rescaled.get_parameter("2.weight").data /= factors
-    first, second = (
-        byheart.sharpness(m, x, y, scale_invariant=True, tolerance=1e-9).eigenvalue
-        for m in (model, rescaled)
-    )
-    assert second == pytest.approx(first, rel=1e-9)
-
-
 def test_nothing_of_the_model_is_touched() -> None:
     model = convnet().train()
     model.get_submodule("1").eval()
@@ -206,13 +189,6 @@ def test_a_module_that_counts_its_calls_does_not_count_ours() -> None:
     assert float(model.get_buffer("calls")) == 0
 
 
-def test_frozen_parameters_are_left_out() -> None:
-    (x, y), model = data(40, 5), mlp()
-    model.get_submodule("0").requires_grad_(False)
-    found = byheart.sharpness(model, x, y, tolerance=1e-9)
-    assert found.eigenvalue == pytest.approx(largest(dense_hessian(model, x, y)), rel=1e-9)
-
-
 class Tied(nn.Module):
     """Two layers with one weight."""
 
@@ -224,14 +200,6 @@ class Tied(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(torch.tanh(self.first(x)))
-
-
-def test_a_shared_weight_counts_once() -> None:
-    (x, y), model = data(30, 3), Tied()
-    model.double().first.weight.data = filled(nn.Linear(3, 3, bias=False)).get_parameter("weight")
-    model.second.weight = model.first.weight
-    found = byheart.sharpness(model, x, y, tolerance=1e-9)
-    assert found.eigenvalue == pytest.approx(largest(dense_hessian(model, x, y)), rel=1e-9)
 
 
 class Attention(nn.Module):
@@ -248,11 +216,29 @@ class Attention(nn.Module):
         return self.head(attended.mean(1))
 
 
-def test_attention_can_be_measured() -> None:
-    (x, y), model = data(20, 5, 4), filled(Attention())
+def frozen() -> nn.Module:
+    model = mlp()
+    model.get_submodule("0").requires_grad_(False)
+    return model
+
+
+def tied() -> nn.Module:
+    model = filled(Tied())
+    model.second.weight = model.first.weight
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [(frozen, (5,)), (tied, (3,)), (lambda: filled(Attention()), (5, 4))],
+    ids=["frozen parameters are constants", "a shared weight counts once", "attention"],
+)
+def test_an_unusual_model_is_measured_too(build, shape: tuple[int, ...]) -> None:
+    (x, y), model = data(30, *shape), build()
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         exact = largest(dense_hessian(model, x, y))
-    assert byheart.sharpness(model, x, y, tolerance=1e-9).eigenvalue == pytest.approx(exact)
+    measured = byheart.sharpness(model, x, y, tolerance=1e-9)
+    assert measured.eigenvalue == pytest.approx(exact, rel=1e-9)
 
 
 class Returns(nn.Module):
@@ -348,9 +334,3 @@ def test_a_model_keeps_its_modes_when_it_is_refused() -> None:
     with pytest.raises(InputError):
         byheart.sharpness(model, data(10, 1, 6, 6)[0], Y + 9)
     assert all(module.training for module in model.modules())
-
-
-def test_a_result_cannot_be_changed() -> None:
-    found = byheart.sharpness(mlp(), X, Y)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        found.eigenvalue = 0.0

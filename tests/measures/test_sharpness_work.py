@@ -11,7 +11,6 @@ import byheart
 from byheart.data.dataset import Dataset
 from byheart.measures.mlp_loss import without_idle_weights
 from byheart.measures.modules import SingleNetwork, pack_of_one
-from byheart.measures.sharpness import pack_sharpness
 from byheart.measures.training_loss import AutogradLoss, PackData
 from byheart.networks.mlp import ReplicatedMLP
 
@@ -46,23 +45,6 @@ def test_an_eigenvalue_takes_few_products(trained: list[nn.Module], digits: Data
     found = [byheart.sharpness(model, digits.x.flatten(1), digits.y) for model in trained]
     assert all(one.converged for one in found)
     assert sum(one.iterations for one in found) / len(found) <= 8.5
-
-
-def test_a_pack_takes_no_more_products_than_its_networks(
-    trained: list[nn.Module], digits: Dataset
-) -> None:
-    linears = [[one for one in model if isinstance(one, nn.Linear)] for model in trained]
-    layers = list(zip(*linears, strict=True))
-    network = ReplicatedMLP(
-        [torch.stack([one.weight.detach().T for one in layer]) for layer in layers],
-        [torch.stack([one.bias.detach()[None] for one in layer]) for layer in layers],
-    )
-    rows = torch.arange(300).expand(5, -1)
-    data = PackData(digits.x.flatten(1), rows, digits.y.expand(5, -1))
-    with torch.no_grad():
-        found = pack_sharpness(network, data)
-    single = [byheart.sharpness(model, digits.x.flatten(1), digits.y) for model in trained]
-    assert found.iterations.tolist() == [one.iterations for one in single]
 
 
 def test_pixels_that_are_always_dark_cost_nothing(
