@@ -311,3 +311,29 @@ def test_seeds_without_a_bracket_leave_it_out() -> None:
     unknown = np.full(len(NOISE), np.nan)
     found = decide([("c", rule, Evidence({"c": 2.0 + NOISE}, bounds={"c": (unknown, unknown)}))])
     assert found[0].decisive.bracket is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "centre", "verdict", "close"),
+    [
+        ("above", 1.05, SUPPORTED, (False, INCONCLUSIVE)),
+        ("above", 0.95, INCONCLUSIVE, (True, SUPPORTED)),
+        ("above", -0.95, INCONCLUSIVE, (False, CONTRADICTED)),
+        ("above", -1.05, CONTRADICTED, (True, INCONCLUSIVE)),
+        ("below", -1.05, SUPPORTED, (False, INCONCLUSIVE)),
+        ("within", 0.78, SUPPORTED, (False, INCONCLUSIVE)),
+        ("within", -0.85, INCONCLUSIVE, (True, SUPPORTED)),
+        ("differs", 1.05, SUPPORTED, (False, INCONCLUSIVE)),
+        ("above", 2.0, SUPPORTED, None),
+        ("above", 0.0, INCONCLUSIVE, None),
+        ("below", -2.0, SUPPORTED, None),
+        ("within", 0.1, SUPPORTED, None),
+    ],
+)
+def test_a_verdict_that_another_standard_error_would_change_is_a_close_call(
+    kind: str, centre: float, verdict: str, close: tuple[bool, str] | None
+) -> None:
+    judgement = judge(kind, centre)
+    assert judgement.verdict == verdict
+    call = judgement.close_call
+    assert (call and (call.toward, call.verdict)) == close

@@ -125,6 +125,19 @@ class Part:
 
 
 @dataclass(frozen=True)
+class CloseCall:
+    """A verdict that would be another one if the estimates lay one standard error away.
+
+    Attributes:
+        toward: whether they would have to lie closer to what the claim says, or further from it.
+        verdict: what the verdict would then be.
+    """
+
+    toward: bool
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
 class Judgement:
     """The outcome of a claim: its parts, and the one that decides.
 
@@ -139,6 +152,7 @@ class Judgement:
     level: float
     verdict: Verdict
     reasons: tuple[str, ...] = field(default=())
+    close_call: CloseCall | None = None
 
 
 def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
@@ -164,11 +178,18 @@ def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
     ]
     p_values = [_combined_p(own, rule) for own, (_, rule, _) in zip(parts, cases, strict=True)]
     adjusted, levels = holm(p_values, alpha=ALPHA)
-    return [
+    judgements = [
         _judge(case, own, p, p_holm, level, claims=len(cases))
         for case, own, p, p_holm, level in zip(
             cases, parts, p_values, adjusted.tolist(), levels.tolist(), strict=True
         )
+    ]
+    return [
+        replace(
+            judgement,
+            close_call=_close_call(index, cases, parts[index], p_values, judgement.verdict),
+        )
+        for index, judgement in enumerate(judgements)
     ]
 
 
@@ -246,18 +267,75 @@ def _judge(
         reasons.append(f"fewer than {FEWEST_SEEDS} seeds gave a value")
     verdict: Verdict = "inconclusive"
     if not reasons and p_holm <= ALPHA:
-        verdicts = [part.verdict for part in judged]
-        some: Verdict = "contradicted" if rule.combine == "all" else "supported"
-        every: Verdict = "supported" if rule.combine == "all" else "contradicted"
-        if some in verdicts:
-            verdict = some
-        elif all(one == every for one in verdicts):
-            verdict = every
+        verdict = _combined([part.verdict for part in judged], rule)
     decisive = _decisive(judged, rule, verdict)
     if verdict == "inconclusive" and not reasons and decisive.n < seeds_needed(claims):
         count = f"{claims} claims" if claims > 1 else "a claim"
         reasons.append(f"{decisive.n} seeds cannot decide {count}: {seeds_needed(claims)} can")
     return Judgement(tuple(judged), decisive, p, p_holm, level, verdict, tuple(reasons))
+
+
+def _combined(verdicts: Sequence[Verdict], rule: Rule) -> Verdict:
+    """Return the verdict of a rule from those of its criteria."""
+    by_some: Verdict = "contradicted" if rule.combine == "all" else "supported"
+    by_all: Verdict = "supported" if rule.combine == "all" else "contradicted"
+    if by_some in verdicts:
+        return by_some
+    return by_all if all(verdict == by_all for verdict in verdicts) else "inconclusive"
+
+
+def _close_call(
+    index: int,
+    cases: Sequence[tuple[str, Rule, Evidence]],
+    parts: Sequence[Part],
+    p_values: Sequence[float],
+    verdict: Verdict,
+) -> CloseCall | None:
+    """Return the other verdict that a claim has within one standard error, if there is one.
+
+    The values of each criterion are moved by the standard error of their mean, first all toward the
+    claim, then all away from it, and the claim is judged again. Other claims keep their p values.
+    """
+    claim, rule, evidence = cases[index]
+    if evidence.undecidable or min(part.n for part in parts) < FEWEST_SEEDS:
+        return None
+    for toward in (True, False):
+        moved: dict[str, NDArray[np.float64]] = {}
+        moved_parts = []
+        for part in parts:
+            criterion = part.criterion
+            values = _moved(criterion, _usable(evidence, criterion), toward)
+            estimate = float(values.mean())
+            p, claimed = _p_and_side(criterion, values, estimate, f"{claim}/{criterion.name}")
+            moved[criterion.name] = values
+            moved_parts.append(replace(part, estimate=estimate, p=p, claimed=claimed))
+        moved_p = list(p_values)
+        moved_p[index] = _combined_p(moved_parts, rule)
+        adjusted, levels = holm(moved_p, alpha=ALPHA)
+        judgement = _judge(
+            (claim, rule, Evidence(moved)),
+            moved_parts,
+            moved_p[index],
+            float(adjusted[index]),
+            float(levels[index]),
+            claims=len(cases),
+        )
+        if judgement.verdict != verdict:
+            return CloseCall(toward, judgement.verdict)
+    return None
+
+
+def _moved(criterion: Criterion, values: NDArray[np.float64], toward: bool) -> NDArray[np.float64]:
+    """Return values moved by the standard error of their mean, toward the claim or away from it."""
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    above_null = values.mean() > criterion.null
+    upward = {
+        "above": True,
+        "below": False,
+        "within": not above_null,
+        "differs": bool(above_null),
+    }[criterion.kind]
+    return values + error if upward == toward else values - error
 
 
 def _corrected(claim: str, part: Part, evidence: Evidence, level: float) -> Part:

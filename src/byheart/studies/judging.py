@@ -76,7 +76,12 @@ def _finding(
         censored=evidence.censored,
         diverged=evidence.diverged,
         failed=evidence.failed,
-        note="; ".join(filter(None, (evidence.note, _certainty(claim.rule, judgement)))),
+        note="; ".join(
+            filter(
+                None,
+                (evidence.note, _certainty(claim.rule, judgement), _close_call(judgement)),
+            )
+        ),
         preset=setting.preset.name,
         data=setting.data.name,
         model="" if setting.model is None else setting.model.factory,
@@ -98,6 +103,15 @@ def _certainty(rule: Rule, judgement: Judgement) -> str:
         f"the verdict rests on what the search found: {standing} of {len(own)} criteria would come "
         "out the same whatever the truth inside the brackets"
     )
+
+
+def _close_call(judgement: Judgement) -> str:
+    """Return that the verdict would be another one within one standard error, if so."""
+    close = judgement.close_call
+    if close is None:
+        return ""
+    side = "closer to the claim" if close.toward else "further from the claim"
+    return f"close call: with all estimates one standard error {side}, {close.verdict}"
 
 
 def _part(part: Part) -> FindingPart:
