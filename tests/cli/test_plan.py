@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 
 from byheart.charts import drawn
-from byheart.data.dataset import Dataset
-from byheart.studies import estimate
-from byheart.studies.base import SourceFacts
-from byheart.studies.rehearsing import paces_at
-from byheart.training import engine
+from byheart.training import engine, prediction
 
 Run = Callable[..., Any]
-
-
-def facts(dataset: Dataset) -> SourceFacts:
-    return SourceFacts("digits", "", len(dataset), dataset.shape, dataset.classes, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +23,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
 
     monkeypatch.setattr(engine, "train", refuse)
     monkeypatch.setattr(
-        estimate, "rehearse", lambda packs, dataset, *_: paces_at(packs, facts(dataset), 1e9)
+        prediction, "measure_speeds", lambda packs, *_: prediction.speeds_at(packs, 1e9)
     )
     monkeypatch.setattr(drawn, "drawing_pace", lambda: drawn.DrawingPace(1.0, 0.5))
     return real
@@ -44,7 +36,6 @@ def test_a_plan_says_what_a_study_would_take(byheart: Run, tiny: str, tmp_path: 
     assert plan["packs"] == sum(share["packs"] for share in plan["shapes"])
     assert plan["hours_at_most"] * 3600 <= plan["flops"] / 1e9 + plan["drawing_seconds"]
     assert 0 < plan["hours"] <= plan["hours_at_most"]
-    assert plan["guessed"] == plan["trials"]
     assert sum(share["at_most"] for share in plan["shapes"]) == pytest.approx(plan["flops"] / 1e9)
     assert plan["bytes_per_pack"] > 0
     assert plan["stored"] == 0

@@ -18,9 +18,8 @@ class Listener:
     def skipped(self, done):
         self.calls.append(("skipped", done))
 
-    def later(self, cost):
-        if cost:
-            self.calls.append(("later", cost))
+    def predicted(self, seconds, later, workers):
+        self.calls.append(("predicted", len(seconds), later, workers))
 
     def planned(self, costs):
         self.calls.append(("planned", len(costs)))

@@ -165,17 +165,16 @@ def drawn(progress, width):
 def test_lines_of_a_later_round_go_on_counting(clock):
     first, second = a_pack(0), a_pack(1)
     progress, stream = plain(clock, [])
-    progress.later(1.0)
-    for pack in (first, second):
+    for pack, later in ((first, 6.0), (second, 0.0)):
+        progress.predicted({pack.key: 4.0}, later, 2)
         progress.planned({pack.key: 1.0})
         progress.started(pack)
         clock.now += 4.0
         progress.finished(pack, [])
-        progress.later(0.0)
     assert stream.getvalue().splitlines() == [
-        "training 1 pack",
+        "training 1 pack, about 5 s",
         "1 of 1 pack done in 4 s",
-        "training 1 pack more, chosen by what came out",
+        "training 1 pack more, chosen by what came out, about 4 s",
         "2 of 2 packs done in 8 s",
     ]
 

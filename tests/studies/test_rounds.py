@@ -183,9 +183,10 @@ def test_progress_hears_of_the_rounds_to_come(tmp_path):
     names = [call[0] for call in listener.calls]
     rounds = tiny_setting(tiny_dataset()).preset.capacity.rounds
     assert names.count("planned") == rounds
-    later = [call[1] for call in listener.calls if call[0] == "later"]
-    assert len(later) == rounds - 1, "before the last round nothing is left"
+    later = [call[2] for call in listener.calls if call[0] == "predicted"]
+    assert len(later) == rounds
     assert later == sorted(later, reverse=True)
+    assert later[-1] == 0, "after the last round nothing is left"
 
 
 def test_smaller_sets_lie_within_larger_ones_but_their_noise_is_drawn_anew():

@@ -15,8 +15,13 @@ from byheart.cli.console import plain, results, say, tell, write_json
 from byheart.record import Record
 from byheart.runners.make import PATIENCE, find_device, make_runner
 from byheart.runners.timeleft import in_words
-from byheart.studies.accelerators import UTILISATION, Accelerator, find_accelerator
-from byheart.studies.estimate import Estimate, Share
+from byheart.studies.estimate import (
+    UTILISATION,
+    Accelerator,
+    CostEstimate,
+    Share,
+    find_accelerator,
+)
 
 if TYPE_CHECKING:
     from byheart.studies.request import Request
@@ -51,7 +56,7 @@ def plan(
 ) -> None:
     """Say what a study would take on this machine; train nothing."""
     from byheart.charts.drawn import drawing_pace
-    from byheart.studies.estimate import Place, estimate
+    from byheart.studies.estimate import estimate
     from byheart.studies.request import make_request
 
     how = make_runner(runner, workers, address, hang_after)
@@ -69,41 +74,45 @@ def plan(
     for line in own.lines() if own else ():
         say(line)
     known = _stored(out or Path("out", preset), request)
-    place = Place(how, where, accelerator.speed if accelerator else None)
-    found = estimate(request.studies, request.setting, request.dataset, known, place)
+    cost = estimate(
+        request.studies,
+        request.setting,
+        request.dataset,
+        known,
+        how,
+        device=where,
+        speed=accelerator.speed if accelerator else None,
+    )
     drawing = drawing_pace().page(len(request.claims))
-    soon, late = found.seconds.expected + drawing, found.seconds.at_most + drawing
+    soon, late = cost.seconds.expected + drawing, cost.seconds.at_most + drawing
     if as_json:
         write_json(
             {
                 "command": request.command(),
                 "network": own.about if own else None,
                 "left_out": own.left_out if own else {},
-                "trials": found.trials,
-                "stored": found.stored,
-                "guessed": found.guessed,
-                "packs": found.packs,
-                "flops": found.flops,
-                "bytes_per_pack": found.bytes_per_pack,
-                "side_by_side": found.workers,
+                "trials": cost.trials,
+                "stored": cost.stored,
+                "packs": cost.packs,
+                "flops": cost.flops,
+                "bytes_per_pack": cost.bytes_per_pack,
+                "side_by_side": cost.workers,
                 "hours": soon / 3600,
                 "hours_at_most": late / 3600,
                 "drawing_seconds": drawing,
                 "gpu": asdict(accelerator) | {"utilisation": UTILISATION} if accelerator else None,
-                "shapes": [asdict(share) for share in found.shares],
+                "shapes": [asdict(share) for share in cost.shares],
             }
         )
         return
-    results().print(_table(found.shares))
-    stored = f", {found.stored} of them stored already" if found.stored else ""
-    tell(f"\n{found.trials} trials on {request.setting.data.name}{stored}; {found.packs} packs")
-    if found.guessed:
-        tell(f"nothing is known of when {found.guessed} trials stop: counted with their budgets")
+    results().print(_table(cost.shares))
+    stored = f", {cost.stored} of them stored already" if cost.stored else ""
+    tell(f"\n{cost.trials} trials on {request.setting.data.name}{stored}; {cost.packs} packs")
     time = f"about {_long(soon)}, at most {_long(late)}"
     if accelerator:
-        tell(f"{time} {_on_accelerator(accelerator, found)}")
+        tell(f"{time} {_on_accelerator(accelerator, cost)}")
     else:
-        tell(f"{time}, with {found.workers} at a time, at the speeds measured here")
+        tell(f"{time}, with {cost.workers} at a time, at the speeds measured here")
 
 
 def _stored(folder: Path, request: Request) -> Mapping[str, Record]:
@@ -117,8 +126,8 @@ def _stored(folder: Path, request: Request) -> Mapping[str, Record]:
         return stored_records(request.studies, request.setting, store)
 
 
-def _on_accelerator(accelerator: Accelerator, found: Estimate) -> str:
-    if accelerator.gib is not None and found.bytes_per_pack > accelerator.gib * 2**30:
+def _on_accelerator(accelerator: Accelerator, cost: CostEstimate) -> str:
+    if accelerator.gib is not None and cost.bytes_per_pack > accelerator.gib * 2**30:
         memory = f"; its {accelerator.gib} GiB do not hold the largest pack"
     else:
         memory = ""
@@ -148,7 +157,7 @@ def _table(shares: Sequence[Share]) -> Table:
 
 def _operations(count: float) -> str:
     """Return a count with three digits and a unit: 10^9 G, 10^12 T, 10^15 P, 10^18 E."""
-    unit, size = next((one for one in UNITS if count >= one[1]), UNITS[-1])
+    unit, size = next((unit for unit in UNITS if count >= unit[1]), UNITS[-1])
     return f"{float(f'{count / size:.3g}'):g} {unit}"
 
 

@@ -55,8 +55,14 @@ class Progress:
     def skipped(self, done: int) -> None:
         """Note that ``done`` trials are stored already and are not trained again."""
 
-    def later(self, cost: float) -> None:
-        """Note the highest cost of the rounds after the next, in the unit of :meth:`planned`."""
+    def predicted(self, seconds: Mapping[str, float], later: float, workers: int) -> None:
+        """Note the predicted times of a round.
+
+        Args:
+            seconds: of each of its packs, by key.
+            later: of the rounds after it, at most.
+            workers: packs trained at a time.
+        """
 
     def planned(self, costs: Mapping[str, float]) -> None:
         """Note packs that will be trained after those of earlier rounds: costs by pack id."""

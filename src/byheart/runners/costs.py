@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,16 +24,3 @@ def cost_of(trials: Sequence[Trial], dataset: Dataset) -> float:
 
     shape, classes = tuple(dataset.x.shape[1:]), len(dataset.classes)
     return sum(flops(trial, shape, classes) for trial in trials)
-
-
-def makespan(seconds: Sequence[float], workers: int) -> float:
-    """Return when the last pack ends, if each goes to the worker that is free first.
-
-    Args:
-        seconds: what each pack takes, in the order in which they are handed out.
-        workers: how many train side by side.
-    """
-    free = [0.0] * max(1, workers)
-    for one in seconds:
-        heapq.heapreplace(free, free[0] + one)
-    return max(free)

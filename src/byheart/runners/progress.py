@@ -54,9 +54,9 @@ class PlainProgress(Progress):
         if done:
             self._write(stored_in_words(done))
 
-    def later(self, cost: float) -> None:
-        """Note what the rounds after the next will cost at most."""
-        self._left.expect(cost)
+    def predicted(self, seconds: Mapping[str, float], later: float, workers: int) -> None:
+        """Take the predicted times into the time left."""
+        self._left.predict(seconds, later, workers)
 
     def planned(self, costs: Mapping[str, float]) -> None:
         """Say how much is to be trained."""
@@ -66,7 +66,9 @@ class PlainProgress(Progress):
         self._left.plan(costs)
         self._last = self._clock()
         if costs:
-            self._write(f"training {_packs(len(costs))}{more}")
+            seconds = self._left.overall()
+            about = "" if seconds is None else f", about {in_words(seconds)}"
+            self._write(f"training {_packs(len(costs))}{more}{about}")
 
     def started(self, pack: Pack) -> None:
         """Note that a pack begins."""
@@ -130,9 +132,9 @@ class RichProgress(Progress):
         if done:
             self._console.print(stored_in_words(done), highlight=False)
 
-    def later(self, cost: float) -> None:
-        """Note what the rounds after the next will cost at most."""
-        self._left.expect(cost)
+    def predicted(self, seconds: Mapping[str, float], later: float, workers: int) -> None:
+        """Take the predicted times into the time left."""
+        self._left.predict(seconds, later, workers)
 
     def planned(self, costs: Mapping[str, float]) -> None:
         """Draw the overall bar, or let the one there is count more packs."""

@@ -1,4 +1,4 @@
-"""How long it will take yet, from how long the work so far took."""
+"""The time left of a study: predicted before it starts, then by how long the work so far took."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class _Running:
 
 
 class TimeLeft:
-    """Estimates the time left from costs: a long pack weighs more than a short one.
+    """Estimates the time left from the cost of each pack: a long pack weighs more.
+
+    Costs are predicted seconds where there is a prediction, else floating-point operations.
 
     Args:
         clock: seconds from any fixed moment.
@@ -28,6 +30,8 @@ class TimeLeft:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._costs: dict[str, float] = {}
+        self._predicted: dict[str, float] = {}
+        self._workers = 1
         # Kept as sums: asked for at every epoch of studies of thousands of packs.
         self._planned_cost = self._finished_cost = self._later = 0.0
         self._running: dict[str, _Running] = {}
@@ -44,16 +48,24 @@ class TimeLeft:
         """Number of packs that ended."""
         return len(self._finished)
 
+    def predict(self, seconds: Mapping[str, float], later: float, workers: int) -> None:
+        """Take predicted times as costs.
+
+        Args:
+            seconds: of each pack of the next round, by its id.
+            later: of rounds that are not planned yet, at most.
+            workers: packs trained at a time.
+        """
+        self._predicted |= seconds
+        self._later = later
+        self._workers = workers
+
     def plan(self, costs: Mapping[str, float]) -> None:
-        """Begin, or go on with another round: these packs too, at these costs in any unit."""
+        """Begin, or go on with another round: add packs, with costs where nothing is predicted."""
         if not self._costs:
             self._begun = self._clock()
-        self._costs |= costs
+        self._costs |= {key: self._predicted.get(key, cost) for key, cost in costs.items()}
         self._planned_cost = sum(self._costs.values())
-
-    def expect(self, later: float) -> None:
-        """Note what rounds that are not planned yet will cost at most."""
-        self._later = later
 
     def start(self, pack: Pack) -> None:
         """Note that a pack begins, perhaps once more."""
@@ -86,11 +98,15 @@ class TimeLeft:
     def overall(self) -> float | None:
         """Return the seconds until all packs have ended; None if it is too early to tell.
 
+        At first by the prediction, then by the time so far and the share of the work that is done.
         At least as long as the slowest running pack: with many workers the last ones run alone.
         """
         share = self.share()
         if share < _TOO_EARLY:
-            return None
+            if not self._predicted:
+                return None
+            longest = max(self._costs.values(), default=0.0)
+            return max(longest, (self._planned_cost + self._later) / self._workers)
         rest = (self._clock() - self._begun) * (1 - share) / share
         return max([rest, *(self._of(run) or 0.0 for run in self._running.values())])
 

@@ -1,28 +1,90 @@
-"""What a study would take, without training it: what to expect, and the most it can be."""
+"""What a study would cost, without training it: trials, operations, memory and time."""
 
 from __future__ import annotations
 
-from collections import Counter
+import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from byheart.errors import InputError, choose
 from byheart.record import Record
 from byheart.runners.base import Runner
-from byheart.runners.costs import costs_of, makespan
 from byheart.studies.base import Setting, SourceFacts, Study
-from byheart.studies.experience import Experience, experience_of
-from byheart.studies.rehearsing import Rehearsal, paces_at, rehearse
-from byheart.studies.rounds import costliest_rounds, expected_rounds, packs_of
+from byheart.studies.session import at_most, missing_packs
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
+    from byheart.training.prediction import Seconds
+
+UTILISATION = 0.3
+"""Share of a GPU's peak that a pack of small matrix products is assumed to reach."""
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A GPU to plan for.
+
+    Attributes:
+        name: as its maker calls it.
+        tflops: peak of dense float32 products, in 10^12 operations a second, without the
+            reduced-precision (TF32) units, which PyTorch leaves off for float32 by default.
+        gib: memory, if it is known.
+    """
+
+    name: str
+    tflops: float
+    gib: int | None = None
+
+    @property
+    def speed(self) -> float:
+        """Operations a second that a plan counts on."""
+        return self.tflops * 1e12 * UTILISATION
+
+
+ACCELERATORS = (
+    Accelerator("V100", 15.7, 32),
+    Accelerator("A100", 19.5, 80),
+    Accelerator("L40S", 91.6, 48),
+    Accelerator("H100", 66.9, 80),
+    Accelerator("H200", 66.9, 141),
+    Accelerator("RTX 3090", 35.6, 24),
+    Accelerator("RTX 4090", 82.6, 24),
+)
+"""From the makers' data sheets; of several variants the SXM one."""
+
+
+def find_accelerator(text: str) -> Accelerator:
+    """Return the accelerator of a name, or one of so many TFLOP/s.
+
+    Args:
+        text: a name, in any case and with or without spaces, or a number.
+
+    Raises:
+        InputError: neither.
+    """
+    try:
+        tflops = float(text)
+    except ValueError:
+        known = {_plain(accelerator.name): accelerator for accelerator in ACCELERATORS}
+        if _plain(text) in known:
+            return known[_plain(text)]
+        choose("GPU", text.upper(), [accelerator.name for accelerator in ACCELERATORS])
+        raise AssertionError(text) from None
+    if not 0 < tflops < math.inf:
+        raise InputError(f"--gpu is {text}: give a speed above 0, in TFLOP/s, or a name")
+    return Accelerator(f"a GPU of {tflops:g} TFLOP/s", tflops)
+
+
+def _plain(name: str) -> str:
+    return "".join(name.lower().replace("-", " ").replace("_", " ").split())
 
 
 @dataclass(frozen=True)
 class Share:
-    """The packs of one network and number of examples, and what they take.
+    """The packs of one network and number of examples, and what they cost.
 
     Attributes:
         network: its short name.
@@ -31,8 +93,8 @@ class Share:
         packs: how many they make.
         flops: floating-point operations of all of them, at most.
         bytes_per_pack: memory of the largest pack.
-        seconds: for all of them, one after the other, as expected.
-        at_most: the same, if every trial spends its budget and every search goes to its limit.
+        seconds: expected time of all of them, one after the other.
+        at_most: the same, if every trial spends its epochs and every search runs to its limit.
     """
 
     network: str
@@ -46,63 +108,12 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Seconds:
-    """What work takes.
-
-    Attributes:
-        expected: by experience with trials like these.
-        at_most: if every trial spends its budget and every search goes to its limit.
-    """
-
-    expected: float
-    at_most: float
-
-
-def seconds_of(
-    pack: Pack, data: SourceFacts, rehearsal: Rehearsal, experience: Experience
-) -> Seconds:
-    r"""Return what a pack takes.
-
-    Formula: R start + a max_r e_r + b sum_r e_r + sum_k c_k s_k f_k, with e_r the epochs that
-    replica r trains, a and b the seconds of an epoch and of each replica in it, c_k the seconds of
-    an operation of kind k, f_k how many there are at most, and s_k the share of them that is
-    expected. A replica leaves when it is done, so that an epoch grows cheaper.
-
-    Args:
-        pack: its replicas.
-        data: gives the sizes of inputs and outputs.
-        rehearsal: the paces a, b, c and start.
-        experience: epochs e and shares s.
-    """
-    # Torch takes seconds to load, and whoever only reads need not wait for it.
-    from byheart.training.cost import work
-
-    paces = rehearsal.of(pack)
-    operations: Counter[str] = Counter()
-    for trial in pack.trials:
-        operations.update(work(trial, data.shape, len(data.classes)))
-    algorithm, replicas = pack.trials[0].algorithm, len(pack.trials)
-    budget, stop = algorithm.epochs, algorithm.stop
-    spent = [experience.of(trial) for trial in pack.trials]
-    epochs = sum(budget if one is None else one.epochs for one in spent)
-    longest = max(budget if one is None else one.longest for one in spent)
-    kinds = {kind: pace * operations[kind] for kind, pace in paces.kinds.items()}
-    start = paces.start * replicas
-    expected = start + paces.epoch * longest + paces.replica * epochs
-    expected += sum(seconds * experience.share(kind, stop) for kind, seconds in kinds.items())
-    bound = start + (paces.epoch + paces.replica * replicas) * budget + sum(kinds.values())
-    return Seconds(expected, max(expected, bound))
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a study would take.
+class CostEstimate:
+    """What a study would cost.
 
     Attributes:
         trials: how many, stored ones included.
         stored: how many of them are stored.
-        guessed: trials that may stop early and are counted with their whole budget, since no trial
-            like them is known.
         shares: by network and number of examples, the longest first.
         workers: how many packs are trained at a time.
         seconds: until all are trained.
@@ -110,19 +121,18 @@ class Estimate:
 
     trials: int
     stored: int
-    guessed: int
     shares: Sequence[Share]
     workers: int
     seconds: Seconds
 
     @property
     def packs(self) -> int:
-        """How many packs are to be trained."""
+        """Number of packs that are to be trained."""
         return sum(share.packs for share in self.shares)
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of all of them, at most."""
+        """Floating-point operations of all packs, at most."""
         return sum(share.flops for share in self.shares)
 
     @property
@@ -131,126 +141,95 @@ class Estimate:
         return max((share.bytes_per_pack for share in self.shares), default=0)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a study would be trained.
-
-    Attributes:
-        runner: trains.
-        device: on what.
-        speed: operations a second of a device that is not there.
-    """
-
-    runner: Runner
-    device: str = "cpu"
-    speed: float | None = None
-
-    def at_a_time(self, packs: Sequence[Pack], dataset: Dataset) -> int:
-        """Return how many of these packs are trained at a time."""
-        if self.speed is not None:
-            return 1
-        return self.runner.at_a_time(packs, dataset, self.device)
-
-
 def estimate(
     studies: Sequence[Study],
     setting: Setting,
     dataset: Dataset,
     known: Mapping[str, Record],
-    place: Place,
-) -> Estimate:
-    """Say what a study would take, from a moment of each kind of its work.
+    runner: Runner,
+    *,
+    device: str = "cpu",
+    speed: float | None = None,
+) -> CostEstimate:
+    """Return what a study would cost, from short timings of each kind of its work.
+
+    Where a study plans in rounds, the costliest outcome stands in for what is not known yet.
 
     Args:
         studies: that are to be decided.
         setting: preset, data set and number of seeds.
         dataset: the clean source.
-        known: the records that are stored, by key, failed ones included.
-        place: where it would be trained.
+        known: the records that are stored, by key; failed trials are trained again.
+        runner: would train them.
+        device: on what.
+        speed: operations a second of a device that is not there; measured here if None.
 
     Raises:
         InputError: a pack cannot be trained.
     """
-    # What failed is tried again.
+    # Torch takes seconds to load, and whoever reads the claims need not wait for it.
+    from byheart.training.prediction import Seconds, measure_speeds, speeds_at
+
     known = {key: record for key, record in known.items() if record.outcome != "failed"}
-    experience = experience_of(setting.preset.name).with_records(known.values())
-    if place.speed is not None:
-        # The shares of other kinds of work were taken on a CPU.
-        experience = Experience(experience.spent)
-    rounds = expected_rounds(studies, setting, experience, known)
-    expected = packs_of(rounds, known, setting, place.device)
-    costliest = packs_of(costliest_rounds(studies, setting, known), known, setting, place.device)
-    every = list({p.key: p for own in (*expected, *costliest) for p in own}.values())
-    if place.speed is None:
-        rehearsal = rehearse(every, dataset, place.runner, place.device)
+    trials = at_most(studies, setting, known)
+    missing = {trial.key for trial in trials} - known.keys()
+    packs = missing_packs(trials, missing, setting, device=device)
+    if speed is not None:
+        speeds, workers = speeds_at(packs, speed), 1
     else:
-        rehearsal = paces_at(every, setting.data, place.speed)
-    seconds = {p.key: seconds_of(p, setting.data, rehearsal, experience) for p in every}
-    costs = costs_of(every, dataset)
-    most = place.at_a_time(every, dataset)
-
-    def whole(rounds: Sequence[Sequence[Pack]], each: Mapping[str, float]) -> float:
-        return side_by_side(rounds, each, costs, most, rehearsal.start)
-
-    soon = whole(expected, {key: one.expected for key, one in seconds.items()})
-    late = whole(costliest, {key: one.at_most for key, one in seconds.items()})
-    trials = [trial for own in rounds for trial in own]
-    missing = [trial for trial in trials if trial.key not in known]
-    return Estimate(
+        try:
+            speeds = measure_speeds(packs, dataset, device)
+        except (RuntimeError, MemoryError) as error:
+            raise InputError(f"this study cannot be trained here: {error}") from error
+        workers = runner.at_a_time(packs, dataset, device)
+    sizes = setting.data.shape, len(setting.data.classes)
+    seconds = [speeds.of(pack.trials, *sizes) for pack in packs]
+    return CostEstimate(
         trials=len(trials),
         stored=len(trials) - len(missing),
-        guessed=sum(experience.of(trial) is None for trial in missing),
-        shares=_shares([pack for own in expected for pack in own], seconds, setting.data),
-        workers=min(most, max((len(own) for own in expected), default=0)),
-        seconds=Seconds(soon, max(soon, late)),
+        shares=_shares(packs, seconds, setting.data),
+        workers=min(workers, len(packs)),
+        seconds=Seconds(
+            makespan([pack.expected for pack in seconds], workers),
+            makespan([pack.at_most for pack in seconds], workers),
+        ),
     )
 
 
-def side_by_side(
-    rounds: Sequence[Sequence[Pack]],
-    seconds: Mapping[str, float],
-    costs: Mapping[str, float],
-    workers: int,
-    start: float,
-) -> float:
-    """Return how long rounds take one after the other, the packs of each side by side.
+def makespan(seconds: Sequence[float], workers: int) -> float:
+    """Return when the last pack ends, if the longest go first, each to the first free worker.
 
     Args:
-        rounds: packs of each.
-        seconds: what each takes, by its id.
-        costs: by which a runner hands them out, the costliest first.
-        workers: how many train at a time.
-        start: seconds until the workers of a round are ready.
+        seconds: time of each pack.
+        workers: packs trained at a time.
     """
-    total = 0.0
-    for packs in rounds:
-        order = sorted((pack.key for pack in packs), key=lambda key: -costs[key])
-        total += start + makespan([seconds[key] for key in order], workers)
-    return total
+    free = [0.0] * max(1, workers)
+    for pack_seconds in sorted(seconds, reverse=True):
+        heapq.heapreplace(free, free[0] + pack_seconds)
+    return max(free)
 
 
-def _shares(
-    packs: Sequence[Pack], seconds: Mapping[str, Seconds], data: SourceFacts
-) -> list[Share]:
+def _shares(packs: Sequence[Pack], seconds: Sequence[Seconds], data: SourceFacts) -> list[Share]:
     """Return one share per network and number of examples, the longest first."""
     from byheart.training.cost import flops, pack_bytes
 
     sizes = data.shape, len(data.classes)
-    grouped: dict[tuple[str, int], list[Pack]] = {}
-    for pack in packs:
-        one = pack.trials[0]
-        grouped.setdefault((one.algorithm.network.name, one.data.train), []).append(pack)
-    found = [
+    groups: dict[tuple[str, int], list[tuple[Pack, Seconds]]] = {}
+    for pack, pack_seconds in zip(packs, seconds, strict=True):
+        first = pack.trials[0]
+        key = first.algorithm.network.name, first.data.train
+        groups.setdefault(key, []).append((pack, pack_seconds))
+    shares = [
         Share(
             network=network,
             train=train,
-            trials=sum(len(pack.trials) for pack in own),
-            packs=len(own),
-            flops=sum(flops(trial, *sizes) for pack in own for trial in pack.trials),
-            bytes_per_pack=max(pack_bytes(pack, *sizes) for pack in own),
-            seconds=sum(seconds[pack.key].expected for pack in own),
-            at_most=sum(seconds[pack.key].at_most for pack in own),
+            trials=sum(len(pack.trials) for pack, _ in group),
+            packs=len(group),
+            flops=sum(flops(trial, *sizes) for pack, _ in group for trial in pack.trials),
+            bytes_per_pack=max(pack_bytes(pack, *sizes) for pack, _ in group),
+            seconds=sum(pack_seconds.expected for _, pack_seconds in group),
+            at_most=sum(pack_seconds.at_most for _, pack_seconds in group),
         )
-        for (network, train), own in grouped.items()
+        for (network, train), group in groups.items()
     ]
-    return sorted(found, key=lambda share: -share.seconds)
+    return sorted(shares, key=lambda share: -share.seconds)

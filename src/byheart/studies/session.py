@@ -16,7 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from byheart.errors import StoreError
 from byheart.record import Record
 from byheart.runners.base import Progress, Runner
-from byheart.runners.costs import cost_of
 from byheart.store import Store
 from byheart.studies.base import AdaptiveStudy, Records, Setting, Study
 from byheart.studies.finding import Finding
@@ -29,6 +28,7 @@ from byheart.version import __version__
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
+    from byheart.training.prediction import Speeds
 
 _LIBRARIES = ("torch", "numpy", "scipy")
 _SETTING = TypeAdapter(Setting)
@@ -175,6 +175,7 @@ def run_session(
     trials: list[Trial] = []
     records: dict[str, Record] = {}
     trained = 0
+    speeds: Speeds | None = None
     with contextlib.closing(progress):
         while True:
             # A round is planned from those before it alone, never from what else is stored: so an
@@ -185,8 +186,13 @@ def run_session(
                 break
             missing = {trial.key for trial in store.missing(added)}
             progress.skipped(len(added) - len(missing))
-            progress.later(_later_cost(studies, setting, dataset, records, added))
             packs = missing_packs(added, missing, setting, device=device)
+            if packs and type(progress) is not Progress:
+                later = _later_trials(studies, setting, records, added)
+                speeds = speeds or _measure(packs, later, setting, dataset, device)
+                if speeds is not None:
+                    workers = runner.at_a_time(packs, dataset, device)
+                    progress.predicted(*_predict(speeds, packs, later, setting), workers)
             _train(packs, dataset, store, runner, device, progress)
             # From the store even where just trained: one way, interrupted or not.
             records |= store.records(added)
@@ -304,17 +310,41 @@ def _bound(study: Study, setting: Setting, known: Records) -> Sequence[Trial]:
     return study.plan(setting, known)
 
 
-def _later_cost(
+def _later_trials(
     studies: Sequence[Study],
     setting: Setting,
-    dataset: Dataset,
     known: Mapping[str, Record],
     added: Sequence[Trial],
-) -> float:
-    """Return what the rounds after one that adds these trials cost at most."""
+) -> list[Trial]:
+    """Return the costliest trials of the rounds after one that adds these trials."""
     adaptive = [study for study in studies if isinstance(study, AdaptiveStudy)]
     now = {*known, *(trial.key for trial in added)}
-    return cost_of([t for t in at_most(adaptive, setting, known) if t.key not in now], dataset)
+    return [trial for trial in at_most(adaptive, setting, known) if trial.key not in now]
+
+
+def _measure(
+    packs: Sequence[Pack], later: Sequence[Trial], setting: Setting, dataset: Dataset, device: str
+) -> Speeds | None:
+    """Time the work of packs and later trials; None if this process cannot do it."""
+    # Torch takes seconds to load, and a study whose trials are all stored need not wait for it.
+    from byheart.training.prediction import measure_speeds
+
+    later_packs = missing_packs(later, {trial.key for trial in later}, setting, device=device)
+    try:
+        return measure_speeds([*packs, *later_packs], dataset, device)
+    except Exception:
+        # A study must not end because its time is unknown: what cannot be trained will be recorded
+        # as failed, and the driver of a cluster need not have the device.
+        return None
+
+
+def _predict(
+    speeds: Speeds, packs: Sequence[Pack], later: Sequence[Trial], setting: Setting
+) -> tuple[dict[str, float], float]:
+    """Return the expected seconds of each pack by its id, and of the later trials together."""
+    sizes = setting.data.shape, len(setting.data.classes)
+    seconds = {pack.key: speeds.of(pack.trials, *sizes).expected for pack in packs}
+    return seconds, speeds.of(later, *sizes).expected
 
 
 def folder_records(facts: SessionFacts, store: Store) -> dict[str, Record]:

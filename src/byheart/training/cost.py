@@ -26,8 +26,8 @@ from byheart.trial import (
     Trial,
 )
 
-Kind = Literal["training", "forward", "search", "certificate", "curvature", "online", "sweep"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+WorkKind = Literal["training", "forward", "search", "certificate", "curvature", "online", "sweep"]
+KINDS: tuple[WorkKind, ...] = get_args(WorkKind)
 """Kinds of work that a machine does at speeds of their own."""
 NUMBER = 4
 """Bytes of a float32."""
@@ -46,7 +46,7 @@ def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
     return sum(work(trial, shape, classes).values())
 
 
-def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[Kind, float]:
+def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[WorkKind, float]:
     r"""Return the floating-point operations of a trial that spends its whole budget, by kind.
 
     Formula: with W weights, W_1 of them in the first layer, a training example costs 2W forward,
@@ -67,7 +67,7 @@ def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[Kind, float
     size = trial_size(trial, shape, classes)
     weights = size.products
     data, budget = trial.data, trial.algorithm.epochs
-    total: defaultdict[Kind, float] = defaultdict(float)
+    total: defaultdict[WorkKind, float] = defaultdict(float)
     total["training"] = budget * data.train * example_flops(trial, size)
     for probe in trial.probes:
         times = sum(epoch <= budget for epoch in probe.epochs)
