@@ -10,8 +10,7 @@ import byheart
 from byheart.errors import InputError
 from byheart.runners import InlineRunner, Progress
 from byheart.store import Store
-from byheart.studies.presets import PRESETS, QUICK
-from byheart.studies.presets.settings import CapacitySetting
+from byheart.studies.presets import PRESETS, QUICK, CapacitySetting
 
 CAPACITY = CapacitySetting(
     learning_rate=0.1,

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from byheart.cli.main import main
-from byheart.studies.presets import PRESETS, QUICK
-from byheart.studies.presets.settings import CapacitySetting
+from byheart.studies.presets import PRESETS, QUICK, CapacitySetting
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from byheart.statistics import inference
 from byheart.statistics.verdict import decide
 from byheart.studies.base import Records, Setting
 from byheart.studies.figure5 import Figure5
-from byheart.studies.presets.settings import WidthSetting
+from byheart.studies.presets import WidthSetting
 
 STUDY = Figure5()
 

@@ -17,8 +17,8 @@ from byheart.data.dataset import Dataset
 from byheart.runners import InlineRunner, ProcessesRunner, Progress
 from byheart.store import Store
 from byheart.studies.base import Setting, SourceFacts
-from byheart.studies.presets import QUICK
-from byheart.studies.presets.settings import (
+from byheart.studies.presets import (
+    QUICK,
     CapacitySetting,
     DynamicsSetting,
     ExampleSetting,

@@ -1,0 +1,443 @@
+"""The three sizes of a study: quick on digits, desk on MNIST, paper with the papers' numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from byheart.errors import choose
+from byheart.trial import FrozenModel
+
+
+class ExampleSetting(FrozenModel):
+    """Figure 1: many initialisations on each of a few draws of the data."""
+
+    train: int
+    hidden: tuple[int, ...]
+    learning_rate: float
+    batch_size: int
+    initialisations: int
+
+
+class DynamicsSetting(FrozenModel):
+    """Figures 7, 8 and 9: accuracy and critical samples while a network trains on noise.
+
+    Attributes:
+        critical_examples: searched for critical samples, of validation and training each.
+        certified_examples: how many of these the certificate looks at; 0 leaves it out.
+    """
+
+    train: int
+    validation: int
+    hidden: tuple[int, ...]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    levels: tuple[float, ...]
+    checkpoints: int
+    radii: tuple[float, ...]
+    radius: float
+    critical_checkpoints: int
+    critical_examples: int
+    certified_examples: int
+    max_steps: int
+
+
+class TimeSetting(FrozenModel):
+    """Figure 6 and the workshop's (2): time to convergence by kind, width and examples.
+
+    Attributes:
+        widths: tried on ``width_train`` examples.
+        train: examples for the order of the kinds, with ``width`` units.
+        sizes: numbers of examples tried with ``width`` units.
+    """
+
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    levels: tuple[float, ...]
+    widths: tuple[int, ...]
+    width_train: int
+    train: int
+    sizes: tuple[int, ...]
+    width: int
+
+
+class WidthSetting(FrozenModel):
+    """Figure 5: validation accuracy by width, on noisy training sets.
+
+    Attributes:
+        epochs: all of them are trained.
+        checkpoints: how often accuracy is measured; the best of them counts.
+    """
+
+    train: int
+    validation: int
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    checkpoints: int
+    levels: tuple[float, ...]
+    widths: tuple[int, ...]
+
+
+class CapacitySetting(FrozenModel):
+    """The workshop's (1) and A17's effective capacity: who reaches 100% training accuracy at all.
+
+    Attributes:
+        widths: tried on ``train`` examples, for ``width_epochs`` at most.
+        smallest: the fewest examples tried with ``width`` units, for ``size_epochs`` at most.
+        largest: the most.
+        rounds: of the bisection between them, whose grid has 2^rounds - 1 sizes.
+    """
+
+    learning_rate: float
+    batch_size: int
+    widths: tuple[int, ...]
+    train: int
+    width_epochs: int
+    smallest: int
+    largest: int
+    rounds: int = Field(ge=2)
+    width: int
+    size_epochs: int
+
+
+class FilterSetting(FrozenModel):
+    """Figure 2: the first filters of a CNN.
+
+    Attributes:
+        crop: pixels cut from every side of inputs of 32 pixels a side or more.
+        decay_every: epochs after which the learning rate is halved.
+        checkpoints: about how many epochs the filters are looked at, beside the first.
+    """
+
+    train: int
+    channels: tuple[int, ...]
+    dense: tuple[int, ...]
+    kernel: int
+    pool: int
+    crop: int
+    learning_rate: float
+    momentum: float
+    decay_every: int
+    batch_size: int
+    epochs: int
+    checkpoints: int
+
+
+class SharpnessSetting(FrozenModel):
+    """The workshop's (3): sharpness at convergence against the level of noise.
+
+    Attributes:
+        epochs: after which it is measured in the reading "a fixed number of epochs".
+        limit: of epochs for the other two readings; who is not there by then is censored.
+        loss: training loss of the reading "the same training loss".
+        tolerance: of an eigenvalue.
+        max_iterations: products with the Hessian per eigenvalue.
+        online_iterations: of the workshop's own estimator.
+    """
+
+    train: int
+    hidden: tuple[int, ...]
+    learning_rate: float
+    batch_size: int
+    levels: tuple[float, ...]
+    epochs: int
+    limit: int
+    loss: float
+    tolerance: float
+    max_iterations: int
+    online_iterations: int
+
+
+class RegularizerSetting(FrozenModel):
+    """Figures 10 and 11: regularizers by strength, on real and on random labels.
+
+    Attributes:
+        checkpoints: how often accuracy is measured; "best" is the best of them.
+        dropout: rates.
+        input_dropout: rates.
+        input_noise: standard deviations.
+        hidden_noise: standard deviations.
+        weight_decay: coefficients.
+        adversarial: weights of the critical samples in the loss, each with a rate of dropout.
+        adversarial_radius: of the box in which critical samples are sought.
+    """
+
+    train: int
+    validation: int
+    hidden: tuple[int, ...]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    checkpoints: int
+    dropout: tuple[float, ...]
+    input_dropout: tuple[float, ...]
+    input_noise: tuple[float, ...]
+    hidden_noise: tuple[float, ...]
+    weight_decay: tuple[float, ...]
+    adversarial: tuple[tuple[float, float], ...]
+    adversarial_radius: float
+
+
+class SensitivitySetting(FrozenModel):
+    """Figures 3 and 4: loss-sensitivity through all of training by plain SGD.
+
+    Attributes:
+        pixels: images are averaged down to about so many pixels a side.
+        updates: steps, at the last of which training ends.
+        evaluations: how often loss-sensitivity is measured, evenly spaced.
+        per_class: how often by class as well, evenly spaced.
+        unique_learning_rate: where every example is a class of its own; so all with "unique".
+        unique_updates: steps there.
+        unique_evaluations: how often it is measured there.
+    """
+
+    train: int
+    pixels: int
+    hidden: tuple[int, ...]
+    learning_rate: float
+    batch_size: int
+    updates: int
+    evaluations: int
+    per_class: int
+    unique_learning_rate: float
+    unique_updates: int
+    unique_evaluations: int
+
+
+class Preset(FrozenModel):
+    """All numbers of a run that are not facts of the data."""
+
+    name: str
+    default_data: str
+    seeds: int
+    examples: ExampleSetting
+    filters: FilterSetting
+    dynamics: DynamicsSetting
+    time: TimeSetting
+    width: WidthSetting
+    capacity: CapacitySetting
+    sharpness: SharpnessSetting
+    regularizers: RegularizerSetting
+    sensitivity: SensitivitySetting
+
+
+def _pairs(weights: Sequence[float], rates: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    return tuple(itertools.product(weights, rates))
+
+
+# fmt: off
+_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
+    #                                 quick                  desk                   paper
+    "examples": {
+        "train":                (500,                   1000,                  1000),
+        "hidden":               ((64, 64),              (256, 256),            (4096, 4096)),
+        "learning_rate":        (0.1,                   0.1,                   0.01),
+        "batch_size":           (32,                    32,                    128),
+        "initialisations":      (100,                   100,                   100),
+    },
+    "filters": {
+        "train":                (500,                   1000,                  50_000),
+        "channels":             ((16, 32),              (16, 32),              (200, 200)),
+        "dense":                ((32,),                 (64,),                 (384, 192)),
+        "kernel":               (5,                     5,                     5),
+        "pool":                 (2,                     3,                     3),
+        "crop":                 (2,                     2,                     2),
+        "learning_rate":        (0.01,                  0.01,                  0.01),
+        "momentum":             (0.9,                   0.9,                   0.9),
+        "decay_every":          (15,                    15,                    15),
+        "batch_size":           (32,                    32,                    128),
+        "epochs":               (30,                    30,                    100),
+        "checkpoints":          (8,                     8,                     10),
+    },
+    "dynamics": {
+        "train":                (500,                   1000,                  50_000),
+        "validation":           (500,                   1000,                  4000),
+        "hidden":               ((128, 128),            (256, 256),            (4096, 4096)),
+        "learning_rate":        (0.1,                   0.01,                  0.01),
+        "batch_size":           (32,                    32,                    128),
+        "epochs":               (150,                   250,                   1000),
+        "levels": (
+                                 (0.0, 0.25, 0.5, 0.75, 1.0),
+                                 (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+                                 (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        ),
+        "checkpoints":          (16,                    20,                    30),
+        "radii": (
+                                 (1 / 765, 1 / 255, 3 / 255),
+                                 (0.1 / 255, 0.3 / 255, 0.9 / 255),
+                                 (0.1 / 255, 0.3 / 255, 0.9 / 255),
+        ),
+        "radius":               (1 / 255,               0.3 / 255,             0.3 / 255),
+        "critical_checkpoints": (8,                     9,                     15),
+        "critical_examples":    (200,                   500,                   4000),
+        "certified_examples":   (50,                    100,                   200),
+        "max_steps":            (12,                    10,                    100),
+    },
+    "time": {
+        "learning_rate":        (0.1,                   0.01,                  0.01),
+        "batch_size":           (32,                    32,                    128),
+        "epochs":               (300,                   600,                   1000),
+        "levels": (
+                                 (0.0, 0.5, 1.0),
+                                 (0.0, 0.5, 1.0),
+                                 (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        ),
+        "widths": (
+                                 (32, 64, 128, 256),
+                                 (64, 256, 1024, 4096),
+                                 (256, 512, 1024, 2048, 4096),
+        ),
+        "width_train":          (500,                   250,                   50_000),
+        "train":                (500,                   1000,                  50_000),
+        "sizes": (
+                                 (120, 250, 500, 1000),
+                                 (250, 500, 1000, 2000),
+                                 (1000, 5000, 10_000, 25_000, 50_000),
+        ),
+        "width":                (128,                   256,                   4096),
+    },
+    "width": {
+        "train":                (300,                   500,                   50_000),
+        "validation":           (1400,                  2000,                  4000),
+        "learning_rate":        (0.1,                   0.1,                   0.01),
+        "batch_size":           (32,                    32,                    128),
+        "epochs":               (50,                    40,                    1000),
+        "checkpoints":          (10,                    10,                    30),
+        "levels": (
+                                 (0.0, 0.4, 0.8),
+                                 (0.0, 0.4, 0.8),
+                                 (0.0, 0.2, 0.4, 0.6, 0.8),
+        ),
+        "widths": (
+                                 (8, 16, 32, 64, 128),
+                                 (8, 16, 32, 64, 128, 256, 512),
+                                 (64, 256, 1024, 4096, 8192),
+        ),
+    },
+    "capacity": {
+        "learning_rate":        (0.1,                   0.1,                   0.01),
+        "batch_size":           (32,                    32,                    128),
+        "widths": (
+                                 (4, 6, 8, 12, 16, 24, 32),
+                                 (4, 6, 8, 12, 16, 24, 32, 48, 64),
+                                 (16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
+        ),
+        "train":                (250,                   1000,                  50_000),
+        "width_epochs":         (300,                   200,                   1000),
+        "smallest":             (25,                    125,                   1000),
+        "largest":              (1600,                  4000,                  50_000),
+        "rounds":               (4,                     4,                     5),
+        "width":                (10,                    12,                    256),
+        "size_epochs":          (250,                   200,                   200),
+    },
+    "sharpness": {
+        "train":                (200,                   1000,                  50_000),
+        "hidden":               ((64, 64),              (128, 128),            (4096, 4096)),
+        "learning_rate":        (0.1,                   0.1,                   0.01),
+        "batch_size":           (32,                    32,                    128),
+        "levels": (
+                                 (0.0, 0.25, 0.5, 1.0),
+                                 (0.0, 0.25, 0.5, 0.75, 1.0),
+                                 (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        ),
+        "epochs":               (100,                   60,                    1000),
+        "limit":                (600,                   300,                   2000),
+        "loss":                 (0.01,                  0.01,                  0.01),
+        "tolerance":            (0.001,                 0.001,                 0.001),
+        "max_iterations":       (60,                    100,                   100),
+        "online_iterations":    (100,                   300,                   1000),
+    },
+    "regularizers": {
+        "train":                (160,                   500,                   50_000),
+        "validation":           (1000,                  2000,                  4000),
+        "hidden":               ((64, 64),              (128, 128),            (4096, 4096)),
+        "learning_rate":        (0.2,                   0.1,                   0.01),
+        "batch_size":           (32,                    32,                    128),
+        "epochs":               (120,                   100,                   1000),
+        "checkpoints":          (12,                    16,                    30),
+        "dropout": (
+                                 (0.2, 0.4, 0.6, 0.7),
+                                 (0.4, 0.6, 0.7, 0.8),
+                                 (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        ),
+        "input_dropout": (
+                                 (0.1, 0.2, 0.3, 0.5),
+                                 (0.4, 0.6, 0.8, 0.9),
+                                 (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        ),
+        "input_noise": (
+                                 (0.2, 0.3, 0.4, 0.8),
+                                 (0.4, 0.8, 1.2, 1.6),
+                                 (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0),
+        ),
+        "hidden_noise": (
+                                 (0.03, 0.1, 0.3),
+                                 (0.03, 0.1, 0.3),
+                                 (0.01, 0.03, 0.06, 0.1, 0.2, 0.3),
+        ),
+        "weight_decay": (
+                                 (0.003, 0.006, 0.01, 0.03),
+                                 (0.01, 0.02, 0.03, 0.05),
+                                 (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+        ),
+        "adversarial": (
+                                 ((0.5, 0.4), (0.5, 0.6), (0.5, 0.7)),
+                                 ((0.5, 0.6), (0.5, 0.7), (0.5, 0.8)),
+                                 _pairs((0.2, 0.45, 0.7), (0.03, 0.1, 0.25, 0.5)),
+        ),
+        "adversarial_radius":   (32 / 255,              8 / 255,               0.3 / 255),
+    },
+    "sensitivity": {
+        "train":                (250,                   1000,                  1000),
+        "pixels":               (14,                    14,                    14),
+        "hidden":               ((16, 16),              (16, 16),              (16, 16)),
+        "learning_rate":        (0.1,                   0.1,                   0.1),
+        "batch_size":           (25,                    50,                    50),
+        "updates":              (500,                   2000,                  10_000),
+        "evaluations":          (8,                     40,                    50),
+        "per_class":            (2,                     4,                     10),
+        "unique_learning_rate": (0.1,                   0.1,                   0.1),
+        "unique_updates":       (1500,                  5000,                  10_000),
+        "unique_evaluations":   (5,                     8,                     25),
+    },
+}
+# fmt: on
+
+
+def _column(column: int, name: str, default_data: str) -> Preset:
+    """Return the preset in one column of the table."""
+    numbers = {
+        family: {field: values[column] for field, values in rows.items()}
+        for family, rows in _TABLE.items()
+    }
+    return Preset.model_validate(
+        {"name": name, "default_data": default_data, "seeds": SEEDS, **numbers}
+    )
+
+
+SEEDS = 12
+"""With 12 seeds the exact test can support any of the 27 claims."""
+QUICK = _column(0, "quick", "digits")
+DESK = _column(1, "desk", "mnist")
+PAPER = _column(2, "paper", "mnist")
+PRESETS = {preset.name: preset for preset in (QUICK, DESK, PAPER)}
+
+
+def find_preset(name: str) -> Preset:
+    """Return a preset by its name.
+
+    Raises:
+        InputError: no such preset.
+    """
+    return PRESETS[choose("preset", name, PRESETS)]
+
+
+def log_spaced(last: int, count: int) -> tuple[int, ...]:
+    """Return about ``count`` distinct whole numbers from 1 to ``last``, evenly in their log."""
+    return tuple(sorted({round(last ** (i / (count - 1))) for i in range(count)}))
