@@ -16,8 +16,9 @@ import numpy as np
 from byheart import load_dataset
 from byheart.data.dataset import Dataset
 from byheart.record import Record
-from byheart.studies import capacity_data
 from byheart.studies.base import Setting, SourceFacts, Study
+from byheart.studies.capacity import sizes as capacity_sizes
+from byheart.studies.capacity import trials_of_size
 from byheart.studies.conditions import REAL
 from byheart.studies.presets import QUICK, Preset
 from byheart.studies.session import plan
@@ -115,8 +116,8 @@ def tiny_setting(dataset: Dataset, *, seeds: int = SEEDS) -> Setting:
 
 def later_shapes(setting: Setting) -> list[Trial]:
     """Return a trial of every shape that a later round may ask for."""
-    sizes = capacity_data.sizes(setting)
-    return [capacity_data.arm(setting, REAL, size)[0] for size in sizes]
+    sizes = capacity_sizes(setting)
+    return [trials_of_size(setting, REAL, size)[0] for size in sizes]
 
 
 _SHAPES: dict[str, str] = {}

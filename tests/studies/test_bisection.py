@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reference.capacity import last_that_holds
 
-from byheart.studies.bisection import bisect, bisection_grid
+from byheart.studies.capacity import bisect, bisection_grid
 
 
 @given(st.integers(0, 200), st.integers(-1, 200))

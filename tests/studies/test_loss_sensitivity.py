@@ -17,8 +17,7 @@ from byheart.charts.tiles import draw_tiles
 from byheart.record import Record
 from byheart.statistics import inference
 from byheart.studies.base import Records, Setting
-from byheart.studies.figure3_4 import Figure3And4
-from byheart.studies.figure3_unique import Figure3Unique
+from byheart.studies.figure3_4 import Figure3And4, Figure3Unique
 from byheart.studies.judging import judge
 from byheart.trial import Foreign, SensitivityProbe, Trial
 

@@ -6,7 +6,7 @@ from tests.studies.simulated import digits, tiny_setting
 from byheart.errors import InputError
 from byheart.studies import dynamics
 from byheart.studies.base import Setting
-from byheart.studies.bisection import bisection_grid
+from byheart.studies.capacity import bisection_grid
 from byheart.studies.presets import PRESETS, Preset, find_preset, log_spaced
 from byheart.studies.registry import STUDIES, chosen_claims, claims, studies_of
 from byheart.trial import AccuracyProbe, CriticalProbe

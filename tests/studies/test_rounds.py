@@ -17,7 +17,7 @@ from byheart.report.study import redraw
 from byheart.runners import InlineRunner
 from byheart.store import Store
 from byheart.studies.base import NOTHING_KNOWN, AdaptiveStudy, Records
-from byheart.studies.capacity_data import CapacityData, sizes
+from byheart.studies.capacity import CapacityData, sizes
 from byheart.studies.conditions import KINDS
 from byheart.studies.registry import STUDIES, studies_of
 from byheart.studies.session import at_most, plan, run_session, stored_records

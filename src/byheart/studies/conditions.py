@@ -85,10 +85,10 @@ def read(
         value: reads a record that lasted.
         shape: of a value, so that there are as many gaps if no trial lasted.
     """
-    found = [records.of(trial) for trial in trials]
+    kept = [records.of(trial) for trial in trials]
     values = [
         None if record is None or record.outcome == "diverged" else np.asarray(value(record))
-        for record in found
+        for record in kept
     ]
     gap = np.full(shape, np.nan)
     return np.stack([gap if v is None else v.astype(float) for v in values])
@@ -112,14 +112,14 @@ class Tally:
 def tally(records: Records, trials: Iterable[Trial]) -> Tally:
     """Count how trials ended. Censored: asked to train to 100% or a loss, and never got there."""
     unique = {trial.key: trial for trial in trials}.values()
-    found = [(trial, records.of(trial)) for trial in unique]
+    ended = [(trial, records.of(trial)) for trial in unique]
     return Tally(
         censored=sum(
             record is not None and record.outcome == "budget" and trial.algorithm.stop != "budget"
-            for trial, record in found
+            for trial, record in ended
         ),
-        diverged=sum(record is not None and record.outcome == "diverged" for _, record in found),
-        failed=sum(record is None for _, record in found),
+        diverged=sum(record is not None and record.outcome == "diverged" for _, record in ended),
+        failed=sum(record is None for _, record in ended),
     )
 
 

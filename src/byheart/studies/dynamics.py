@@ -1,4 +1,4 @@
-"""The runs behind A17 Figures 7, 8 and 9: networks training on inputs or labels that are noise."""
+"""A17 Figures 7 and 8: training on noise. Figure 9 takes its trials and curves from here."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from byheart.statistics.verdict import Evidence
-from byheart.studies.base import Records, Setting
+from byheart.charts.figure import Axis, Figure
+from byheart.statistics.verdict import Criterion, Evidence, Rule
+from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import (
     Condition,
     Values,
     input_noise,
     label_noise,
+    mean_points,
     read,
+    slope,
     tally,
     trials_per_seed,
 )
@@ -30,15 +33,15 @@ FITTED = 0.9
 
 def accuracy_epochs(setting: Setting) -> tuple[int, ...]:
     """Return the epochs at which accuracy is measured."""
-    own = setting.preset.dynamics
-    return log_spaced(own.epochs, own.checkpoints)
+    numbers = setting.preset.dynamics
+    return log_spaced(numbers.epochs, numbers.checkpoints)
 
 
 def critical_epochs(setting: Setting) -> tuple[int, ...]:
     """Return the epochs at which critical samples are searched; half of the budget among them."""
-    own = setting.preset.dynamics
-    half = own.epochs // 2
-    spaced = log_spaced(own.epochs, own.critical_checkpoints)
+    numbers = setting.preset.dynamics
+    half = numbers.epochs // 2
+    spaced = log_spaced(numbers.epochs, numbers.critical_checkpoints)
     nearest = min(spaced, key=lambda epoch: abs(epoch - half))
     return tuple(half if epoch == nearest else epoch for epoch in spaced)
 
@@ -59,8 +62,8 @@ def early(setting: Setting) -> int:
     The papers look at networks after one epoch of 50,000 examples. One epoch of a thousand leaves a
     network that has barely moved, whose classes lie close together for that reason alone.
     """
-    own = setting.preset.dynamics
-    per_epoch = math.ceil(own.train / own.batch_size)
+    numbers = setting.preset.dynamics
+    per_epoch = math.ceil(numbers.train / numbers.batch_size)
     moments = critical_epochs(setting)
     due = [i for i, epoch in enumerate(moments) if epoch * per_epoch >= FIRST_EPOCH_UPDATES]
     return min(due[0] if due else 0, len(moments) - 2)
@@ -68,32 +71,32 @@ def early(setting: Setting) -> int:
 
 def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
     """Return one trial per seed, trained for the whole budget."""
-    own = setting.preset.dynamics
+    numbers = setting.preset.dynamics
     algorithm = Algorithm(
-        network=setting.network(own.hidden),
-        learning_rate=own.learning_rate,
-        batch_size=own.batch_size,
-        epochs=own.epochs,
+        network=setting.network(numbers.hidden),
+        learning_rate=numbers.learning_rate,
+        batch_size=numbers.batch_size,
+        epochs=numbers.epochs,
     )
     probes = (
         AccuracyProbe(epochs=accuracy_epochs(setting)),
         CriticalProbe(
             epochs=critical_epochs(setting),
-            radii=own.radii,
-            train_radii=(own.radius,),
-            examples=own.critical_examples,
-            max_steps=own.max_steps,
+            radii=numbers.radii,
+            train_radii=(numbers.radius,),
+            examples=numbers.critical_examples,
+            max_steps=numbers.max_steps,
             certify_epochs=certified_epochs(setting),
-            certify_radii=(own.radius,),
-            certify_examples=own.certified_examples,
+            certify_radii=(numbers.radius,),
+            certify_examples=numbers.certified_examples,
         ),
     )
     return trials_per_seed(
         setting,
         condition,
         algorithm,
-        train=own.train,
-        validation=own.validation,
+        train=numbers.train,
+        validation=numbers.validation,
         probes=probes,
     )
 
@@ -123,8 +126,8 @@ def evidence(
     bounds: Mapping[str, tuple[Values, Values]] | None = None,
 ) -> Evidence:
     """Return the evidence, with the counts of how the trials ended."""
-    found = tally(records, plan(setting)).evidence(values, note=note)
-    return replace(found, bounds=bounds or {})
+    counted = tally(records, plan(setting)).evidence(values, note=note)
+    return replace(counted, bounds=bounds or {})
 
 
 @dataclass(frozen=True)
@@ -156,20 +159,23 @@ class Curves:
 
 def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
     """Return the curves of all seeds at a condition; NaN for one that diverged or failed."""
-    own = trials(setting, condition)
+    of_condition = trials(setting, condition)
     epochs = np.array(accuracy_epochs(setting), dtype=float)
     searched = np.array(critical_epochs(setting), dtype=float)
 
     def of(name: str, *shape: int) -> Values:
         return read(
-            records, own, lambda record: np.asarray(record.arrays[name], dtype=float), shape
+            records,
+            of_condition,
+            lambda record: np.asarray(record.arrays[name], dtype=float),
+            shape,
         )
 
     def known(name: str, *shape: int) -> Values:
         gap = np.full(shape, np.nan)
         return read(
             records,
-            own,
+            of_condition,
             lambda record: np.asarray(record.arrays.get(name, gap), dtype=float),
             shape,
         )
@@ -200,10 +206,10 @@ def peak_by_others(curve: Values) -> np.ndarray:
     half = np.arange(len(curve)) % 2
     usable = np.isfinite(curve).all(axis=1)
     peaks = np.zeros(len(curve), dtype=np.int64)
-    for one in (0, 1):
-        others = curve[usable & (half != one)]
+    for this_half in (0, 1):
+        others = curve[usable & (half != this_half)]
         if len(others):
-            peaks[half == one] = others.mean(axis=0).argmax()
+            peaks[half == this_half] = others.mean(axis=0).argmax()
     return peaks
 
 
@@ -227,3 +233,102 @@ def at_epoch(epochs: Values, curve: Values, when: Values) -> Values:
 def between(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     """Return the conditions with some noise but not only noise."""
     return tuple(c for c in conditions if 0 < c.inputs + c.labels < 1)
+
+
+FINAL_X = "slope of final validation accuracy on input noise level"
+BEST_X = "slope of best validation accuracy on input noise level"
+FINAL_Y = "slope of final validation accuracy on label noise level"
+BEST_Y = "slope of best validation accuracy on label noise level"
+DROP = "validation accuracy at its peak minus at the end, with label noise"
+LEAD = f"log2 of the epoch at which {FITTED:.0%} of noisy labels are fitted over the peak's"
+
+
+class Figure7And8:
+    """Validation accuracy peaks on patterns and falls while noise is fitted."""
+
+    name = "figure-7-8"
+    title = "Patterns first, noise later"
+    source = "A17 Fig 7, 8"
+    claims = (
+        Claim(
+            "noise-hurts",
+            "A17 Fig 7, 8",
+            "final and best validation accuracy fall with the noise level",
+            Rule(
+                tuple(Criterion(name, "below", 0.05) for name in (FINAL_X, BEST_X, FINAL_Y, BEST_Y))
+            ),
+        ),
+        Claim(
+            "patterns-first",
+            "A17 Fig 7b, 8b",
+            "with label noise, validation accuracy peaks before training accuracy is high, then "
+            "falls",
+            Rule((Criterion(DROP, "above", 0.02), Criterion(LEAD, "above", 0.322))),
+        ),
+    )
+
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
+        """Return the trials at every noise level."""
+        return plan(setting)
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return slopes on noise level, and the peak against the end, per seed."""
+        hurt = {}
+        for final, best, conditions in (
+            (FINAL_X, BEST_X, by_inputs(setting)),
+            (FINAL_Y, BEST_Y, by_labels(setting)),
+        ):
+            validation = [curves(records, setting, c).validation for c in conditions]
+            levels = [c.inputs + c.labels for c in conditions]
+            hurt[final] = slope(levels, np.stack([v[:, -1] for v in validation], axis=1))
+            hurt[best] = slope(levels, np.stack([v.max(axis=1) for v in validation], axis=1))
+        first = [_peak(records, setting, condition) for condition in between(by_labels(setting))]
+        drop, lead = (np.mean(values, axis=0) for values in zip(*first, strict=True))
+        note = "each seed's peak is taken where the mean curve of the other half of the seeds peaks"
+        return {
+            "noise-hurts": evidence(hurt, records, setting),
+            "patterns-first": evidence({DROP: drop, LEAD: lead}, records, setting, note=note),
+        }
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
+        """Return training and validation accuracy over epochs, for either noise."""
+        return [
+            _figure(records, setting, "inputs", by_inputs(setting)),
+            _figure(records, setting, "labels", by_labels(setting)),
+        ]
+
+
+def _peak(records: Records, setting: Setting, condition: Condition) -> tuple[Values, Values]:
+    """Return the drop after the peak, and by how many octaves it comes before the noise, [S]."""
+    curve = curves(records, setting, condition)
+    peak = peak_by_others(curve.validation)
+    rows = np.arange(len(peak))
+    drop = curve.validation[rows, peak] - curve.validation[:, -1]
+    fitted = fitted_epoch(curve.epochs, curve.noisy)
+    return drop, np.log2(fitted / curve.epochs[peak])
+
+
+def _figure(
+    records: Records, setting: Setting, noise: str, conditions: Sequence[Condition]
+) -> Figure:
+    points = []
+    for condition in conditions:
+        curve = curves(records, setting, condition)
+        for panel, values in (("training", curve.train), ("validation", curve.validation)):
+            points += mean_points(panel, condition.name, curve.epochs, values)
+    return Figure(
+        id=f"figure-7-8-{noise}",
+        title=f"Accuracy over training, noise in the {noise}",
+        source="A17 Fig 7a, 8a" if noise == "inputs" else "A17 Fig 7b, 8b",
+        reading=(
+            "Training accuracy goes on rising while noise is fitted; validation accuracy, on clean "
+            "data, shows what that costs: a line that turns down has passed from patterns to noise."
+        ),
+        x=Axis("epoch", log=True),
+        y=Axis("accuracy", percent=True),
+        series=tuple(condition.name for condition in conditions),
+        points=tuple(point.clipped() for point in points),
+        legend=f"fraction of {noise} replaced by noise",
+        ordered=True,
+        marks=False,
+    )

@@ -66,11 +66,11 @@ class Figure1:
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
         """Return the log2 over-dispersion of each draw, within classes."""
-        found = {kind.name: _difficulties(records, setting, kind) for kind in KINDS}
+        by_kind = {kind.name: _difficulties(records, setting, kind) for kind in KINDS}
         real, randx, randy = (
-            np.array([_log2_spread(one) for one in of_kind]) for of_kind in found.values()
+            np.array([_log2_spread(draw) for draw in of_kind]) for of_kind in by_kind.values()
         )
-        count, plain = tally(records, self.plan(setting)), _plain_ratios(found)
+        count, plain = tally(records, self.plan(setting)), _plain_ratios(by_kind)
         return {
             "easy-examples": count.evidence(
                 {TO_RANDX: real - randx, TO_RANDY: real - randy}, note=plain
@@ -84,10 +84,10 @@ class Figure1:
         points: list[Point] = []
         runs = setting.preset.examples.initialisations
         for kind in KINDS:
-            found = [one for one in _difficulties(records, setting, kind) if one is not None]
-            if not found:
+            draws = [draw for draw in _difficulties(records, setting, kind) if draw is not None]
+            if not draws:
                 continue
-            curve = np.mean([np.sort(one.p_correct)[::-1] for one in found], axis=0)
+            curve = np.mean([np.sort(draw.p_correct)[::-1] for draw in draws], axis=0)
             hardest_first = (np.arange(len(curve)) + 0.5) / len(curve)
             binomial = stats.binom(runs, curve.mean()).ppf(hardest_first)[::-1] / runs
             points += _sorted_points(kind.name, curve)
@@ -116,54 +116,54 @@ class Figure1:
 
 
 def _trials(setting: Setting, kind: Condition, draw: int) -> list[Trial]:
-    own = setting.preset.examples
+    numbers = setting.preset.examples
     algorithm = Algorithm(
-        network=setting.network(own.hidden),
-        learning_rate=own.learning_rate,
-        batch_size=own.batch_size,
+        network=setting.network(numbers.hidden),
+        learning_rate=numbers.learning_rate,
+        batch_size=numbers.batch_size,
         epochs=1,
     )
     data = DataFacts(
         fingerprint=setting.data.fingerprint,
-        train=own.train,
+        train=numbers.train,
         validation=0,
         inputs=kind.inputs,
         labels=kind.labels,
         seed=draw,
     )
-    first = draw * own.initialisations
+    first = draw * numbers.initialisations
     return [
         Trial(data=data, algorithm=algorithm, seed=seed, probes=(CorrectProbe(epochs=(1,)),))
-        for seed in range(first, first + own.initialisations)
+        for seed in range(first, first + numbers.initialisations)
     ]
 
 
 def _difficulties(records: Records, setting: Setting, kind: Condition) -> list[Difficulty | None]:
     """Return the difficulty of each draw; None where fewer than two initialisations lasted."""
-    found: list[Difficulty | None] = []
+    difficulties: list[Difficulty | None] = []
     for draw in range(setting.seeds):
         kept = [records.of(trial) for trial in _trials(setting, kind, draw)]
-        used = [one for one in kept if one is not None and one.outcome != "diverged"]
+        used = [record for record in kept if record is not None and record.outcome != "diverged"]
         if len(used) < 2:
-            found.append(None)
+            difficulties.append(None)
             continue
         n = setting.preset.examples.train
-        bits = np.stack([one.arrays["correct.bits"][0] for one in used])
+        bits = np.stack([record.arrays["correct.bits"][0] for record in used])
         correct = np.unpackbits(bits, axis=1, count=n).astype(bool)
-        found.append(difficulty(correct, used[0].arrays["correct.label"]))
-    return found
+        difficulties.append(difficulty(correct, used[0].arrays["correct.label"]))
+    return difficulties
 
 
-def _log2_spread(one: Difficulty | None) -> float:
+def _log2_spread(draw: Difficulty | None) -> float:
     """Return the log2 over-dispersion within classes; NaN where there is none to speak of."""
-    return float(np.log2(one.within_classes)) if one and one.within_classes > 0 else float("nan")
+    return float(np.log2(draw.within_classes)) if draw and draw.within_classes > 0 else float("nan")
 
 
-def _plain_ratios(found: Mapping[str, Sequence[Difficulty | None]]) -> str:
+def _plain_ratios(by_kind: Mapping[str, Sequence[Difficulty | None]]) -> str:
     """Return the paper's own reading: variance over the binomial's, all classes together."""
     ratios = []
-    for kind, of_kind in found.items():
-        values = [one.over_dispersion for one in of_kind if one is not None]
+    for kind, of_kind in by_kind.items():
+        values = [draw.over_dispersion for draw in of_kind if draw is not None]
         values = [value for value in values if np.isfinite(value)]
         if values:
             ratios.append(f"{np.mean(values):.3g} on {kind}")

@@ -116,13 +116,13 @@ class Figure10And11:
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
         """Return drops at harmless strengths that other seeds chose, and rank correlations."""
-        found = effects(records, setting)
+        by_regularizer = effects(records, setting)
         ended = tally(records, regularizing.plan(setting))
-        gap, chosen = _gap(found)
+        gap, chosen = _gap(by_regularizer)
         return {
             "regularizer-gap": ended.evidence(gap, note=f"chosen by the other half: {chosen}"),
-            "dropout-best": ended.evidence(_compared(found), note=_each(found)),
-            "curve-order": ended.evidence(_orders(records, setting, found)),
+            "dropout-best": ended.evidence(_compared(by_regularizer), note=_each(by_regularizer)),
+            "curve-order": ended.evidence(_orders(records, setting, by_regularizer)),
         }
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
@@ -130,9 +130,9 @@ class Figure10And11:
         return [_figure_10(records, setting), _figure_11(records, setting)]
 
 
-def _gap(found: Mapping[str, Sequence[Effect]]) -> tuple[dict[str, Values], str]:
+def _gap(by_regularizer: Mapping[str, Sequence[Effect]]) -> tuple[dict[str, Values], str]:
     """Return drop and gain per seed for either reading, and which arms they belong to."""
-    every = [effect for own in found.values() for effect in own]
+    every = [effect for of_regularizer in by_regularizer.values() for effect in of_regularizer]
     values, names = {}, []
     for reading in READINGS:
         choices = crossfit(every, reading)
@@ -151,24 +151,25 @@ def _harmless_drop(candidates: Sequence[Effect], reading: Reading) -> Values:
     )
 
 
-def _compared(found: Mapping[str, Sequence[Effect]]) -> dict[str, Values]:
-    others = [effect for regularizer in OTHERS for effect in found[regularizer]]
+def _compared(by_regularizer: Mapping[str, Sequence[Effect]]) -> dict[str, Values]:
+    others = [effect for regularizer in OTHERS for effect in by_regularizer[regularizer]]
+    adversarial = by_regularizer[ADVERSARIAL]
     values = {}
     for reading in READINGS:
-        dropout = _harmless_drop(found[DROPOUT], reading)
+        dropout = _harmless_drop(by_regularizer[DROPOUT], reading)
         values[_over_others(reading)] = dropout - _harmless_drop(others, reading)
-        values[_adversarial(reading)] = _harmless_drop(found[ADVERSARIAL], reading) - dropout
+        values[_adversarial(reading)] = _harmless_drop(adversarial, reading) - dropout
     return values
 
 
-def _each(found: Mapping[str, Sequence[Effect]]) -> str:
-    drops = {name: _harmless_drop(found[name], "best") for name in REGULARIZERS}
+def _each(by_regularizer: Mapping[str, Sequence[Effect]]) -> str:
+    drops = {name: _harmless_drop(by_regularizer[name], "best") for name in REGULARIZERS}
     known = [f"{name} {np.nanmean(v):.2f}" for name, v in drops.items() if np.isfinite(v).any()]
     return f"mean drop where harmless by best epoch: {', '.join(known)}" if known else ""
 
 
 def _orders(
-    records: Records, setting: Setting, found: Mapping[str, Sequence[Effect]]
+    records: Records, setting: Setting, by_regularizer: Mapping[str, Sequence[Effect]]
 ) -> dict[str, Values]:
     """Return how a seed's order of the training curves agrees with that of the other half.
 
@@ -176,12 +177,12 @@ def _orders(
     the other half chose.
     """
     across, same = np.full((2, setting.seeds), np.nan)
-    by_regularizer = [crossfit(found[name], "best") for name in REGULARIZERS]
-    for choices in zip(*by_regularizer, strict=True):
+    chosen = [crossfit(by_regularizer[name], "best") for name in REGULARIZERS]
+    for choices in zip(*chosen, strict=True):
         judged = choices[0].judged
         curves = [outcome(records, setting, choice.effect.arm) for choice in choices]
         heights = {
-            kind: np.stack([getattr(one, kind).mean(axis=1) for one in curves], axis=1)
+            kind: np.stack([getattr(curve, kind).mean(axis=1) for curve in curves], axis=1)
             for kind in ("real", "randy")
         }
         others = {kind: _mean_of_rows(values[~judged]) for kind, values in heights.items()}
@@ -201,11 +202,11 @@ def _mean_of_rows(values: Values) -> Values:
     return usable.mean(axis=0) if len(usable) else np.full(values.shape[1], np.nan)
 
 
-def rank_correlation(one: Values, other: Values) -> float:
+def rank_correlation(first: Values, second: Values) -> float:
     """Return Spearman's correlation; NaN where a value is missing or all of one side are equal."""
-    if not np.isfinite([one, other]).all() or np.ptp(one) == 0 or np.ptp(other) == 0:
+    if not np.isfinite([first, second]).all() or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
-    return float(stats.spearmanr(one, other).statistic)
+    return float(stats.spearmanr(first, second).statistic)
 
 
 def _figure_10(records: Records, setting: Setting) -> Figure:
@@ -214,15 +215,15 @@ def _figure_10(records: Records, setting: Setting) -> Figure:
     points: list[Point] = []
     for reading in READINGS:
         panel = f"validation at the {reading} epoch"
-        own: list[Point] = []
+        line: list[Point] = []
         for regularizer, strengths in regularizing.arms(setting).items():
             # Every line begins at strength zero.
-            for one in (plain, *(outcome(records, setting, arm) for arm in strengths)):
-                own += _spot(panel, regularizer, one, reading)
-        points += own
-        if own:
+            for result in (plain, *(outcome(records, setting, arm) for arm in strengths)):
+                line += _spot(panel, regularizer, result, reading)
+        points += line
+        if line:
             bar = float(np.nanmean(plain.validation[reading])) - MARGIN
-            ends = min(point.x for point in own), max(point.x for point in own)
+            ends = min(point.x for point in line), max(point.x for point in line)
             points += [Point(panel, limit, x, bar) for x in ends]
     return Figure(
         id="figure-10",
@@ -242,23 +243,24 @@ def _figure_10(records: Records, setting: Setting) -> Figure:
     )
 
 
-def _spot(panel: str, series: str, own: Outcome, reading: Reading) -> list[Point]:
-    x = own.randy[:, -1]
+def _spot(panel: str, series: str, result: Outcome, reading: Reading) -> list[Point]:
+    x = result.randy[:, -1]
     if not np.isfinite(x).any():
         return []
     at = float(np.nanmean(x))
-    return mean_points(panel, series, [at], own.validation[reading][:, None])
+    return mean_points(panel, series, [at], result.validation[reading][:, None])
 
 
 def _figure_11(records: Records, setting: Setting) -> Figure:
     every = np.ones(setting.seeds, dtype=bool)
     chosen: list[Arm] = [
-        choose(own, "best", every)[0].arm for own in effects(records, setting).values()
+        choose(of_regularizer, "best", every)[0].arm
+        for of_regularizer in effects(records, setting).values()
     ]
     points: list[Point] = []
     for arm in (*chosen, PLAIN):
-        own = outcome(records, setting, arm)
-        for panel, curve in (("real labels", own.real), ("random labels", own.randy)):
+        result = outcome(records, setting, arm)
+        for panel, curve in (("real labels", result.real), ("random labels", result.randy)):
             points += mean_points(panel, arm.name, regularizing.epochs(setting), curve)
     return Figure(
         id="figure-11",

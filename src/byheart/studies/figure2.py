@@ -111,13 +111,13 @@ class Figure2:
 
 
 def _network(setting: Setting) -> CNN:
-    own = setting.preset.filters
-    crop = own.crop if min(setting.data.shape[-2:]) >= CROPPED_FROM else 0
+    numbers = setting.preset.filters
+    crop = numbers.crop if min(setting.data.shape[-2:]) >= CROPPED_FROM else 0
     return CNN(
-        channels=own.channels,
-        dense=own.dense,
-        kernel=own.kernel,
-        pool=own.pool,
+        channels=numbers.channels,
+        dense=numbers.dense,
+        kernel=numbers.kernel,
+        pool=numbers.pool,
         crop=crop,
     )
 
@@ -137,22 +137,22 @@ def _obstacle(setting: Setting) -> str:
 
 
 def _epochs(setting: Setting) -> tuple[int, ...]:
-    own = setting.preset.filters
-    return (0, *log_spaced(own.epochs, own.checkpoints))
+    numbers = setting.preset.filters
+    return (0, *log_spaced(numbers.epochs, numbers.checkpoints))
 
 
 def _trials(setting: Setting, kind: Condition) -> tuple[Trial, ...]:
-    own, epochs = setting.preset.filters, _epochs(setting)
+    numbers, epochs = setting.preset.filters, _epochs(setting)
     algorithm = Algorithm(
         network=_network(setting),
-        learning_rate=own.learning_rate,
-        momentum=own.momentum,
-        decay_every=own.decay_every,
-        batch_size=own.batch_size,
-        epochs=own.epochs,
+        learning_rate=numbers.learning_rate,
+        momentum=numbers.momentum,
+        decay_every=numbers.decay_every,
+        batch_size=numbers.batch_size,
+        epochs=numbers.epochs,
     )
-    probes = (AccuracyProbe(epochs=(own.epochs,)), FiltersProbe(epochs=epochs))
-    return trials_per_seed(setting, kind, algorithm, train=own.train, probes=probes)
+    probes = (AccuracyProbe(epochs=(numbers.epochs,)), FiltersProbe(epochs=epochs))
+    return trials_per_seed(setting, kind, algorithm, train=numbers.train, probes=probes)
 
 
 def _energy(records: Records, setting: Setting, kind: Condition) -> Values:

@@ -1,4 +1,4 @@
-"""A17 Figures 3 and 4: on which training examples does the training loss hang?"""
+"""A17 Figures 3 and 4: loss-sensitivity, over examples and over classes."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ class Figure3And4:
         gini = {kind: final_gini(records, arm) for kind, arm in arms.items()}
         share = {kind: _log2_diagonal(records, setting, kind) for kind in KINDS}
         ranks = np.stack([_ranks(records, arm) for arm in arms.values()])
-        own = list(arms.values())
+        every = list(arms.values())
         return {
             "gini-labels": evidence(
                 {gini_name(kind): gini[REAL][:, 0] - gini[kind][:, 0] for kind in RANDOM},
                 records,
-                own,
+                every,
                 note=grown(records, arms),
             ),
             "sensitivity-norm": evidence(
@@ -98,7 +98,7 @@ class Figure3And4:
                     SIGN: _same_sign(gini),
                 },
                 records,
-                own,
+                every,
                 note="rank correlations are the smallest over the kinds of data",
             ),
             "per-class-sensitivity": evidence(
@@ -107,7 +107,7 @@ class Figure3And4:
                     **{SPREAD.format(kind.name): share[kind] - share[REAL] for kind in RANDOM},
                 },
                 records,
-                own,
+                every,
                 note=_highest(records, setting),
             ),
         }
@@ -125,24 +125,24 @@ class Figure3And4:
         )
         matrices = []
         for kind in KINDS:
-            found = _matrices(records, setting, kind)
-            found = found[np.isfinite(found).all((1, 2))]
-            if len(found):
-                matrices.append(Matrix(kind.name, tuple(map(tuple, found.mean(0).tolist()))))
+            lasted = _matrices(records, setting, kind)
+            lasted = lasted[np.isfinite(lasted).all((1, 2))]
+            if len(lasted):
+                matrices.append(Matrix(kind.name, tuple(map(tuple, lasted.mean(0).tolist()))))
         if not matrices:
             return [left]
         return [left, _heatmap(matrices, setting)]
 
 
 def _trials(setting: Setting, kind: Condition) -> tuple[Trial, ...]:
-    own = setting.preset.sensitivity
+    numbers = setting.preset.sensitivity
     return trials(
         setting,
         kind,
-        learning_rate=own.learning_rate,
-        updates=own.updates,
-        evaluations=own.evaluations,
-        per_class=own.per_class,
+        learning_rate=numbers.learning_rate,
+        updates=numbers.updates,
+        evaluations=numbers.evaluations,
+        per_class=numbers.per_class,
     )
 
 
@@ -150,8 +150,8 @@ def _ranks(records: Records, arm: Sequence[Trial]) -> Values:
     """Return the rank correlation over examples of norms 2 and inf with norm 1, [S, 2]."""
 
     def value(record: Record) -> Values:
-        one, *others = record.arrays["sensitivity.mean"]
-        return np.array([float(stats.spearmanr(one, other).statistic) for other in others])
+        first, *others = record.arrays["sensitivity.mean"]
+        return np.array([float(stats.spearmanr(first, norm).statistic) for norm in others])
 
     return read(records, arm, lasting(value, (2,)), (2,))
 
@@ -185,10 +185,10 @@ def _highest(records: Records, setting: Setting) -> str:
     """Return in how many classes the diagonal is highest, word by word as the papers say it."""
     words = []
     for kind in KINDS:
-        found = _matrices(records, setting, kind)
-        found = found[np.isfinite(found).all((1, 2))]
-        if len(found):
-            on_it = found.argmax(1) == np.arange(found.shape[1])
+        lasted = _matrices(records, setting, kind)
+        lasted = lasted[np.isfinite(lasted).all((1, 2))]
+        if len(lasted):
+            on_it = lasted.argmax(1) == np.arange(lasted.shape[1])
             words.append(f"{100 * on_it.mean():.0f}% on {kind.name}")
     if not words:
         return ""
@@ -210,3 +210,65 @@ def _heatmap(matrices: Sequence[Matrix], setting: Setting) -> MatrixFigure:
         labels=setting.data.classes,
         matrices=tuple(matrices),
     )
+
+
+class Figure3Unique:
+    """The Gini coefficient with unique labels; to shuffle these changes nothing, so no randY."""
+
+    name = "figure-3-unique"
+    title = "Loss-sensitivity without classes"
+    source = "A17 Fig 3 right"
+    claims = (
+        Claim(
+            "gini-unique",
+            "A17 Fig 3 right",
+            "the same when each example is its own class: loss-sensitivity is spread more unevenly "
+            "on real than on random data",
+            Rule((Criterion(gini_name(RANDX), "above", GINI_SMALLEST),)),
+        ),
+    )
+
+    def plan(self, setting: Setting, known: Records = NOTHING_KNOWN) -> Sequence[Trial]:
+        """Return the trials: real and random inputs, by seed."""
+        return [trial for arm in _unique_trials(setting).values() for trial in arm]
+
+    def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
+        """Return paired differences per seed; a gap where a derivative was lost."""
+        arms = _unique_trials(setting)
+        real, random = (final_gini(records, arms[kind])[:, 0] for kind in (REAL, RANDX))
+        unique = evidence(
+            {gini_name(RANDX): real - random},
+            records,
+            list(arms.values()),
+            note=grown(records, arms),
+        )
+        return {"gini-unique": unique}
+
+    def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
+        """Return the Gini coefficient over updates."""
+        numbers = setting.preset.sensitivity
+        return [
+            gini_figure(
+                records,
+                _unique_trials(setting),
+                times(numbers.unique_updates, numbers.unique_evaluations),
+                id="figure-3-unique",
+                title="How unevenly loss-sensitivity is spread, every example a class of its own",
+                source=self.source,
+            )
+        ]
+
+
+def _unique_trials(setting: Setting) -> dict[Condition, tuple[Trial, ...]]:
+    numbers = setting.preset.sensitivity
+    return {
+        kind: trials(
+            setting,
+            kind,
+            learning_rate=numbers.unique_learning_rate,
+            updates=numbers.unique_updates,
+            evaluations=numbers.unique_evaluations,
+            unique_labels=True,
+        )
+        for kind in (REAL, RANDX)
+    }

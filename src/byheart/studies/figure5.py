@@ -143,23 +143,23 @@ def _conditions(setting: Setting, noise: str) -> tuple[Condition, ...]:
 
 
 def _arms(setting: Setting, condition: Condition) -> list[tuple[Trial, ...]]:
-    own = setting.preset.width
-    probe = AccuracyProbe(epochs=log_spaced(own.epochs, own.checkpoints))
+    numbers = setting.preset.width
+    probe = AccuracyProbe(epochs=log_spaced(numbers.epochs, numbers.checkpoints))
     return [
         trials_per_seed(
             setting,
             condition,
             Algorithm(
                 network=setting.network((width, width)),
-                learning_rate=own.learning_rate,
-                batch_size=own.batch_size,
-                epochs=own.epochs,
+                learning_rate=numbers.learning_rate,
+                batch_size=numbers.batch_size,
+                epochs=numbers.epochs,
             ),
-            train=own.train,
-            validation=own.validation,
+            train=numbers.train,
+            validation=numbers.validation,
             probes=(probe,),
         )
-        for width in own.widths
+        for width in numbers.widths
     ]
 
 

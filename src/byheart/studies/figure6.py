@@ -142,17 +142,17 @@ class Figure6:
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
         """Return time by kind, by width and by number of examples."""
-        own = setting.preset.time
-        units = "" if setting.model else f", {own.width} units"
+        numbers = setting.preset.time
+        units = "" if setting.model else f", {numbers.width} units"
         width = Figure(
             id="figure-6-width",
-            title=f"Time to convergence by width, {own.width_train} examples",
+            title=f"Time to convergence by width, {numbers.width_train} examples",
             source="A17 Fig 6 left",
             reading=READING_TIME,
             x=Axis("units per hidden layer", log=True),
             y=TIME,
-            series=tuple(level.name for level in input_noise(own.levels)),
-            points=_points_by_level(records, setting, own.widths, _width_arms),
+            series=tuple(level.name for level in input_noise(numbers.levels)),
+            points=_points_by_level(records, setting, numbers.widths, _width_arms),
             legend="fraction of inputs replaced by noise",
             ordered=True,
         )
@@ -162,7 +162,7 @@ class Figure6:
             title=f"Time to convergence by number of examples{units}",
             source="A17 Fig 6 right",
             x=Axis("training examples", log=True),
-            points=_points_by_level(records, setting, own.sizes, _size_arms),
+            points=_points_by_level(records, setting, numbers.sizes, _size_arms),
         )
         widths = [width] if setting.model is None else []
         return [_order_figure(records, setting), *widths, size]
@@ -182,7 +182,7 @@ def _points_by_level(
 
 
 def _order_figure(records: Records, setting: Setting) -> Figure:
-    own = setting.preset.time
+    numbers = setting.preset.time
     points: list[Point] = []
     for kind, arm in _by_kind(setting).items():
         ended = [one for one in map(records.of, arm) if one and one.outcome != "diverged"]
@@ -198,10 +198,10 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
             for level in done[step : step + 2]
         ]
         if done[-1] < 1:
-            points += [Point("", kind.name, float(own.epochs), float(done[-1]))]
+            points += [Point("", kind.name, float(numbers.epochs), float(done[-1]))]
     return Figure(
         id="time-order",
-        title=f"Trials at 100% training accuracy by epoch, {own.train} examples",
+        title=f"Trials at 100% training accuracy by epoch, {numbers.train} examples",
         source="K17 (2)",
         reading=(
             "Each line climbs as seeds come to fit their whole training set (Kaplan-Meier); one "
@@ -218,12 +218,12 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
 
 
 def _to_convergence(setting: Setting, hidden: tuple[int, ...]) -> Algorithm:
-    own = setting.preset.time
+    numbers = setting.preset.time
     return Algorithm(
         network=setting.network(hidden),
-        learning_rate=own.learning_rate,
-        batch_size=own.batch_size,
-        epochs=own.epochs,
+        learning_rate=numbers.learning_rate,
+        batch_size=numbers.batch_size,
+        epochs=numbers.epochs,
         stop="converged",
     )
 
@@ -235,18 +235,18 @@ def _arm(setting: Setting, condition: Condition, width: int, train: int) -> tupl
 
 
 def _by_kind(setting: Setting) -> dict[Condition, tuple[Trial, ...]]:
-    own = setting.preset.time
-    return {kind: _arm(setting, kind, own.width, own.train) for kind in KINDS}
+    numbers = setting.preset.time
+    return {kind: _arm(setting, kind, numbers.width, numbers.train) for kind in KINDS}
 
 
 def _width_arms(setting: Setting, level: Condition) -> list[tuple[Trial, ...]]:
-    own = setting.preset.time
-    return [_arm(setting, level, width, own.width_train) for width in own.widths]
+    numbers = setting.preset.time
+    return [_arm(setting, level, width, numbers.width_train) for width in numbers.widths]
 
 
 def _size_arms(setting: Setting, level: Condition) -> list[tuple[Trial, ...]]:
-    own = setting.preset.time
-    return [_arm(setting, level, own.width, size) for size in own.sizes]
+    numbers = setting.preset.time
+    return [_arm(setting, level, numbers.width, size) for size in numbers.sizes]
 
 
 def _by_width(setting: Setting) -> list[tuple[Trial, ...]]:

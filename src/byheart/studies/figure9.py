@@ -42,11 +42,11 @@ RADII = ("a third of the radius", "the radius", "three times the radius")
 
 
 def _bracket(setting: Setting) -> str:
-    own = setting.preset.dynamics
+    numbers = setting.preset.dynamics
     return (
         "Shaded up to the thin dashed line: what the search may have missed, as the certificate "
-        f"bounds it from above on the first {own.certified_examples} of {own.critical_examples} "
-        "validation examples."
+        f"bounds it from above on the first {numbers.certified_examples} of "
+        f"{numbers.critical_examples} validation examples."
     )
 
 
@@ -119,7 +119,7 @@ class Figure9:
             for noise, slopes in (("input", slopes_x), ("label", slopes_y))
             for index, name in enumerate(_radius_names(noise))
         }
-        found = {
+        by_claim = {
             "csr-noise": {SLOPE_X: slopes_x[:, at], SLOPE_Y: slopes_y[:, at]},
             "csr-growth": _growth(records, setting),
             "csr-train-fall": _train_fall(records, setting),
@@ -127,10 +127,11 @@ class Figure9:
             "csr-memorization": _sharper(records, setting),
         }
         ranges = _slope_bounds(records, setting)
-        own = {SLOPE_X: ranges[_radius_names("input")[at]]}
-        own[SLOPE_Y] = ranges[_radius_names("label")[at]]
         bounds = {
-            "csr-noise": own,
+            "csr-noise": {
+                SLOPE_X: ranges[_radius_names("input")[at]],
+                SLOPE_Y: ranges[_radius_names("label")[at]],
+            },
             "csr-growth": _growth_bounds(records, setting),
             "csr-train-fall": _train_fall_bounds(records, setting),
             "csr-radius": ranges,
@@ -144,7 +145,7 @@ class Figure9:
             claim: dynamics.evidence(
                 values, records, setting, note=notes.get(claim, ""), bounds=bounds.get(claim)
             )
-            for claim, values in found.items()
+            for claim, values in by_claim.items()
         }
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
@@ -162,8 +163,8 @@ def _conditions(setting: Setting) -> tuple[Condition, ...]:
 
 
 def _radius_index(setting: Setting) -> int:
-    own = setting.preset.dynamics
-    return own.radii.index(own.radius)
+    numbers = setting.preset.dynamics
+    return numbers.radii.index(numbers.radius)
 
 
 def _slopes(records: Records, setting: Setting, conditions: Sequence[Condition]) -> Values:
@@ -177,10 +178,10 @@ def _growth(records: Records, setting: Setting) -> dict[str, Values]:
     at = _radius_index(setting)
     grown, settling = {}, []
     for kind in KINDS:
-        own = curves(records, setting, kind)
-        half = int(np.searchsorted(own.critical_epochs, setting.preset.dynamics.epochs // 2))
+        curve = curves(records, setting, kind)
+        half = int(np.searchsorted(curve.critical_epochs, setting.preset.dynamics.epochs // 2))
         early, middle, late = (
-            own.critical[:, moment, at] for moment in (dynamics.early(setting), half, -1)
+            curve.critical[:, moment, at] for moment in (dynamics.early(setting), half, -1)
         )
         grown[GROWTH + kind.name] = late - early
         settling.append((middle - early) - (late - middle))
@@ -202,15 +203,17 @@ def _sharper(records: Records, setting: Setting) -> dict[str, Values]:
     at = _radius_index(setting)
     rises, changes = [], []
     for condition in dynamics.between(by_labels(setting)):
-        own = curves(records, setting, condition)
+        curve = curves(records, setting, condition)
         # A peak at the first or last checkpoint leaves nothing before or after it to compare.
-        peak = dynamics.peak_by_others(own.validation).clip(1, len(own.epochs) - 2)
-        turn = own.epochs[peak]
-        fitted = np.maximum(dynamics.fitted_epoch(own.epochs, own.noisy), own.epochs[peak + 1])
-        start = np.full(len(turn), own.critical_epochs[0])
-        ratio = own.critical[..., at]
+        peak = dynamics.peak_by_others(curve.validation).clip(1, len(curve.epochs) - 2)
+        turn = curve.epochs[peak]
+        fitted = np.maximum(
+            dynamics.fitted_epoch(curve.epochs, curve.noisy), curve.epochs[peak + 1]
+        )
+        start = np.full(len(turn), curve.critical_epochs[0])
+        ratio = curve.critical[..., at]
         first, middle, last = (
-            at_epoch(own.critical_epochs, ratio, when) for when in (start, turn, fitted)
+            at_epoch(curve.critical_epochs, ratio, when) for when in (start, turn, fitted)
         )
         rises.append((last - middle) / np.log2(fitted / turn))
         changes.append(rises[-1] - (middle - first) / np.log2(turn / start))
@@ -223,9 +226,9 @@ def _slope_bounds(records: Records, setting: Setting) -> Bounds:
     for noise, conditions in (("input", by_inputs(setting)), ("label", by_labels(setting))):
         levels = np.array([c.inputs + c.labels for c in conditions])
         weights = (levels - levels.mean()) / ((levels - levels.mean()) ** 2).sum()
-        own = [curves(records, setting, c) for c in conditions]
-        lower = np.stack([one.critical[:, -1] for one in own], axis=1)
-        upper = np.stack([one.critical_upper[:, -1] for one in own], axis=1)
+        of_level = [curves(records, setting, c) for c in conditions]
+        lower = np.stack([curve.critical[:, -1] for curve in of_level], axis=1)
+        upper = np.stack([curve.critical_upper[:, -1] for curve in of_level], axis=1)
         for index, name in enumerate(_radius_names(noise)):
             ranges[name] = extremes(weights, lower[..., index], upper[..., index])
     return ranges
@@ -235,10 +238,10 @@ def _growth_bounds(records: Records, setting: Setting) -> Bounds:
     at, early = _radius_index(setting), dynamics.early(setting)
     ranges, settling = {}, []
     for kind in KINDS:
-        own = curves(records, setting, kind)
-        half = int(np.searchsorted(own.critical_epochs, setting.preset.dynamics.epochs // 2))
-        lower, upper = own.critical[..., at], own.critical_upper[..., at]
-        late = len(own.critical_epochs) - 1
+        curve = curves(records, setting, kind)
+        half = int(np.searchsorted(curve.critical_epochs, setting.preset.dynamics.epochs // 2))
+        lower, upper = curve.critical[..., at], curve.critical_upper[..., at]
+        late = len(curve.critical_epochs) - 1
         grown = _weights(lower, (late, 1.0), (early, -1.0))
         ranges[GROWTH + kind.name] = extremes(grown, lower, upper)
         settled = _weights(lower, (half, 2.0), (early, -1.0), (late, -1.0))
@@ -249,9 +252,9 @@ def _growth_bounds(records: Records, setting: Setting) -> Bounds:
 def _train_fall_bounds(records: Records, setting: Setting) -> Bounds:
     rise, fall = [], []
     for kind in KINDS:
-        own = curves(records, setting, kind)
+        curve = curves(records, setting, kind)
         start = dynamics.early(setting)
-        lower, upper = own.critical_train[:, start:], own.critical_train_upper[:, start:]
+        lower, upper = curve.critical_train[:, start:], curve.critical_train_upper[:, start:]
         peak = dynamics.peak_by_others(lower)
         rise.append(extremes(_weights(lower, (peak, 1.0), (0, -1.0)), lower, upper))
         fall.append(extremes(_weights(lower, (peak, 1.0), (-1, -1.0)), lower, upper))
@@ -295,12 +298,12 @@ def _over_training(
     at = _radius_index(setting)
     points = []
     for condition in conditions:
-        own = curves(records, setting, condition)
+        curve = curves(records, setting, condition)
         for panel, ratio, upper in (
-            ("validation examples", own.critical[..., at], own.critical_upper[..., at]),
-            ("training examples", own.critical_train, own.critical_train_upper),
+            ("validation examples", curve.critical[..., at], curve.critical_upper[..., at]),
+            ("training examples", curve.critical_train, curve.critical_train_upper),
         ):
-            points += mean_points(panel, condition.name, own.critical_epochs, ratio, upper=upper)
+            points += mean_points(panel, condition.name, curve.critical_epochs, ratio, upper=upper)
     radius = _radius_text(setting.preset.dynamics.radius)
     return Figure(
         id=f"figure-9-{noise}",
@@ -321,20 +324,20 @@ def _over_training(
 
 
 def _by_level(records: Records, setting: Setting) -> Figure:
-    own = setting.preset.dynamics
+    numbers = setting.preset.dynamics
     points = []
     for panel, conditions in (
         ("noise in the inputs", by_inputs(setting)),
         ("noise in the labels", by_labels(setting)),
     ):
-        found = [curves(records, setting, condition) for condition in conditions]
-        final = np.stack([one.critical[:, -1] for one in found], axis=1)
-        upper = np.stack([one.critical_upper[:, -1] for one in found], axis=1)
-        for index, radius in enumerate(own.radii):
+        of_level = [curves(records, setting, condition) for condition in conditions]
+        final = np.stack([curve.critical[:, -1] for curve in of_level], axis=1)
+        upper = np.stack([curve.critical_upper[:, -1] for curve in of_level], axis=1)
+        for index, radius in enumerate(numbers.radii):
             points += mean_points(
                 panel,
                 _radius_text(radius),
-                own.levels,
+                numbers.levels,
                 final[..., index],
                 upper=upper[..., index],
             )
@@ -348,7 +351,7 @@ def _by_level(records: Records, setting: Setting) -> Figure:
         ),
         x=Axis("fraction replaced by noise", percent=True),
         y=Axis("critical sample ratio", percent=True),
-        series=tuple(_radius_text(radius) for radius in own.radii),
+        series=tuple(_radius_text(radius) for radius in numbers.radii),
         points=tuple(point.clipped() for point in points),
         legend="radius of the box",
         ordered=True,

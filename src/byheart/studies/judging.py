@@ -91,17 +91,17 @@ def _finding(
 
 def _certainty(rule: Rule, judgement: Judgement) -> str:
     """Return whether the verdict would stand wherever the truth is, where values are bracketed."""
-    own = [part for part in judgement.parts if part.verdict == judgement.verdict]
-    bracketed = [part.bracket for part in own if part.bracket is not None]
+    agreeing = [part for part in judgement.parts if part.verdict == judgement.verdict]
+    bracketed = [part.bracket for part in agreeing if part.bracket is not None]
     if not bracketed or judgement.verdict == "inconclusive":
         return ""
     standing = sum(bracket.stands for bracket in bracketed)
     every = (judgement.verdict == "supported") == (rule.combine == "all")
-    if standing >= (len(own) if every else 1):
+    if standing >= (len(agreeing) if every else 1):
         return "the verdict is the same whatever the truth inside the brackets"
     return (
-        f"the verdict rests on what the search found: {standing} of {len(own)} criteria would come "
-        "out the same whatever the truth inside the brackets"
+        f"the verdict rests on what the search found: {standing} of {len(agreeing)} criteria "
+        "would come out the same whatever the truth inside the brackets"
     )
 
 

@@ -6,15 +6,13 @@ from collections.abc import Iterable
 
 from byheart.errors import choose
 from byheart.studies.base import Claim, Study
-from byheart.studies.capacity import Capacity
-from byheart.studies.capacity_data import CapacityData
+from byheart.studies.capacity import Capacity, CapacityData
+from byheart.studies.dynamics import Figure7And8
 from byheart.studies.figure1 import Figure1
 from byheart.studies.figure2 import Figure2
-from byheart.studies.figure3_4 import Figure3And4
-from byheart.studies.figure3_unique import Figure3Unique
+from byheart.studies.figure3_4 import Figure3And4, Figure3Unique
 from byheart.studies.figure5 import Figure5
 from byheart.studies.figure6 import Figure6
-from byheart.studies.figure7_8 import Figure7And8
 from byheart.studies.figure9 import Figure9
 from byheart.studies.figure10_11 import Figure10And11
 from byheart.studies.sharpness import Sharpness

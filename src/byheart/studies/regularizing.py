@@ -54,13 +54,13 @@ PLAIN = Arm("none")
 
 def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
     """Return the strengths of every regularizer."""
-    own = setting.preset.regularizers
+    numbers = setting.preset.regularizers
     single = {
-        DROPOUT: ("dropout", own.dropout),
-        "input dropout": ("input_dropout", own.input_dropout),
-        "input noise": ("input_noise", own.input_noise),
-        "hidden noise": ("hidden_noise", own.hidden_noise),
-        "weight decay": ("weight_decay", own.weight_decay),
+        DROPOUT: ("dropout", numbers.dropout),
+        "input dropout": ("input_dropout", numbers.input_dropout),
+        "input noise": ("input_noise", numbers.input_noise),
+        "hidden noise": ("hidden_noise", numbers.hidden_noise),
+        "weight decay": ("weight_decay", numbers.weight_decay),
     }
     found = {
         regularizer: tuple(
@@ -74,35 +74,35 @@ def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
             (
                 ("dropout", rate),
                 ("adversarial_weight", weight),
-                ("adversarial_radius", own.adversarial_radius),
+                ("adversarial_radius", numbers.adversarial_radius),
             ),
         )
-        for weight, rate in own.adversarial
+        for weight, rate in numbers.adversarial
     )
     return found
 
 
 def epochs(setting: Setting) -> tuple[int, ...]:
     """Return the epochs at which accuracy is measured."""
-    own = setting.preset.regularizers
-    return log_spaced(own.epochs, own.checkpoints)
+    numbers = setting.preset.regularizers
+    return log_spaced(numbers.epochs, numbers.checkpoints)
 
 
 def trials(setting: Setting, arm: Arm, kind: Condition) -> tuple[Trial, ...]:
     """Return one trial per seed, trained for the whole budget."""
-    own = setting.preset.regularizers
+    numbers = setting.preset.regularizers
     algorithm = Algorithm(
-        network=setting.network(own.hidden),
-        learning_rate=own.learning_rate,
-        batch_size=own.batch_size,
-        epochs=own.epochs,
+        network=setting.network(numbers.hidden),
+        learning_rate=numbers.learning_rate,
+        batch_size=numbers.batch_size,
+        epochs=numbers.epochs,
     ).model_copy(update=dict(arm.numbers))
     return trials_per_seed(
         setting,
         kind,
         algorithm,
-        train=own.train,
-        validation=own.validation,
+        train=numbers.train,
+        validation=numbers.validation,
         probes=(AccuracyProbe(epochs=epochs(setting)),),
     )
 

@@ -55,9 +55,9 @@ def trials(
         updates: at the last of which loss-sensitivity is measured.
         evaluations: how often it is measured.
         per_class: how often by class as well.
-        unique_labels: make every example a class of its own.
+        unique_labels: make every example a class of its numbers.
     """
-    own = setting.preset.sensitivity
+    numbers = setting.preset.sensitivity
     evaluate_at = times(updates, evaluations)
     every = max(1, evaluations // max(1, per_class))
     probe = SensitivityProbe(
@@ -65,13 +65,13 @@ def trials(
         per_class_at=evaluate_at[every - 1 :: every][-per_class:] if per_class else (),
     )
     algorithm = Algorithm(
-        network=setting.network(own.hidden),
+        network=setting.network(numbers.hidden),
         learning_rate=learning_rate,
-        batch_size=own.batch_size,
-        epochs=-(-updates // -(-own.train // own.batch_size)),
+        batch_size=numbers.batch_size,
+        epochs=-(-updates // -(-numbers.train // numbers.batch_size)),
     )
     changes = {"downsample": _shrink(setting), "unique_labels": unique_labels}
-    plain = trials_per_seed(setting, kind, algorithm, train=own.train, probes=(probe,))
+    plain = trials_per_seed(setting, kind, algorithm, train=numbers.train, probes=(probe,))
     return tuple(t.model_copy(update={"data": t.data.model_copy(update=changes)}) for t in plain)
 
 

@@ -136,22 +136,22 @@ def _conditions(setting: Setting) -> list[Condition]:
 
 
 def _trials(setting: Setting, reading: Reading, condition: Condition) -> tuple[Trial, ...]:
-    own = setting.preset.sharpness
+    numbers = setting.preset.sharpness
     algorithm = Algorithm(
-        network=setting.network(own.hidden),
-        learning_rate=own.learning_rate,
-        batch_size=own.batch_size,
-        epochs=own.epochs if reading.stop == "budget" else own.limit,
+        network=setting.network(numbers.hidden),
+        learning_rate=numbers.learning_rate,
+        batch_size=numbers.batch_size,
+        epochs=numbers.epochs if reading.stop == "budget" else numbers.limit,
         stop=reading.stop,
-        stop_loss=own.loss if reading.stop == "loss" else None,
+        stop_loss=numbers.loss if reading.stop == "loss" else None,
     )
     probe = SharpnessProbe(
-        tolerance=own.tolerance,
-        max_iterations=own.max_iterations,
-        online_iterations=own.online_iterations,
-        online_batch_size=own.batch_size,
+        tolerance=numbers.tolerance,
+        max_iterations=numbers.max_iterations,
+        online_iterations=numbers.online_iterations,
+        online_batch_size=numbers.batch_size,
     )
-    return trials_per_seed(setting, condition, algorithm, train=own.train, probes=(probe,))
+    return trials_per_seed(setting, condition, algorithm, train=numbers.train, probes=(probe,))
 
 
 def _values(records: Records, setting: Setting, reading: Reading, noise: str, array: str) -> Values:
