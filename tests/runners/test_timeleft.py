@@ -86,15 +86,27 @@ def test_durations_read_well(seconds, words):
 
 def test_rounds_to_come_count_as_work_that_is_left_and_those_done_as_done(clock):
     left, (first,) = planned(clock, 1.0)
-    left.expect(3.0)
+    left.predict({}, 3.0, 1)
     left.start(first)
     clock.now = 2.0
     left.finish(first)
     assert left.share() == pytest.approx(0.25)
     assert left.overall() == pytest.approx(6.0)
-    left.expect(0.0)
+    left.predict({}, 0.0, 1)
     second = a_pack(7)
     left.plan({second.key: 1.0})
     assert (left.done, left.planned) == (1, 2)
     assert left.share() == pytest.approx(0.5)
     assert left.overall() == pytest.approx(2.0)
+
+
+def test_before_any_work_is_done_the_prediction_says_what_is_left(clock):
+    packs = [a_pack(seed) for seed in range(3)]
+    left = TimeLeft(clock)
+    left.predict({pack_id(pack): 10.0 for pack in packs}, 6.0, 2)
+    left.plan({pack_id(pack): 1e9 for pack in packs})
+    assert left.overall() == 18.0
+    left.start(packs[0])
+    clock.now += 20.0
+    left.finish(packs[0])
+    assert left.overall() == pytest.approx(20.0 * 26 / 10)

@@ -92,11 +92,15 @@ class Speeds:
             classes: of the source.
         """
         expected = at_most = 0.0
+        # A later round may bring a network that was not timed.
+        slowest = max(self.training.values(), default=0.0)
         for trial in trials:
             spent = EPOCHS_SPENT[trial.algorithm.stop]
             for kind, count in work(trial, shape, classes).items():
                 pace = (
-                    self.training[training_key(trial)] if kind == "training" else self.probes[kind]
+                    self.training.get(training_key(trial), slowest)
+                    if kind == "training"
+                    else self.probes.get(kind, slowest)
                 )
                 share = spent if kind == "training" else WORK_DONE.get(kind, 1.0)
                 expected += share * count * pace
@@ -203,8 +207,8 @@ def _probe_pace(kind: WorkKind, pack: Pack, dataset: Dataset, device: str) -> fl
         return _sweep_pace(trial, dataset, device)
     weights = trial_size(trial, dataset.shape, dataset.n_classes).products
     replicas = pack.trials[: max(1, int(PROBE_WEIGHTS / weights))]
-    train = min(trial.data.train, PROBED)
-    probe, baseline = _short_probes(kind, trial.probes)
+    train = min(trial.data.train, trial.data.validation or PROBED, PROBED)
+    probe, baseline = _short_probes(kind, trial.probes, train)
     few = Pack(tuple(_short(t, train, ()) for t in replicas))
     loop = make_loop(few, dataset, device=device)
 
@@ -227,10 +231,12 @@ def _probe_pace(kind: WorkKind, pack: Pack, dataset: Dataset, device: str) -> fl
     return max(0.0, seconds) / (count * len(replicas))
 
 
-def _short_probes(kind: WorkKind, probes: Sequence[Probe]) -> tuple[Probe, Probe | None]:
+def _short_probes(
+    kind: WorkKind, probes: Sequence[Probe], examples: int
+) -> tuple[Probe, Probe | None]:
     """Return a probe that does a little work of a kind, and one that does all of it but that."""
     search = CriticalProbe(
-        epochs=(1,), radii=(NOTHING_FOUND,), examples=PROBED, max_steps=ITERATIONS
+        epochs=(1,), radii=(NOTHING_FOUND,), examples=examples, max_steps=ITERATIONS
     )
     for probe in probes:
         if isinstance(probe, CriticalProbe) and kind == "search":
@@ -239,7 +245,7 @@ def _short_probes(kind: WorkKind, probes: Sequence[Probe]) -> tuple[Probe, Probe
             certify = {
                 "certify_epochs": (1,),
                 "certify_radii": (NOTHING_FOUND,),
-                "certify_examples": PROBED,
+                "certify_examples": examples,
             }
             return search.model_copy(update=certify), search
         if isinstance(probe, SharpnessProbe) and kind in ("curvature", "online"):
