@@ -103,8 +103,8 @@ def test_rounds_to_come_count_as_work_that_is_left_and_those_done_as_done(clock)
 def test_before_any_work_is_done_the_prediction_says_what_is_left(clock):
     packs = [a_pack(seed) for seed in range(3)]
     left = TimeLeft(clock)
-    left.predict({pack_id(pack): 10.0 for pack in packs}, 6.0, 2)
-    left.plan({pack_id(pack): 1e9 for pack in packs})
+    left.predict({pack.key: 10.0 for pack in packs}, 6.0, 2)
+    left.plan({pack.key: 1e9 for pack in packs})
     assert left.overall() == 18.0
     left.start(packs[0])
     clock.now += 20.0
