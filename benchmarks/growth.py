@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from byheart.training.paces import clock
 from scipy import stats
 
 from byheart.data.dataset import Dataset
-from byheart.training.cost import Kind, work
+from byheart.training.cost import WorkKind, work
 from byheart.training.engine import make_loop, train
-from byheart.training.paces import clock
 from byheart.training.packs import Pack, make_packs
 from byheart.training.probes import take_probes
 from byheart.trial import (
@@ -166,7 +166,7 @@ def trials(size: Size, data: Dataset, epochs: int, *probes: Probe) -> list[Trial
     return [Trial(data=facts, algorithm=algorithm, seed=i, probes=probes) for i in range(count)]
 
 
-def counted(trials: Sequence[Trial], *kinds: Kind) -> float:
+def counted(trials: Sequence[Trial], *kinds: WorkKind) -> float:
     """Return the operations of these kinds of work."""
     return sum(work(trial, SHAPE, CLASSES).get(kind, 0.0) for trial in trials for kind in kinds)
 
@@ -188,7 +188,7 @@ def sweep(size: Size) -> tuple[Callable[[], object], float]:
     return lambda: [train(Pack((trial,)), data) for trial in own], counted(own, "sweep")
 
 
-def probed(probe: Callable[[Size], Probe], kind: Kind) -> Prepare:
+def probed(probe: Callable[[Size], Probe], kind: WorkKind) -> Prepare:
     """Return what takes a probe on networks that were trained for a moment."""
 
     def prepare(size: Size) -> tuple[Callable[[], object], float]:
