@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from byheart.training.paces import clock
 from scipy import stats
 
 from byheart.data.dataset import Dataset
@@ -139,9 +139,9 @@ class Ladder:
 
 
 def _seconds(action: Callable[[], object]) -> float:
-    started = clock()
+    started = time.thread_time()
     action()
-    return clock() - started
+    return time.thread_time() - started
 
 
 def dataset(examples: int) -> Dataset:
