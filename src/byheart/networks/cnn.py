@@ -110,7 +110,7 @@ class ReplicatedCNN:
         shapes = cnn_shapes(network, shape, classes)
         drawn = [glorot_cnn(shapes, network.kernel, seed) for seed in seeds]
         filters, weights = (
-            [torch.stack(one).to(device, dtype) for one in zip(*layers, strict=True)]
+            [torch.stack(layer).to(device, dtype) for layer in zip(*layers, strict=True)]
             for layers in zip(*drawn, strict=True)
         )
         bias = torch.zeros(len(seeds), 1, classes, dtype=dtype, device=device)
@@ -127,7 +127,7 @@ class ReplicatedCNN:
 
     def parameters(self) -> list[Tensor]:
         """Return what is trained, each [R, ...]."""
-        scales = [one for norm in self.norms for one in (norm.gamma, norm.beta)]
+        scales = [values for norm in self.norms for values in (norm.gamma, norm.beta)]
         return [*self.filters, *self.weights, *scales, self.bias]
 
     def kept(self) -> list[Tensor]:
@@ -179,8 +179,8 @@ class ReplicatedCNN:
         return ReplicatedCNN(
             self.network,
             self.shapes,
-            [one[replicas] for one in self.filters],
-            [one[replicas] for one in self.weights],
+            [values[replicas] for values in self.filters],
+            [values[replicas] for values in self.weights],
             [norm.select(replicas) for norm in self.norms],
             self.bias[replicas],
             grey=self.grey,

@@ -73,8 +73,8 @@ def examine(factory: Source, shape: tuple[int, ...], classes: int) -> Examined:
     """
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(EXAMPLES, *shape, generator=draw)
-    model, again, other = (initialised(factory, seed) for seed in (0, 0, 1))
-    _require_own_weights(factory, model, again, other)
+    model, again, second = (initialised(factory, seed) for seed in (0, 0, 1))
+    _require_own_weights(factory, model, again, second)
     takes = shape_it_takes(factory, model, x, classes)
     x = x.reshape(EXAMPLES, *takes)
     _require_fixed(factory, model, x)
@@ -85,19 +85,19 @@ def examine(factory: Source, shape: tuple[int, ...], classes: int) -> Examined:
 
 
 def _require_own_weights(
-    name: Source, model: nn.Module, again: nn.Module, other: nn.Module
+    name: Source, model: nn.Module, again: nn.Module, second: nn.Module
 ) -> None:
     """Require that a seed determines the initial weights, and that no two networks share any."""
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise InputError(f"{called(name)}: the network has no parameters to train")
-    shared = {id(p) for p in model.parameters()} & {id(p) for p in other.parameters()}
-    if model is other or shared:
+    shared = {id(p) for p in model.parameters()} & {id(p) for p in second.parameters()}
+    if model is second or shared:
         raise InputError(
             f"{called(name)}: two calls returned the same object, or networks that share weights: "
             "make a new network in every call"
         )
-    if fingerprint_of(model) != fingerprint_of(other):
+    if fingerprint_of(model) != fingerprint_of(second):
         raise InputError(
             f"{called(name)}: two calls returned networks of different layers or shapes: return "
             "the same architecture in every call"
@@ -107,15 +107,15 @@ def _require_own_weights(
             f"{called(name)}: its initial weights differ from call to call though "
             "torch.manual_seed was the same: draw them from torch's own random numbers"
         )
-    if all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)):
+    if all(torch.equal(p, q) for p, q in zip(model.parameters(), second.parameters(), strict=True)):
         raise InputError(
             f"{called(name)}: every call returns the same initial weights, whatever the seed: draw "
             "them from torch's random numbers, and set no seed in the factory"
         )
 
 
-def _equal(one: nn.Module, other: nn.Module) -> bool:
-    pairs = zip(_tensors(one), _tensors(other), strict=True)
+def _equal(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(_tensors(first), _tensors(second), strict=True)
     return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
 
 
@@ -154,7 +154,7 @@ def shape_it_takes(name: Source, model: nn.Module, x: Tensor, classes: int) -> t
             # Two dimensions are outputs per example, more are most likely of a shape misread.
             rank = 0 if logits.dim() == 2 else 1
             problems.append((rank, f"maps {_batch(takes)} to {given}"))
-    _, problem = min(problems, key=lambda one: one[0])
+    _, problem = min(problems, key=lambda ranked: ranked[0])
     raise InputError(
         f"{called(name)}: the network {problem}; the data are {_batch(shape)}, and it must return "
         f"[N, {classes}]: one output per class"
@@ -187,8 +187,8 @@ def _require_fixed(name: Source, model: nn.Module, x: Tensor) -> None:
                 raise InputError(
                     f"{called(name)}: the network fails in train mode: {one_line(error)}"
                 ) from error
-    one, again = noisy
-    if not torch.allclose(one, again, equal_nan=True):
+    first, again = noisy
+    if not torch.allclose(first, again, equal_nan=True):
         raise InputError(
             f"{called(name)}: torch.manual_seed cannot repeat its noise in train mode: draw it "
             "from torch's own random numbers"
@@ -260,18 +260,18 @@ def _agrees(pack: ForeignPack, x: Tensor, y: Tensor, wanted: Sequence[Step]) -> 
     for parameter in trained:
         parameter.requires_grad_(False)
     with torch.no_grad():
-        found = (logits, gradients, pack.kept(), pack(x))
+        packed = (logits, gradients, pack.kept(), pack(x))
     return all(
-        _close(found[0][r], one[0])
-        and all(_close(a[r], b) for a, b in zip(found[1], one[1], strict=True))
-        and all(_close(a[r], b) for a, b in zip(found[2], one[2], strict=True))
-        and _close(found[3][r], one[3])
-        for r, one in enumerate(wanted)
+        _close(packed[0][r], alone[0])
+        and all(_close(a[r], b) for a, b in zip(packed[1], alone[1], strict=True))
+        and all(_close(a[r], b) for a, b in zip(packed[2], alone[2], strict=True))
+        and _close(packed[3][r], alone[3])
+        for r, alone in enumerate(wanted)
     )
 
 
-def _close(found: Tensor, wanted: Tensor) -> bool:
-    return torch.allclose(found, wanted, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
+def _close(values: Tensor, wanted: Tensor) -> bool:
+    return torch.allclose(values, wanted, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
 
 
 def fingerprint_of(model: nn.Module) -> str:
@@ -345,7 +345,7 @@ class _NumbersMade(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = func(*args, **(kwargs or {}))
         if not func.is_view:
             of = made if isinstance(made, tuple | list) else (made,)
-            self.numbers += sum(one.numel() for one in of if isinstance(one, Tensor))
+            self.numbers += sum(value.numel() for value in of if isinstance(value, Tensor))
         return made
 
 

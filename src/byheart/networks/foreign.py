@@ -135,8 +135,8 @@ def make_model(name: str, checkpoint: Path) -> nn.Module:
     """
     model = make_module(name)
     weights = load_weights(checkpoint)
-    own = set(model.state_dict())
-    missing, unknown = sorted(own - set(weights)), sorted(set(weights) - own)
+    expected = set(model.state_dict())
+    missing, unknown = sorted(expected - set(weights)), sorted(set(weights) - expected)
     if missing or unknown:
         which = f"'{missing[0]}' is missing" if missing else f"'{unknown[0]}' is not in the model"
         raise InputError(
@@ -168,7 +168,7 @@ def load_weights(path: Path) -> Mapping[str, Tensor]:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
             break
-    if not isinstance(loaded, Mapping) or not all(_is_weight(*one) for one in loaded.items()):
+    if not isinstance(loaded, Mapping) or not all(_is_weight(*item) for item in loaded.items()):
         raise InputError(
             f"{path}: holds no state dict: save it with torch.save(model.state_dict(), path)"
         )
@@ -230,7 +230,7 @@ def _is_plain_zip(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise InputError(f"{path}: it is compressed, which torch never does: {_SAVE}")
     return True
 

@@ -76,7 +76,7 @@ def cnn_shapes(network: CNN, shape: tuple[int, ...], classes: int) -> CNNShapes:
                 f"{network.pool}x{network.pool} pools with stride {network.stride} after a crop of "
                 f"{network.crop}: choose larger images or fewer convolutions"
             )
-        down, across = ((one - network.pool) // network.stride + 1 for one in side)
+        down, across = ((length - network.pool) // network.stride + 1 for length in side)
         stages.append(Stage(inputs, filters, side, (down, across)))
         side = (down, across)
     last = stages[-1].filters if stages else channels

@@ -37,10 +37,10 @@ class ForeignPack(ABC):
         steps: of training that were taken.
 
     Attributes:
-        each: every replica needs a module of its own.
+        module_per_replica: every replica needs its own module.
     """
 
-    each: ClassVar[bool]
+    module_per_replica: ClassVar[bool]
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class ForeignPack(ABC):
         seeds: Sequence[int],
         steps: int = 0,
     ) -> None:
-        self._modules = list(modules if self.each else modules[:1])
+        self._modules = list(modules if self.module_per_replica else modules[:1])
         self._trained = trained
         self._kept = kept
         self._takes = takes
@@ -109,9 +109,9 @@ class ForeignPack(ABC):
     def select(self, replicas: Tensor) -> Self:
         """Return a copy of some replicas, by index or mask."""
         rows = torch.arange(self.replicas)[replicas.cpu()].tolist()
-        own = [self._modules[row] for row in rows] if self.each else self._modules
+        modules = [self._modules[row] for row in rows] if self.module_per_replica else self._modules
         return type(self)(
-            own,
+            modules,
             {name: values.detach()[replicas] for name, values in self._trained.items()},
             {name: values[replicas] for name, values in self._kept.items()},
             takes=self._takes,
@@ -127,23 +127,23 @@ class ForeignPack(ABC):
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave, in place."""
-        for own, held in ((self._trained, state["trained"]), (self._kept, state["kept"])):
-            for name, values in own.items():
+        for current, held in ((self._trained, state["trained"]), (self._kept, state["kept"])):
+            for name, values in current.items():
                 values.copy_(held[name])
         self._steps = state["steps"]
 
     def finite(self) -> Tensor:
         """Return for each replica whether all its parameters are finite, bool [R]."""
-        each = [torch.isfinite(p).reshape(self.replicas, -1).all(1) for p in self.parameters()]
-        return torch.stack(each).all(0)
+        finite = [torch.isfinite(p).reshape(self.replicas, -1).all(1) for p in self.parameters()]
+        return torch.stack(finite).all(0)
 
     @torch.no_grad()
     def module(self, replica: int) -> nn.Module:
         """Return one replica as an ordinary module; see :class:`PackNetwork`."""
-        alone = copy.deepcopy(self._modules[replica if self.each else 0])
-        own = dict(alone.named_parameters()) | dict(alone.named_buffers())
+        alone = copy.deepcopy(self._modules[replica if self.module_per_replica else 0])
+        tensors = dict(alone.named_parameters()) | dict(alone.named_buffers())
         for name, values in (self._trained | self._kept).items():
-            own[name].copy_(values[replica])
+            tensors[name].copy_(values[replica])
         return (alone if self._takes == self._shape else Reshaped(alone, self._takes)).eval()
 
     @abstractmethod
@@ -158,19 +158,19 @@ class ForeignPack(ABC):
 class VmappedNetwork(ForeignPack):
     """Replicas evaluated as one program."""
 
-    each = False
+    module_per_replica = False
 
     def _logits(self, x: Tensor, *, training: bool) -> Tensor:
         (module,) = self._modules
         _set_mode(module, training)
 
-        def one(trained: State, kept: State, x: Tensor) -> tuple[Tensor, State]:
+        def replica(trained: State, kept: State, x: Tensor) -> tuple[Tensor, State]:
             state = trained | kept
             return functional_call(module, state, (x,)), {name: state[name] for name in kept}
 
         # Random numbers are an error: drawn for all at once, those of a replica would depend on
         # the pack that it sits in.
-        logits, after = vmap(one, randomness="error")(self._trained, self._kept, x)
+        logits, after = vmap(replica, randomness="error")(self._trained, self._kept, x)
         if training:
             _keep(after, self._kept)
         return logits
@@ -183,17 +183,17 @@ class SeparateNetworks(ForeignPack):
     taken, and on nothing else.
     """
 
-    each = True
+    module_per_replica = True
 
     def _logits(self, x: Tensor, *, training: bool) -> Tensor:
         # Taken apart at once: a slice per replica would give the gradient a full tensor for each.
         trained, kept = _rows(self._trained, self.replicas), _rows(self._kept, self.replicas)
         logits = []
-        for module, seed_, own, held, inputs in zip(
+        for module, seed_, weights, held, inputs in zip(
             self._modules, self._seeds, trained, kept, x, strict=True
         ):
             _set_mode(module, training)
-            state = own | held
+            state = weights | held
             if training:
                 with noise_of(seed_, self._steps, x.device):
                     logits.append(functional_call(module, state, (inputs,)))
@@ -283,9 +283,9 @@ def places(model: nn.Module) -> Sequence[nn.Module]:
 
 def kinds_of_places(model: nn.Module) -> tuple[str, ...]:
     """Return the types of these layers, by their names in ``torch.nn``."""
-    own = places(model)
+    layers = places(model)
     kinds = (*ACTIVATIONS, *DROPOUTS)
-    return tuple(k.__name__ for k in kinds if any(isinstance(layer, k) for layer in own))
+    return tuple(k.__name__ for k in kinds if any(isinstance(layer, k) for layer in layers))
 
 
 @torch.no_grad()

@@ -105,7 +105,7 @@ def gather_examples(
     """
     splits = {
         seed: split_indices(dataset.y, dataset.n_classes, facts[0].train, facts[0].validation, seed)
-        for seed in dict.fromkeys(one.seed for one in facts)
+        for seed in dict.fromkeys(data.seed for data in facts)
     }
     used = torch.unique(torch.cat([torch.cat(pair) for pair in splits.values()]))
     clean = downsampled(dataset.x[used], facts[0].downsample)
@@ -118,11 +118,11 @@ def gather_examples(
         starts[seed], start = start, start + len(inputs)
 
     columns: list[tuple[Tensor, ...]] = []
-    for one in facts:
-        train, validation = splits[one.seed]
+    for data in facts:
+        train, validation = splits[data.seed]
         rows = torch.searchsorted(used, train)
-        y, noisy, replaced = _labels(one, dataset, train)
-        position = torch.cumsum(noise[one.seed][1], 0) - 1 + starts[one.seed]
+        y, noisy, replaced = _labels(data, dataset, train)
+        position = torch.cumsum(noise[data.seed][1], 0) - 1 + starts[data.seed]
         rows = torch.where(replaced, position, rows)
         columns.append(
             (rows, y, noisy, torch.searchsorted(used, validation), dataset.y[validation])
@@ -136,7 +136,7 @@ def _noise(
     facts: Sequence[DataFacts], seed: int, x: Tensor, dataset: Dataset, train: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the noise inputs of one seed at its highest level, and the mask of their examples."""
-    level = max(one.inputs for one in facts if one.seed == seed)
+    level = max(data.inputs for data in facts if data.seed == seed)
     drawn = draw_corruption(
         *moments(x),
         tuple(x.shape[1:]),
@@ -149,18 +149,18 @@ def _noise(
     return drawn.inputs, drawn.input_mask
 
 
-def _labels(one: DataFacts, dataset: Dataset, train: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _labels(data: DataFacts, dataset: Dataset, train: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     drawn = draw_corruption(
         0.0,
         1.0,
         (),
         dataset.y[train],
         dataset.n_classes,
-        inputs=one.inputs,
-        labels=one.labels,
-        seed=one.seed,
+        inputs=data.inputs,
+        labels=data.labels,
+        seed=data.seed,
     )
-    y = torch.arange(len(train)) if one.unique_labels else drawn.y
+    y = torch.arange(len(train)) if data.unique_labels else drawn.y
     return y, drawn.input_mask | drawn.label_mask, drawn.input_mask
 
 

@@ -70,8 +70,8 @@ class Pack:
     @property
     def name(self) -> str:
         """Short name of a pack: what it trains, and how often."""
-        one = self.trials[0]
-        return f"{len(self.trials)} x {one.algorithm.network.name}, n={one.data.train}"
+        first = self.trials[0]
+        return f"{len(self.trials)} x {first.algorithm.network.name}, n={first.data.train}"
 
 
 def trial_size(trial: Trial, shape: tuple[int, ...], classes: int) -> NetworkSize:

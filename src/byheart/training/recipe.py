@@ -78,10 +78,10 @@ class Recipe:
             hooks=hooks,
         )
 
-    def algorithm(self, source: Source, found: Examined) -> Algorithm:
+    def algorithm(self, source: Source, examined: Examined) -> Algorithm:
         """Return the same as the facts that the engine takes."""
         return Algorithm(
-            network=Foreign(factory=called(source), fingerprint=found.fingerprint),
+            network=Foreign(factory=called(source), fingerprint=examined.fingerprint),
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,

@@ -28,8 +28,8 @@ Arrays = dict[str, np.ndarray]
 
 def sensitivity_probe(trial: Trial) -> SensitivityProbe | None:
     """Return the probe for which a trial's training must be differentiated, if it has one."""
-    found = (probe for probe in trial.probes if isinstance(probe, SensitivityProbe))
-    return next(found, None)
+    probes = (probe for probe in trial.probes if isinstance(probe, SensitivityProbe))
+    return next(probes, None)
 
 
 def train_and_differentiate(
@@ -59,11 +59,11 @@ def train_and_differentiate(
     """
     for trial in pack.trials:
         _check(trial, probe)
-    one = pack.trials[0]
-    shape, classes = one.data.seen_shape(dataset.shape), one.data.outputs(dataset.n_classes)
+    first = pack.trials[0]
+    shape, classes = first.data.seen_shape(dataset.shape), first.data.outputs(dataset.n_classes)
     examples = gather_examples([t.data for t in pack.trials], dataset, dtype=dtype, device=device)
     network = build_pack(
-        one.algorithm.network,
+        first.algorithm.network,
         shape,
         classes,
         [t.seed for t in pack.trials],
@@ -114,7 +114,9 @@ def _check(trial: Trial, probe: SensitivityProbe) -> None:
         more = ", ".join(name for name in facts if facts[name] != plain_facts[name])
         raise InputError(f"loss-sensitivity is that of plain SGD: leave out {more}")
     if len(trial.probes) > 1:
-        names = ", ".join(one.name for one in trial.probes if one is not probe)
+        names = ", ".join(
+            other_probe.name for other_probe in trial.probes if other_probe is not probe
+        )
         raise InputError(f"the probe 'sensitivity' stands alone: measure {names} in another trial")
     budget = algorithm.epochs * updates_per_epoch(trial)
     if probe.evaluate_at[-1] > budget:
@@ -154,7 +156,7 @@ def _measure(
 ) -> tuple[Outcome, int, Arrays]:
     try:
         with torch.enable_grad():
-            found = sensitivity_profile(
+            profile = sensitivity_profile(
                 sgd,
                 probe.evaluate_at,
                 per_class_at=probe.per_class_at,
@@ -163,11 +165,11 @@ def _measure(
             )
     except DivergedError as error:
         return "diverged", math.ceil(error.update / updates_per_epoch(trial)), {}
-    return "budget", trial.algorithm.epochs, _arrays(probe, found)
+    return "budget", trial.algorithm.epochs, _arrays(probe, profile)
 
 
-def _arrays(probe: SensitivityProbe, found: SensitivityProfile) -> Arrays:
-    norms = found.norms.numpy()
+def _arrays(probe: SensitivityProbe, profile: SensitivityProfile) -> Arrays:
+    norms = profile.norms.numpy()
     updates = np.array(probe.evaluate_at)
     lost = ~np.isfinite(norms).all((0, 2))
     # The derivative is a product over all updates: what overflows once is lost from there on.
@@ -180,14 +182,14 @@ def _arrays(probe: SensitivityProbe, found: SensitivityProfile) -> Arrays:
         "gini": spread,
         "mean": so_far[:, -1] if kept else np.full(norms[:, 0].shape, np.nan),
         "overflow_at": np.array(updates[kept] if lost.any() else -1),
-        "loss": found.loss.numpy(),
-        "accuracy": found.accuracy.numpy(),
+        "loss": profile.loss.numpy(),
+        "accuracy": profile.accuracy.numpy(),
     }
     if probe.per_class_at:
         whole = [t < updates[kept] if lost.any() else True for t in probe.per_class_at]
-        matrices = found.per_class.numpy()[whole]
+        matrices = profile.per_class.numpy()[whole]
         arrays["per_class"] = (
-            matrices.mean(0) if len(matrices) else np.full(found.per_class.shape[1:], np.nan)
+            matrices.mean(0) if len(matrices) else np.full(profile.per_class.shape[1:], np.nan)
         )
     return {f"sensitivity.{name}": np.asarray(values) for name, values in arrays.items()}
 
@@ -197,10 +199,10 @@ def _progress(
 ) -> Callable[[int], None]:
     """Return what tells how far the sweep is: it goes from the last update to the first."""
     budget = pack.trials[0].algorithm.epochs
-    each = updates_per_epoch(pack.trials[0])
+    per_epoch = updates_per_epoch(pack.trials[0])
 
     def at(update: int) -> None:
-        passed = replica + 1 - update / (budget * each)
+        passed = replica + 1 - update / (budget * per_epoch)
         on_epoch(min(budget, math.floor(budget * passed / len(pack.trials))), budget)
 
     return at

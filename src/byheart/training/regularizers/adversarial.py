@@ -28,9 +28,9 @@ def towards_another_class(x, radius=8 / 255):
     for _ in range({SEARCH_STEPS}):
         at = end.detach().requires_grad_()
         logits = model(at)
-        own = logits.gather(1, said[:, None])[:, 0]
+        predicted = logits.gather(1, said[:, None])[:, 0]
         others = logits.scatter(1, said[:, None], float("-inf")).logsumexp(1)
-        (slope,) = torch.autograd.grad((own - others).sum(), at)
+        (slope,) = torch.autograd.grad((predicted - others).sum(), at)
         with torch.no_grad():
             moved = at - {STEP_PER_RADIUS!r} * radius * slope.sign()
             moved += {NOISE_PER_RADIUS!r} * radius * torch.randn_like(x)
@@ -86,7 +86,7 @@ class Adversarial(Regularizer):
     def change(self, batch: Batch, network: PackNetwork) -> Batch:
         """Return the batch [R, 2B] with what the search found behind it, and weights."""
         replicas, size, inputs = batch.x.shape
-        found = lass(
+        search = lass(
             network,
             batch.x,
             self._radius,
@@ -100,7 +100,7 @@ class Adversarial(Regularizer):
         return replace(
             batch,
             rows=torch.cat((batch.rows, batch.rows), 1),
-            x=torch.cat((batch.x, found.witness), 1),
+            x=torch.cat((batch.x, search.witness), 1),
             y=torch.cat((batch.y, batch.y), 1),
             weights=weights,
         )
@@ -137,10 +137,10 @@ class DropoutAdversarial(Adversarial):
         return Snippet(
             hidden=Dropout.snippet(RATE).hidden,
             setup=_SEARCH,
-            batch="own, other = model(torch.cat((x, towards_another_class(x)))).chunk(2)",
+            batch="clean, attacked = model(torch.cat((x, towards_another_class(x)))).chunk(2)",
             loss=(
-                f"{1 - strength:g} * functional.cross_entropy(own, y) "
-                f"+ {strength:g} * functional.cross_entropy(other, y)"
+                f"{1 - strength:g} * functional.cross_entropy(clean, y) "
+                f"+ {strength:g} * functional.cross_entropy(attacked, y)"
             ),
         )
 

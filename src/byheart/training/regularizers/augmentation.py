@@ -85,7 +85,7 @@ class Shift(_Augmentation):
             padded = functional.pad(x, ({c}, {c}, {c}, {c}))
             moves = torch.randint({2 * c + 1}, (len(x), 2)).tolist()
             x = torch.stack([
-                one[..., i : i + height, j : j + width] for one, (i, j) in zip(padded, moves)
+                image[..., i : i + height, j : j + width] for image, (i, j) in zip(padded, moves)
             ])
             """
         )

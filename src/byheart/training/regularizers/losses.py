@@ -71,11 +71,11 @@ class Mixup(Regularizer):
         """Return how to train with it."""
         batch = f"""
         share = torch.distributions.Beta({strength:g}, {strength:g}).sample()
-        other = torch.randperm(len(x))
-        mixed = model(share * x + (1 - share) * x[other])
+        order = torch.randperm(len(x))
+        mixed = model(share * x + (1 - share) * x[order])
         """
         of = "functional.cross_entropy"
-        loss = f"share * {of}(mixed, y) + (1 - share) * {of}(mixed, y[other])"
+        loss = f"share * {of}(mixed, y) + (1 - share) * {of}(mixed, y[order])"
         return Snippet(batch=batch, loss=loss)
 
     def start_epoch(self, epoch: int) -> None:

@@ -85,7 +85,7 @@ class SharpnessAware(Regularizer):
         """Return how to train with it."""
         return Snippet(
             after=f"""
-            own = [p.detach().clone() for p in model.parameters()]
+            start = [p.detach().clone() for p in model.parameters()]
             length = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
             with torch.no_grad():
                 for p in model.parameters():
@@ -93,7 +93,7 @@ class SharpnessAware(Regularizer):
             optimizer.zero_grad()
             functional.cross_entropy(model(x), y).backward()
             with torch.no_grad():
-                for p, before in zip(model.parameters(), own):
+                for p, before in zip(model.parameters(), start):
                     p.copy_(before)
             """
         )
