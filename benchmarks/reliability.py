@@ -82,7 +82,7 @@ def _load(load: Line) -> str:
         (
             f"A study of {load['packs']:,} packs of one trial, through the runner `processes`:",
             "",
-            f"- **Memory of the driver** (its own, without files that it shares): "
+            f"- **Memory of the driver** (without shared files): "
             f"{load['bytes_after_tenth'] / mib:.0f} MiB after a tenth of the packs, "
             f"{load['bytes_at_end'] / mib:.0f} MiB after the last, "
             f"{grown:+.1f} MiB.",
