@@ -50,7 +50,7 @@ def mended(folder):
                 assert store.verify() == []
                 return folder
         with Store.open(saved) as store:
-            store.merge([folder])
+            store.merge(folder)
             assert store.verify() == []
     except StoreError:  # it cannot be opened at all: it is moved away
         return folder / "anew"

@@ -15,9 +15,9 @@ from byheart.store import Store, codec
 
 COLUMNS = {
     "meta": ("name", "value"),
-    "trials": ("key", "facts", "finished", "stamp", "seal", *codec.SEALED),
+    "trials": ("key", "facts", "finished", "seal", *codec.SEALED),
     "arrays": ("key", "name", "dtype", "shape", "checksum", "data"),
-    "runs": ("id", "started", "facts", "stamp"),
+    "runs": ("id", "started", "facts"),
 }
 CELLS = [(table, column) for table, columns in COLUMNS.items() for column in columns]
 
@@ -110,19 +110,10 @@ def seal_anew(connection: sqlite3.Connection) -> None:
             checksum = codec._checksum(*array)
             connection.execute("UPDATE arrays SET checksum = ? WHERE rowid = ?", (checksum, row))
     columns = ", ".join(codec.SEALED)
-    for key, finished, *values in connection.execute(
-        f"SELECT key, finished, {columns} FROM trials"
-    ).fetchall():
+    for key, *values in connection.execute(f"SELECT key, {columns} FROM trials").fetchall():
         sums = dict(connection.execute("SELECT name, checksum FROM arrays WHERE key = ?", (key,)))
         try:
             seal = codec.seal(key, dict(zip(codec.SEALED, values, strict=True)), sums)
-            stamp = codec.stamp(key, finished)
         except TypeError:
             continue
-        connection.execute(
-            "UPDATE trials SET seal = ?, stamp = ? WHERE key = ?", (seal, stamp, key)
-        )
-    for number, started, facts in connection.execute("SELECT id, started, facts FROM runs"):
-        if isinstance(facts, str) and isinstance(started, str):
-            stamp = codec.stamp(number, started, facts)
-            connection.execute("UPDATE runs SET stamp = ? WHERE id = ?", (stamp, number))
+        connection.execute("UPDATE trials SET seal = ? WHERE key = ?", (seal, key))

@@ -15,7 +15,6 @@ from tests.hostile.stores import CELLS, SCHEMAS, VALUES, a_store, changed, set_c
 from tests.store.examples import a_record, a_trial
 
 from byheart.cli.main import main
-from byheart.errors import StoreError
 from byheart.store import Store
 from byheart.studies.session import load_session
 
@@ -58,7 +57,7 @@ def read_all_ways(folder: Path) -> None:
 def write_all_ways(folder: Path) -> None:
     """Take over what a store holds, and go on with it."""
     into = write(folder.parent / "into", b"")
-    answer(lambda: opened(into, lambda store: store.merge([folder]), create=True))
+    answer(lambda: opened(into, lambda store: store.merge(folder), create=True))
     again = [a_record(trial) for trial in TRIALS]
     answer(lambda: opened(folder, lambda store: store.add(again), create=True))
 
@@ -88,14 +87,6 @@ def test_tables_that_were_changed(sound: bytes, tmp_path: Path, script: str) -> 
     changed(tmp_path / "store", lambda connection: connection.executescript(script))
     read_all_ways(tmp_path / "store")
     write_all_ways(tmp_path / "store")
-
-
-def test_a_trigger_is_refused_before_it_does_anything(sound: bytes, tmp_path: Path) -> None:
-    write(tmp_path, sound)
-    trigger = next(one for one in SCHEMAS if "TRIGGER" in one)
-    changed(tmp_path, lambda connection: connection.executescript(trigger))
-    with pytest.raises(StoreError, match="holds triggers, which would change what is stored"):
-        opened(tmp_path, lambda store: store.save_run({}), create=True)
 
 
 def test_an_index_that_leads_to_another_record_is_damage(sound: bytes, tmp_path: Path) -> None:

@@ -55,37 +55,26 @@ def test_nothing_to_train_starts_no_worker(dataset, monkeypatch):
     assert run([], dataset) == []
 
 
-def test_an_exception_fails_its_pack_alone(dataset, log):
-    results = {r.pack: r for r in run([a_pack(0), a_pack(1, trainers.RAISES)], dataset)}
-    assert results[a_pack(0)].error is None
-    assert results[a_pack(1, trainers.RAISES)].error.startswith("RuntimeError: the loss went away")
-
-
-def test_a_worker_that_dies_once_costs_nothing(dataset, log):
-    packs = [a_pack(0), a_pack(1, trainers.KILLED_ONCE), a_pack(2)]
-    results = run(packs, dataset)
-    assert {result.pack: result.error for result in results} == dict.fromkeys(packs)
-    assert trainers.noted(trainers.KILLED_ONCE) == 2
-
-
-def test_a_pack_that_kills_two_workers_fails_and_the_others_go_on(dataset, log):
-    deadly = a_pack(1, trainers.KILLED)
-    listener = Listener()
-    results = {r.pack: r for r in run([a_pack(0), deadly, a_pack(2)], dataset, progress=listener)}
-    assert len(results) == 3
+def test_failures_cost_their_own_pack_alone_and_a_worker_that_dies_once_costs_nothing(dataset, log):
+    fine, raises = a_pack(0), a_pack(1, trainers.RAISES)
+    once, deadly = a_pack(2, trainers.KILLED_ONCE), a_pack(3, trainers.KILLED)
+    packs, listener = [fine, raises, once, deadly, a_pack(4)], Listener()
+    results = {result.pack: result for result in run(packs, dataset, progress=listener)}
+    assert set(results) == set(packs)
+    assert results[raises].error.startswith("RuntimeError: the loss went away")
     assert results[deadly].error == (
         "its worker was lost 2 times: killed by SIGKILL, perhaps out of memory"
     )
     assert [record.outcome for record in results[deadly].records] == ["failed", "failed"]
-    assert results[a_pack(0)].error is None and results[a_pack(2)].error is None
-    assert trainers.noted(trainers.KILLED) == 2
-    assert sum(call[0] == "finished" for call in listener.calls) == 3
+    assert [results[pack].error for pack in (fine, once, a_pack(4))] == [None, None, None]
+    assert trainers.noted(trainers.KILLED) == trainers.noted(trainers.KILLED_ONCE) == 2
+    assert sum(call[0] == "finished" for call in listener.calls) == len(packs)
 
 
 @pytest.mark.slow
 def test_a_pack_that_hangs_is_tried_once_more_and_one_that_computes_is_left_alone(dataset, log):
     once, always = a_pack(1, trainers.HANGS_ONCE), a_pack(2, trainers.HANGS)
-    busy = a_pack(3, trainers.BUSY, epochs=2)
+    busy = a_pack(3, trainers.BUSY, epochs=1)
     results = run([a_pack(0), once, always, busy], dataset, workers=4, hang_after=2.0)
     errors = {result.pack: result.error for result in results}
     assert errors.pop(always) == (
@@ -99,7 +88,7 @@ def test_a_pack_that_hangs_is_tried_once_more_and_one_that_computes_is_left_alon
 
 @pytest.mark.slow
 def test_a_worker_that_was_stopped_hangs(dataset, log):
-    packs = [a_pack(0, trainers.BUSY, epochs=2), a_pack(1)]
+    packs = [a_pack(0, trainers.BUSY, epochs=1), a_pack(1)]
     results = ProcessesRunner(2, train=TRAIN, hang_after=2.0).run(
         packs, dataset, device="cpu", progress=Stops(trainers.BUSY)
     )

@@ -164,7 +164,7 @@ def test_a_worker_that_dies_once_costs_nothing_and_one_that_always_dies_only_its
 
 def test_a_task_that_hangs_is_tried_once_more_and_one_that_computes_is_left_alone(dataset, log):
     once, always = a_pack(1, trainers.HANGS_ONCE), a_pack(2, trainers.HANGS)
-    busy = a_pack(3, trainers.BUSY)
+    busy = a_pack(3, trainers.BUSY, epochs=1)
     results = run([a_pack(0), once, always, busy], dataset, hang_after=2.0)
     errors = {result.pack: result.error for result in results}
     assert errors.pop(always) == "it hung 2 times: no epoch and no processor time in 2 s"

@@ -18,7 +18,7 @@ from byheart.record import Record
 FINE, RAISES, KILLED, KILLED_ONCE, FORGETS, SLOW, HANGS, LARGE, HANGS_ONCE, BUSY = range(8, 18)
 ENOUGH = 3
 """Reports of epochs after which a slow pack has trained long enough."""
-BUSY_SECONDS = 4.0
+BUSY_SECONDS = 3.0
 """Processor time of an epoch that takes long."""
 
 

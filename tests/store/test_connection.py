@@ -183,6 +183,7 @@ def test_an_older_file_is_brought_up_to_date_step_by_step(tmp_path, monkeypatch)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     monkeypatch.setattr(schema, "VERSION", NEXT)
     monkeypatch.setattr(connection, "VERSION", NEXT)
+    monkeypatch.setattr(connection, "READABLE", NEXT)
     with Store.open(tmp_path, create=False) as store:
         assert schema.version_of(store._connection) == NEXT
         assert store._connection.execute("SELECT count(host) FROM runs").fetchone() == (0,)

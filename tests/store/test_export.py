@@ -11,7 +11,7 @@ from tests.store.examples import a_record, a_trial
 from byheart.errors import InputError, StoreError
 from byheart.record import Record
 from byheart.store import Store
-from byheart.store.parquet import write_trials
+from byheart.store.tables import _trials_to_parquet
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def test_integers_that_parquet_would_round_are_refused(tmp_path):
 
 
 def test_a_fact_that_is_a_number_here_and_a_word_there_is_written_as_words(tmp_path):
-    path = write_trials([{"a": 1, "b": 0.5}, {"a": "many", "b": None}], tmp_path / "t.parquet")
+    rows = [{"a": 1, "b": 0.5}, {"a": "many", "b": None}]
+    path = _trials_to_parquet(rows, tmp_path / "t.parquet")
     table = pd.read_parquet(path)
     assert list(table["a"]) == ["1", "many"]
     assert table["b"][0] == 0.5 and np.isnan(table["b"][1])

@@ -15,12 +15,9 @@ from byheart.cli import options
 from byheart.cli.console import plain, results, say, tell, write_json
 from byheart.errors import StoreError
 from byheart.store import Store, Summary
-from byheart.store.distrust import require_own
 from byheart.trial import Network
 
 app = typer.Typer(help="Verify, list and export stored records.", no_args_is_help=False)
-
-_SETTLED = {"first": "the first is kept", "neither": "neither is kept"}
 
 _STUDY = ["byheart", "study"]
 _NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
@@ -58,10 +55,7 @@ def verify(
 
 
 def _command(store: Store) -> str:
-    """Return the command that trains again what was forgotten.
-
-    The store may be a stranger's: what it holds is repeated only where it is a study of byheart.
-    """
+    """Return the command that trains missing trials: that of the last run if it was a study."""
     try:
         words = (store.last_run() or {}).get("command")
     except StoreError:
@@ -100,51 +94,43 @@ def export(
     kind: Annotated[str, typer.Option("--format", help="csv, npz or parquet.")] = "csv",
 ) -> None:
     """Write trials and arrays to CSV, NPZ or Parquet files, for other tools."""
-    if to is None:
-        to = folder / "export"
-        require_own(to)
     with Store.open(folder, create=False) as store:
-        for path in store.export(to, kind):
+        for path in store.export(to or folder / "export", kind):
             tell(path)
 
 
 @app.command("merge")
 def merge(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="FROM...", help="Output folders; they stay as they are.")
+        list[Path], typer.Argument(metavar="FROM...", help="Output folders to copy from.")
     ],
     into: Annotated[
-        Path, typer.Argument(metavar="INTO", help="Output folder to write; made if missing.")
+        Path, typer.Argument(metavar="INTO", help="Output folder to copy to; made if missing.")
     ],
-    conflicts: Annotated[
-        str,
-        typer.Option(
-            "--conflicts",
-            help="Where two records of one trial differ: refuse the merge, keep the first, or "
-            "neither, so that the next study trains it again.",
-        ),
-    ] = "refuse",
 ) -> None:
-    """Bring the records of several stores into one."""
+    """Copy the records of several stores into one; a record that is there already stays."""
+    complete = True
     with Store.open(into) as store:
-        merged = store.merge(sources, conflicts)
+        for source in sources:
+            merged = store.merge(source)
+            for key in merged.different:
+                tell(f"{key}: the record of {source} differs: the one in {into} stays")
+            for key in merged.damaged:
+                tell(f"{key}: the record of {source} is damaged: not copied")
+            if merged.unread:
+                tell(f"file: a part of {source} cannot be read ({merged.unread})")
+            say(f"{source}: {merged.added} records copied, {merged.kept} were there already")
+            complete = complete and not merged.damaged and not merged.unread
         again = _command(store)
-    for key, source in merged.conflicts:
-        tell(f"{key}: the record of {source} differs: {_SETTLED[conflicts]}")
-    for key, source in merged.damaged:
-        tell(f"{key}: the record of {source} is damaged: left there")
-    for source, why in merged.unread:
-        tell(f"file: a part of {source} cannot be read ({why}): left there")
-    say(f"{merged.added} records merged into {into}, {merged.same} were there already")
-    if merged.damaged or merged.unread:
-        say(f"to train what was left: `{again}` with --out {into}")
+    if not complete:
+        say(f"to train what is missing: `{again}` with --out {into}")
         raise typer.Exit(1)
 
 
 def _cells(trial: Summary) -> tuple[str, ...]:
     try:
         facts = _facts_in_words(trial.facts)
-    except (KeyError, TypeError, ValueError):  # of another version, or of nobody's making
+    except (KeyError, TypeError, ValueError):  # of another version, or made up
         facts = ("?",) * 4
     ended = (trial.outcome, str(trial.epochs), f"{trial.seconds:.2f}")
     return (trial.key[:8], *facts, *ended)

@@ -1,4 +1,4 @@
-"""Facts as canonical text, arrays as checksummed bytes, and the seal over a whole record."""
+"""Facts as canonical text, arrays as checksummed bytes, and a checksum over each record."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from byheart.trial import Trial
 SEALED = ("outcome", "epochs", "seconds", "threads", "device", "reason")
 """Columns that say how a trial ended."""
 
-
-_ENDED = dict(zip(SEALED, (str, int, float, int, str, str), strict=True))
+_TYPES = dict(zip(SEALED, (str, int, float, int, str, str), strict=True))
 _DTYPE = re.compile(r"[<|][biuf]\d{1,2}")
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 
@@ -62,8 +61,8 @@ def decode(stored: StoredArray) -> np.ndarray:
     """Return the array, read-only.
 
     Raises:
-        ValueError: the bytes are not those that were written, or of no array that is ever written:
-            whoever makes a file can make its checksums too.
+        ValueError: the checksum does not match, or byheart never writes such an array: whoever
+            makes a file can make its checksums too.
     """
     if not all(isinstance(value, str) for value in stored[:3]) or type(stored.data) is not bytes:
         raise ValueError("it is of another type")
@@ -75,20 +74,20 @@ def decode(stored: StoredArray) -> np.ndarray:
 
 
 def require_name(name: Any) -> str:
-    """Return the name of an array, which becomes that of a file when it is exported.
+    """Return the name of an array, which names a file inside an exported archive.
 
     Raises:
-        ValueError: it is none: it could lead out of the folder.
+        ValueError: no array is called so: as a path it could lead out of the folder.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"'{name}' is no name of an array")
+        raise ValueError(f"'{name}' is not the name of an array")
     return name
 
 
 def seal(key: str, ended: Mapping[str, Any], checksums: Mapping[str, str]) -> str:
     """Return the checksum over how a trial ended and over the checksums of all its arrays.
 
-    A changed outcome, a lost array and one too many all break it.
+    It no longer matches if the outcome changes, or if an array is lost or added.
 
     Args:
         key: key of the trial.
@@ -97,12 +96,6 @@ def seal(key: str, ended: Mapping[str, Any], checksums: Mapping[str, str]) -> st
     """
     values = [ended[column] for column in SEALED]
     text = json.dumps([key, values, sorted(checksums.items())], separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def stamp(*values: str | int) -> str:
-    """Return the checksum over what lies in a row beside facts and arrays: when, what was asked."""
-    text = json.dumps(values, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -122,23 +115,23 @@ def ending(record: Record) -> dict[str, Any]:
 
 
 def require_ended(ended: Mapping[str, Any]) -> None:
-    """Refuse what says how a trial ended, if no record ever said so.
+    """Check the columns that say how a trial ended.
 
     Raises:
-        ValueError: a value of another type, or a number that counts nothing.
+        ValueError: a value has another type, or a number is negative or not finite.
     """
     for name, value in ended.items():
-        known = isinstance(value, _ENDED[name]) and not isinstance(value, bool)
+        known = isinstance(value, _TYPES[name]) and not isinstance(value, bool)
         if not known or (isinstance(value, int | float) and not 0 <= value < math.inf):
-            raise ValueError(f"its {name} is none")
+            raise ValueError(f"its {name} is not valid")
     if ended["outcome"] not in get_args(Outcome):
-        raise ValueError("its outcome is none")
+        raise ValueError("its outcome is not known")
 
 
 def _shape(text: str) -> tuple[int, ...]:
     sizes = re.findall(r"\d{1,18}", text)
     if json.dumps([int(size) for size in sizes]) != text:
-        raise ValueError("its shape is none")
+        raise ValueError("its shape is not valid")
     return tuple(map(int, sizes))
 
 

@@ -1,4 +1,4 @@
-"""Opening the file: who may write, and what is said when it cannot be read or written."""
+"""Opening the file: who may write, and the error if it cannot be read or written."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from byheart.errors import StoreError
-from byheart.store.distrust import distrust, require_own
 from byheart.store.schema import (
+    READABLE,
     VERSION,
-    has_triggers,
     is_blank,
     is_ours,
     is_whole,
@@ -24,13 +23,17 @@ from byheart.store.schema import (
 FILE = "results.sqlite"
 LOCK = ".results.lock"
 _LITTLE = 2**16
-"""Bytes of room below which a failed write is called a full disk; SQLite does not always say."""
+"""Free bytes below which a failed write means a full disk: SQLite does not always say so."""
 _DAMAGE = ("Could not decode", "unsupported file format")
-"""What is said of damage without its code."""
+"""How messages about damage begin that carry no error code."""
 _ODD = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
-"""What only a file can bring about that holds what byheart would not have written."""
+"""Errors that a file causes only if it holds what byheart never writes."""
 PATIENCE = 5.0
 """Seconds to wait for another program that holds the file."""
+
+
+MOST_BYTES = 2**28
+"""Bytes of one value: no record holds an array near that size, and a file can claim any."""
 
 
 def connect_to_write(folder: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -49,15 +52,13 @@ def connect_to_write(folder: Path) -> tuple[sqlite3.Connection, sqlite3.Connecti
             f"cannot write to folder {folder} ({error.strerror}): name another with --out"
         ) from error
     path = folder / FILE
-    require_own(path)
-    require_own(folder / LOCK)
     with telling(path):
         lock = _lock(folder)
         try:
             connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             try:
-                distrust(connection)
-                _refuse_strangers(connection, path)
+                _restrict(connection)
+                _require_ours(connection, path)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -77,8 +78,8 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     Raises:
         StoreError: there is none, it is empty, not ours, or cannot be read.
     """
-    connection = _connect_as_it_is(folder)
-    if version_of(connection) == VERSION:
+    connection = _open_existing(folder)
+    if version_of(connection) >= READABLE:
         return connection
     connection.close()
     for writer in connect_to_write(folder):
@@ -86,45 +87,20 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     return connect_to_read(folder)
 
 
-def connect_to_copy(folder: Path) -> sqlite3.Connection:
-    """Open the store of a folder for reading, and leave the file as it is, however old.
-
-    An older file is copied to a temporary one, and the copy brought up to date.
-
-    Raises:
-        StoreError: there is none, it is empty, not ours, or cannot be read.
-    """
-    connection = _connect_as_it_is(folder)
-    if version_of(connection) == VERSION:
-        return connection
-    with contextlib.closing(connection), telling(folder / FILE):
-        # SQLite's name for a file of its own, which goes with the connection.
-        copy = sqlite3.connect("", isolation_level=None)
-        try:
-            connection.backup(copy)
-            migrate(copy)
-        except BaseException:
-            copy.close()
-            raise
-    return copy
-
-
-def _connect_as_it_is(folder: Path) -> sqlite3.Connection:
+def _open_existing(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
-    require_own(path)
     if not path.is_file():
         raise StoreError(f"no {FILE} in {folder}: run `byheart study --out {folder}` first")
-    # Readers too leave notes beside the file, and only who may write tidies them up at the end.
-    # Where none may, nobody writes, and SQLite can be told so, unless a writer that was killed has
-    # left what belongs into the file.
+    # In WAL mode readers make files beside the store. If the folder is read-only, nobody writes,
+    # and "immutable" tells SQLite so, unless a writer that was killed has left a log to apply.
     frozen = not os.access(folder, os.W_OK) and not Path(f"{path}-wal").exists()
     address = f"{path.absolute().as_uri()}?{'mode=ro&immutable=1' if frozen else 'mode=rw'}"
     with telling(path):
         connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
         try:
-            distrust(connection)
+            _restrict(connection)
             connection.execute("PRAGMA query_only = ON")
-            _refuse_strangers(connection, path)
+            _require_ours(connection, path)
             empty = version_of(connection) == 0
         except BaseException:
             connection.close()
@@ -133,6 +109,17 @@ def _connect_as_it_is(folder: Path) -> sqlite3.Connection:
         connection.close()
         raise StoreError(f"{path} is empty: run `byheart study --out {folder}` first")
     return connection
+
+
+def _restrict(connection: sqlite3.Connection) -> None:
+    """Let the schema of a file call only harmless functions, and limit the size of a value.
+
+    Source: "Defense Against The Dark Arts", https://www.sqlite.org/security.html
+    """
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
 
 
 def code_of(error: sqlite3.Error) -> int:
@@ -150,11 +137,11 @@ def damaged(path: Path) -> StoreError:
 
 @contextlib.contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into one line that names the file and the remedy."""
+    """Turn an error of SQLite into one line that names the file and the remedy."""
     try:
         yield
     except UnicodeDecodeError as error:
-        # What SQLite says of a damaged name quotes it, and Python cannot read that.
+        # SQLite quotes a damaged name in its message, and Python cannot decode that.
         raise damaged(path) from error
     except sqlite3.Error as error:
         code = code_of(error)
@@ -196,8 +183,8 @@ _REMEDIES = {
 
 
 def _lock(folder: Path) -> sqlite3.Connection:
-    # SQLite's own file lock: the same on every platform, and gone with the process that held it,
-    # however that ended. Held on a second file so that others may read the first.
+    # SQLite's own file lock works on every platform and ends with its process. It is held on a
+    # second file, so that others can read the first.
     lock = sqlite3.connect(folder / LOCK, timeout=0.0, isolation_level=None)
     try:
         lock.execute("BEGIN EXCLUSIVE")
@@ -215,7 +202,7 @@ def _lock(folder: Path) -> sqlite3.Connection:
     return lock
 
 
-def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
+def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
     if not is_ours(connection):
         raise StoreError(
             f"{path} belongs to another program: move it away, or name another folder with --out"
@@ -225,11 +212,6 @@ def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(
             f"{path} is of version {version}, from a newer byheart; this one knows up to "
             f"{VERSION}: upgrade byheart, or name another folder with --out"
-        )
-    if has_triggers(connection):
-        raise StoreError(
-            f"{path} holds triggers, which would change what is stored: drop them, or name another "
-            "folder with --out"
         )
     if not is_whole(connection) or (version == 0 and not is_blank(connection)):
         raise damaged(path)

@@ -6,8 +6,6 @@ import functools
 import sqlite3
 from contextlib import closing
 
-from byheart.store.codec import stamp
-
 APPLICATION = 0x62796872
 """``PRAGMA application_id`` of our files: "byhr". Another program's file is left alone."""
 
@@ -44,19 +42,21 @@ CREATE TABLE runs (
 );
 """
 
-# Checksums over what the seals of version 1 leave open: when a record was stored, and what was
-# asked for. Earlier rows get theirs now: from here on a flipped byte shows.
 _VERSION_2 = """
 ALTER TABLE trials ADD COLUMN stamp TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN stamp TEXT NOT NULL DEFAULT '';
-UPDATE trials SET stamp = stamp_of(key, finished);
-UPDATE runs SET stamp = stamp_of(id, started, facts);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+# The stamps of version 2 (checksums over times, and over what a run was asked for) are no longer
+# written or checked. The columns stay: SQLite before 3.35 cannot drop one.
+_VERSION_3 = "UPDATE trials SET stamp = ''; UPDATE runs SET stamp = '';"
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Step i brings a file from version i to version i + 1. Steps are added, never changed."""
 
 VERSION = len(MIGRATIONS)
+READABLE = 2
+"""The oldest version whose tables readers use as they are: later steps changed no table."""
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -76,19 +76,13 @@ def is_blank(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
 
 
-def has_triggers(connection: sqlite3.Connection) -> bool:
-    """Return whether something in the file would happen when a record is added or removed."""
-    query = "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'trigger'"
-    return bool(connection.execute(query).fetchone()[0])
-
-
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a file to the newest version, one step and one transaction at a time."""
     _migrate(connection, VERSION)
 
 
 def is_whole(connection: sqlite3.Connection) -> bool:
-    """Return whether the tables are those of the file's version; what users added is theirs."""
+    """Return whether the file has the tables of its version; users may have added others."""
     version = version_of(connection)
     if not 0 <= version <= VERSION:
         return False
@@ -107,10 +101,9 @@ def _tables(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
 
 
 def _migrate(connection: sqlite3.Connection, target: int) -> None:
-    connection.create_function("stamp_of", -1, stamp, deterministic=True)
     for version in range(version_of(connection), target):
-        # executescript commits on its own, so each step carries its own transaction: a kill in the
-        # middle of it leaves the version before.
+        # executescript commits on its own, so each step has its own transaction: if the process is
+        # killed in the middle of it, the version before stays.
         connection.executescript(
             f"BEGIN IMMEDIATE;{MIGRATIONS[version]}"
             f"INSERT OR REPLACE INTO meta VALUES ('schema', '{version + 1}');"

@@ -1,4 +1,4 @@
-"""The records of all trials of an output folder: what is missing, add, read."""
+"""The records of an output folder: which trials are missing, add, read, merge."""
 
 from __future__ import annotations
 
@@ -7,32 +7,55 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from byheart.errors import InputError, StoreError, choose
+from byheart.errors import InputError, StoreError
 from byheart.record import Record
 from byheart.store import codec
 from byheart.store.codec import StoredArray
 from byheart.store.connection import (
     FILE,
-    connect_to_copy,
+    code_of,
     connect_to_read,
     connect_to_write,
     damaged,
     telling,
 )
-from byheart.store.export import export
-from byheart.store.inspect import Summary, as_object, summaries
-from byheart.store.merge import CONFLICTS, Merged, merge_into, settle
-from byheart.store.verify import Problem, find_problems
+from byheart.store.tables import Summary, as_object, export, summaries
+from byheart.store.verify import Problem, find_problems, find_record_problems
 from byheart.trial import Trial
 
 _CHUNK = 500
 """Keys per query: below the 999 parameters that any SQLite allows."""
+_COPIED = {
+    "trials": ("facts", "finished", "seal", *codec.SEALED),
+    "arrays": ("name", "dtype", "shape", "checksum", "data"),
+}
+"""Columns that a merge copies, beside the key."""
+
+
+@dataclass
+class Merged:
+    """What a merge did.
+
+    Attributes:
+        added: number of records that were copied.
+        kept: number of records that were here already.
+        different: keys of trials that were here already with another outcome or other arrays.
+        damaged: keys of damaged records, which were left behind.
+        unread: why the source could not be read to its end; empty if it was.
+    """
+
+    added: int = 0
+    kept: int = 0
+    different: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    unread: str = ""
 
 
 class Store:
@@ -124,16 +147,16 @@ class Store:
                 "SELECT key, name, dtype, shape, checksum, data FROM arrays WHERE key", arrays
             ):
                 arrays[key][name] = StoredArray(*stored)
-        found = {}
+        read = {}
         for key, seal, *values in rows:
             ended = dict(zip(codec.SEALED, values, strict=True))
-            found[key] = Record(
+            read[key] = Record(
                 trial=unique[key], arrays=self._decoded(key, seal, ended, arrays[key]), **ended
             )
-        return {key: found[key] for key in unique if key in found}
+        return {key: read[key] for key in unique if key in read}
 
     def save_run(self, facts: Mapping[str, Any]) -> None:
-        """Remember what was asked for, so that the report can be drawn again from the file.
+        """Store what was asked for, so that the report can be drawn again from the file.
 
         Args:
             facts: JSON values; floats come back bit for bit.
@@ -141,9 +164,7 @@ class Store:
         text, started = json.dumps(facts, allow_nan=False), _now()
         with self._transaction("IMMEDIATE"):
             query = "INSERT INTO runs (started, facts) VALUES (?, ?)"
-            number = self._connection.execute(query, (started, text)).lastrowid or 0
-            stamp = codec.stamp(number, started, text)
-            self._connection.execute("UPDATE runs SET stamp = ? WHERE id = ?", (stamp, number))
+            self._connection.execute(query, (started, text))
 
     def last_run(self) -> dict[str, Any] | None:
         """Return the facts of the latest run and when it ``started``; None if there was none."""
@@ -168,7 +189,7 @@ class Store:
         return forgotten
 
     def verify(self) -> builtins.list[Problem]:
-        """Return everything in the file that is not what was written, and what to do about it."""
+        """Return everything in the file that differs from what was written, and what to do."""
         with self._transaction("DEFERRED"):
             return find_problems(self._connection)
 
@@ -196,32 +217,61 @@ class Store:
         with self._transaction("DEFERRED"), self._readable():
             return export(self._connection, Path(folder), format)
 
-    def merge(self, sources: Sequence[Path | str], conflicts: str = "refuse") -> Merged:
-        """Bring in the records of other stores, whole, all in one transaction.
+    def merge(self, source: Path | str) -> Merged:
+        """Copy the records of another store into this one, in one transaction.
 
-        The sources are only read; damaged records stay there and are named. Where two stores found
-        something else of one trial (outcome, epochs or arrays; times do not count), nothing is
-        merged, unless it is said which to keep.
+        A record that is here already stays, unless it is failed or damaged. Damaged records of the
+        source stay there.
 
         Args:
-            sources: output folders, in order of precedence; records here go before all of them.
-            conflicts: "refuse" the merge, keep the "first" record, or "neither".
+            source: output folder of the other store; only read, once it has this version's schema.
 
         Raises:
-            StoreError: a store cannot be read, is newer than this byheart, or there are conflicts.
+            StoreError: a store cannot be read, or the source is newer than this byheart.
         """
-        choose("way with conflicts", conflicts, CONFLICTS)
-        merged = Merged()
-        with contextlib.ExitStack() as stack:
-            folders = [Path(source) for source in sources]
-            if self.folder.resolve() in [folder.resolve() for folder in folders]:
-                raise StoreError(f"{self.folder} cannot be merged into itself: name another store")
-            opened = [stack.enter_context(contextlib.closing(connect_to_copy(f))) for f in folders]
-            with self._transaction("IMMEDIATE"):
-                for folder, source in zip(folders, opened, strict=True):
-                    merge_into(self._connection, source, folder, merged)
-                settle(self._connection, merged, conflicts, self.folder)
+        folder, merged = Path(source), Merged()
+        if self.folder.resolve() == folder.resolve():
+            raise StoreError(f"{self.folder} cannot be merged into itself: name another store")
+        with contextlib.closing(connect_to_read(folder)) as other, self._transaction("IMMEDIATE"):
+            # One snapshot, even if a study is writing there.
+            other.execute("BEGIN")
+            for key in _keys(other, merged):
+                try:
+                    self._merge_record(other, key, merged)
+                except sqlite3.DatabaseError as error:
+                    if code_of(error) != sqlite3.SQLITE_CORRUPT:
+                        raise
+                    merged.damaged.append(key)
+            if not self._connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
+                rows = other.execute("SELECT started, facts FROM runs ORDER BY id")
+                self._connection.executemany(
+                    "INSERT INTO runs (started, facts) VALUES (?, ?)", rows
+                )
         return merged
+
+    def _merge_record(self, other: sqlite3.Connection, key: str, merged: Merged) -> None:
+        if find_record_problems(other, key):
+            merged.damaged.append(key)
+            return
+        ours, theirs = _content(self._connection, key), _content(other, key)
+        if ours and not find_record_problems(self._connection, key):
+            finished = ours[0] != "failed"
+            if finished or theirs[0] == "failed":
+                merged.kept += 1
+                if finished and theirs[0] != "failed" and ours != theirs:
+                    merged.different.append(key)
+                return
+        self._connection.execute("DELETE FROM arrays WHERE key = ?", (key,))
+        self._connection.execute("DELETE FROM trials WHERE key = ?", (key,))
+        for table, names in _COPIED.items():
+            rows = other.execute(f"SELECT {', '.join(names)} FROM {table} WHERE key = ?", (key,))
+            # With the key that was asked for: a damaged index may lead to another row.
+            self._connection.executemany(
+                f"INSERT INTO {table} (key, {', '.join(names)}) "
+                f"VALUES (?, {', '.join('?' * len(names))})",
+                ((key, *row) for row in rows),
+            )
+        merged.added += 1
 
     def _add(self, record: Record, finished: str) -> None:
         key = record.trial.key
@@ -229,22 +279,15 @@ class Store:
         execute("DELETE FROM trials WHERE key = ? AND outcome = 'failed'", (key,))
         if execute("SELECT 1 FROM trials WHERE key = ?", (key,)).fetchone():
             return
-        # Those of a record that was lost.
+        # Arrays may be left of a record that was lost.
         execute("DELETE FROM arrays WHERE key = ?", (key,))
         arrays = {name: codec.encode(np.asarray(a)) for name, a in record.arrays.items()}
         ended = codec.ending(record)
         seal = codec.seal(key, ended, {name: a.checksum for name, a in arrays.items()})
         execute(
-            f"INSERT INTO trials (key, facts, finished, stamp, seal, {', '.join(codec.SEALED)}) "
-            f"VALUES (?, ?, ?, ?, ?, {', '.join('?' * len(codec.SEALED))})",
-            (
-                key,
-                codec.facts_text(record.trial),
-                finished,
-                codec.stamp(key, finished),
-                seal,
-                *ended.values(),
-            ),
+            f"INSERT INTO trials (key, facts, finished, seal, {', '.join(codec.SEALED)}) "
+            f"VALUES (?, ?, ?, ?, {', '.join('?' * len(codec.SEALED))})",
+            (key, codec.facts_text(record.trial), finished, seal, *ended.values()),
         )
         self._connection.executemany(
             "INSERT INTO arrays (key, name, dtype, shape, checksum, data) "
@@ -269,8 +312,7 @@ class Store:
 
     def _parsed(self, text: str) -> dict[str, Any]:
         with self._readable():
-            found: dict[str, Any] = as_object(text)
-            return found
+            return as_object(text)
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:
@@ -309,6 +351,27 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+
+def _keys(connection: sqlite3.Connection, merged: Merged) -> builtins.list[str]:
+    """Return the keys of all records; of a damaged file, those before the damage."""
+    keys: list[str] = []
+    try:
+        for (key,) in connection.execute("SELECT key FROM trials ORDER BY rowid"):
+            keys.append(key)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        merged.unread = str(error)
+    return keys
+
+
+def _content(connection: sqlite3.Connection, key: str) -> tuple[Any, ...]:
+    """Return what a trial found, without times and machine; empty if there is no record."""
+    ended = connection.execute("SELECT outcome, epochs FROM trials WHERE key = ?", (key,))
+    arrays = connection.execute(
+        "SELECT name, checksum FROM arrays WHERE key = ? ORDER BY name", (key,)
+    )
+    row = ended.fetchone()
+    return (*row, *arrays) if row else ()
 
 
 def _now() -> str:
