@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from tests.runners import trainers
 from tests.runners.examples import Hears, Listener, a_pack
@@ -122,31 +121,6 @@ def test_a_node_killed_in_the_middle_costs_nothing_but_time(
     assert killer._left <= 0
     assert result.failed == []
     assert without_timings(result.findings) == findings
-
-
-def test_records_come_back_from_other_processes_with_their_threads_pinned(dataset, log):
-    packs = [a_pack(seed) for seed in range(6)]
-    listener = Listener()
-    results = {result.pack: result for result in run(packs, dataset, progress=listener)}
-    assert set(results) == set(packs)
-    expected = InlineRunner(1, TRAIN).run(packs, dataset, device="cpu", progress=Progress())
-    for theirs in expected:
-        ours = results[theirs.pack]
-        assert ours.error is None
-        for one, other in zip(ours.records, theirs.records, strict=True):
-            assert (one.trial, one.threads, one.device) == (other.trial, 1, "cpu")
-            np.testing.assert_array_equal(
-                one.arrays["accuracy.train"], other.arrays["accuracy.train"]
-            )
-    assert os.getpid() not in {record.seconds for r in results.values() for record in r.records}
-    assert listener.calls[0] == ("planned", 6)
-    assert sum(call[0] == "finished" for call in listener.calls) == 6
-
-
-def test_an_exception_fails_its_pack_alone(dataset, log):
-    results = {r.pack: r for r in run([a_pack(0), a_pack(1, trainers.RAISES)], dataset)}
-    assert results[a_pack(0)].error is None
-    assert results[a_pack(1, trainers.RAISES)].error.startswith("RuntimeError: the loss went away")
 
 
 def test_a_worker_that_dies_once_costs_nothing_and_one_that_always_dies_only_its_pack(dataset, log):

@@ -6,7 +6,7 @@ import pytest
 from tests.runners.examples import a_pack
 
 from byheart.runners.ray_cluster import PROCESS_BYTES, Resources, resources_of, tasks_at_once
-from byheart.runners.retries import MOST_LOST_NODES, PackTask, ran_out_of_memory
+from byheart.runners.ray_tasks import MOST_LOST_NODES, PackTask, ran_out_of_memory
 
 NEED = Resources(1.0, 0.0, 1000.0)
 

@@ -186,13 +186,6 @@ def test_other_tools_open_the_file(store):
     other.close()
 
 
-def test_a_write_after_closing_is_an_error_of_the_caller(tmp_path):
-    store = Store.open(tmp_path)
-    store.close()
-    with pytest.raises(sqlite3.ProgrammingError):
-        store.add([a_record(a_trial())])
-
-
 def test_a_damaged_record_is_named_when_read(store):
     trial = a_trial()
     store.add([a_record(trial)])

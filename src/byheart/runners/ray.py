@@ -16,8 +16,7 @@ from byheart.runners.costs import costs_of
 from byheart.runners.hangs import HANG_AFTER, HangDetector, cpu_report_interval
 from byheart.runners.processes import cores, exit_on_sigterm
 from byheart.runners.ray_cluster import Resources, resources_of, tasks_at_once
-from byheart.runners.ray_tasks import RunningTasks
-from byheart.runners.retries import Fault, PackTask, ran_out_of_memory
+from byheart.runners.ray_tasks import Fault, PackTask, RunningTasks, ran_out_of_memory
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
