@@ -13,8 +13,9 @@ from torch.utils.flop_counter import flop_registry
 
 import byheart
 from byheart.errors import InputError
-from byheart.measures.critical.bracket import CORNERS, corners
-from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, Box
+from byheart.measures.critical.bracket import CORNERS, Bracket, Settings, corners
+from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS, Box, ExampleNoise
+from byheart.networks.mlp import ReplicatedMLP
 
 STEPS = 30
 
@@ -183,6 +184,26 @@ def test_how_inputs_are_batched_changes_no_result() -> None:
     )
     assert torch.equal(one.found_at, other.found_at)
     assert torch.equal(one.certified, other.certified)
+
+
+@pytest.mark.parametrize("certify", [True, False])
+def test_the_bracket_of_a_pack_is_that_of_each_network(certify: bool) -> None:
+    pack = ReplicatedMLP.initialised((4, 12, 12, 3), [0, 1], dtype=torch.float64)
+    x = torch.rand(80, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    settings = Settings(radius=0.1, step=0.03, noise=0.02, max_steps=30)
+    bracket = Bracket(
+        pack, x.expand(2, -1, -1), settings, lambda numbers: ExampleNoise(5, x[numbers], numbers)
+    )
+    bracket.settle_cheaply(pack(bracket.x), certify=certify, splits=None)
+    bracket.search()
+    for replica in range(2):
+        alone = byheart.critical_samples(
+            pack.module(replica), x, certify=certify, seed=5, **vars(settings) | {"batch_size": 80}
+        )
+        assert 0 < int(alone.critical.sum()) < 80
+        for name in ("critical", "certified", "found_at"):
+            assert torch.equal(getattr(bracket, name)[replica], getattr(alone, name)), name
+        torch.testing.assert_close(bracket.witness[replica], alone.witness)
 
 
 def mlp(seed: int) -> nn.Sequential:

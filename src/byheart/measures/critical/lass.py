@@ -116,7 +116,7 @@ class ExampleNoise:
         """
         wanted, at = examples.flatten().cpu(), self.iteration % self.at_once
         if at == 0:
-            self._draw(wanted)
+            self._draw(torch.unique(wanted))
         self.iteration += 1
         noise = self.drawn[self.rows[wanted], at].reshape(*examples.shape, *self.shape)
         return noise.to(self.device)
