@@ -101,13 +101,13 @@ def advise(
     recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
     kinds = chosen(regularizers)
     require_enough(dataset)
-    found = examine(model_factory, dataset.shape, dataset.n_classes)
-    task = learning_task(model_factory, found, dataset, recipe)
+    examined = examine(model_factory, dataset.shape, dataset.n_classes)
+    task = learning_task(model_factory, examined, dataset, recipe)
     choices = menu(kinds, task)
     if not choices.arms:
         name, why = next(iter(choices.obstacles.items()))
         raise InputError(f"none of these regularizers can be applied: {name}: {why}")
-    trainer = Trainer(model_factory, found, dataset, recipe, task, _mask(trusted, len(dataset)))
+    trainer = Trainer(model_factory, examined, dataset, recipe, task, _mask(trusted, len(dataset)))
     with contextlib.ExitStack() as stack:
         store = None if keep is None else stack.enter_context(Store.open(keep))
         question = _question(trainer, choices, {"margin": margin, "seed": seed, "minutes": minutes})
@@ -141,7 +141,7 @@ def _question(trainer: Trainer, choices: Menu, asked: dict[str, Any]) -> dict[st
     """Return all that the decisions of a run depend on."""
     return asked | {
         "data": trainer.dataset.fingerprint,
-        "network": [called(trainer.source), trainer.found.fingerprint],
+        "network": [called(trainer.source), trainer.examined.fingerprint],
         "recipe": asdict(trainer.recipe),
         "regularizers": [kind.name for kind in choices.arms],
         "trusted": trainer.trusted_hash,

@@ -77,18 +77,18 @@ def checkpoints(epochs: int) -> tuple[int, ...]:
 
 
 def learning_task(
-    source: Source, found: Examined, dataset: Dataset, recipe: Recipe
+    source: Source, examined: Examined, dataset: Dataset, recipe: Recipe
 ) -> LearningTask:
     """Return what regularizers need to know; the network is tried on random inputs.
 
     Args:
         source: of the network.
-        found: by examining it.
+        examined: facts found by examining it.
         dataset: the user's.
         recipe: how it trains.
     """
     draw = torch.Generator().manual_seed(0)
-    x = torch.rand(EXAMPLES, *found.takes, generator=draw)
+    x = torch.rand(EXAMPLES, *examined.takes, generator=draw)
     model = initialised(source, 0)
     units, reason = hidden_units(model, x)
     return LearningTask(

@@ -40,7 +40,7 @@ class Trainer:
 
     Attributes:
         source: of the network.
-        found: by examining it.
+        examined: facts found by examining it.
         dataset: the user's.
         recipe: how to train.
         task: what is learned.
@@ -48,7 +48,7 @@ class Trainer:
     """
 
     source: Source
-    found: Examined
+    examined: Examined
     dataset: Dataset
     recipe: Recipe
     task: LearningTask
@@ -93,7 +93,7 @@ class Trainer:
     def most(self) -> int:
         """How many replicas train together."""
         return most_replicas(
-            self.found.size, self.recipe.batch_size, momentum=True, device=self.recipe.device
+            self.examined.size, self.recipe.batch_size, momentum=True, device=self.recipe.device
         )
 
     def accuracies(self) -> Accuracies:
@@ -131,7 +131,7 @@ class Trainer:
         kind = pack[0].arm.kind
         seeds = [replica.seed for replica in pack]
         network = self._network(seeds, disturbed=kind.changes_hidden)
-        algorithm = self.recipe.algorithm(self.source, self.found)
+        algorithm = self.recipe.algorithm(self.source, self.examined)
         examples = self._examples(pack)
         strengths = [replica.arm.strength for replica in pack]
         return self.recipe.loop(
@@ -160,8 +160,8 @@ class Trainer:
         modules = [initialised(self.source, seed).to(self.recipe.device) for seed in seeds]
         if disturbed:
             modules = [Disturbed(module).to(self.recipe.device) for module in modules]
-        return self.found.pack.stacked(
-            modules, takes=self.found.takes, shape=self.dataset.shape, seeds=seeds
+        return self.examined.pack.stacked(
+            modules, takes=self.examined.takes, shape=self.dataset.shape, seeds=seeds
         )
 
 

@@ -75,10 +75,10 @@ class Trainings:
         Raises:
             StoreError: the disk is full or the file cannot be written; what was kept before stays.
         """
-        found = self._read(pack)
-        missing = [replica for replica in pack if replica not in found]
+        stored = self._read(pack)
+        missing = [replica for replica in pack if replica not in stored]
         if not missing:
-            return found
+            return stored
         start = self._clock()
         accuracies = self._trainer.accuracies()
         resume = None
@@ -99,7 +99,7 @@ class Trainings:
             )
         if resume is not None:
             resume.remove()
-        return found | fresh
+        return stored | fresh
 
     def _read(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
         if self._store is None:
@@ -109,9 +109,9 @@ class Trainings:
         if self._budget is not None and self._resumed:
             self._budget.spend(sum(record.seconds for record in records.values()))
         return {
-            replica: Curves(*(records[one.key].arrays[f"advice.{name}"] for name in CURVES))
-            for replica, one in trainings.items()
-            if one.key in records
+            replica: Curves(*(records[training.key].arrays[f"advice.{name}"] for name in CURVES))
+            for replica, training in trainings.items()
+            if training.key in records
         }
 
     def _facts(self, pack: Sequence[Replica], loop: TrainingLoop) -> dict[str, Any]:
@@ -123,27 +123,28 @@ class Trainings:
         }
 
     def _training(self, replica: Replica) -> Training:
-        own = self._trainer
-        train, held_out = own.counts
+        trainer = self._trainer
+        train, held_out = trainer.counts
         return Training(
             data=DataFacts(
-                fingerprint=own.dataset.fingerprint,
+                fingerprint=trainer.dataset.fingerprint,
                 train=train,
                 validation=held_out,
                 labels=float(replica.random),
                 seed=replica.seed,
             ),
-            algorithm=own.recipe.algorithm(own.source, own.found),
+            algorithm=trainer.recipe.algorithm(trainer.source, trainer.examined),
             seed=replica.seed,
             regularizer=replica.arm.regularizer,
             strength=replica.arm.strength,
-            checkpoints=own.checkpoints,
-            trusted=own.trusted_hash,
+            checkpoints=trainer.checkpoints,
+            trusted=trainer.trusted_hash,
         )
 
     def _record(self, replica: Replica, curves: Curves, seconds: float) -> Record:
         training = self._training(replica)
-        arrays = {f"advice.{name}": one for name, one in zip(CURVES, curves.parts(), strict=True)}
+        pairs = zip(CURVES, curves.parts(), strict=True)
+        arrays = {f"advice.{name}": curve for name, curve in pairs}
         learned = curves.random if replica.random else curves.user
         return Record(
             training,

@@ -43,9 +43,9 @@ def sufficient_width(widths: Values, accuracy: Values, *, margin: float = 0.01) 
             f"accuracies have shape {list(accuracy.shape)} but there are {len(grid)} widths: give "
             f"one curve per row, [seeds, {len(grid)}]"
         )
-    found = np.exp([_crossing(np.log(grid), curve, margin) for curve in accuracy])
+    sufficient = np.exp([_crossing(np.log(grid), curve, margin) for curve in accuracy])
     # Rounding in the logarithm must not leave the grid.
-    return np.asarray(np.clip(found, grid[0], grid[-1]))
+    return np.asarray(np.clip(sufficient, grid[0], grid[-1]))
 
 
 def accuracy_at(widths: Values, accuracy: Values, width: Values) -> Values:

@@ -74,7 +74,7 @@ class Evidence:
         diverged: trials whose loss stopped being finite.
         failed: trials that ended with an error.
         note: what a reader should know, in a sentence.
-        undecidable: why no verdict can be given, if so ("most trials were censored").
+        undecidable: why no verdict can be given ("most trials were censored"); empty if one can.
         bounds: for a criterion whose values are only known to lie in a bracket, the smallest and
             the largest value per seed that the brackets allow. They decide nothing: they say
             whether the verdict would stand whatever the truth.
@@ -176,11 +176,13 @@ def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
         [_measure(claim, criterion, evidence) for criterion in rule.criteria]
         for claim, rule, evidence in cases
     ]
-    p_values = [_combined_p(own, rule) for own, (_, rule, _) in zip(parts, cases, strict=True)]
+    p_values = [
+        _combined_p(of_claim, rule) for of_claim, (_, rule, _) in zip(parts, cases, strict=True)
+    ]
     adjusted, levels = holm(p_values, alpha=ALPHA)
     judgements = [
-        _judge(case, own, p, p_holm, level, claims=len(cases))
-        for case, own, p, p_holm, level in zip(
+        _judge(case, of_claim, p, p_holm, level, claims=len(cases))
+        for case, of_claim, p, p_holm, level in zip(
             cases, parts, p_values, adjusted.tolist(), levels.tolist(), strict=True
         )
     ]
@@ -361,7 +363,7 @@ def _bracketed(
     criterion, estimate = part.criterion, part.estimate
     if criterion.name not in evidence.bounds or estimate is None:
         return None
-    pair = np.stack([np.asarray(one, dtype=float) for one in evidence.bounds[criterion.name]])
+    pair = np.stack([np.asarray(end, dtype=float) for end in evidence.bounds[criterion.name]])
     extremes = pair[:, np.isfinite(pair).all(axis=0)]
     if extremes.shape[1] < FEWEST_SEEDS:
         return None
@@ -376,7 +378,7 @@ def _bracketed(
         ends.append((mean, bca_interval(values, name=name)))
     (low, low_ci), (high, high_ci) = ends
     stands = all(judged == verdict for judged in verdicts)
-    # The estimate is in its bracket, and no rounding shall put it outside.
+    # Rounding must not put the estimate outside its bracket.
     return Bracketed(min(low, estimate), max(high, estimate), (low_ci[0], high_ci[1]), stands)
 
 
@@ -387,14 +389,15 @@ def _side(criterion: Criterion, estimate: float, low: float, high: float) -> Ver
     inside = low > null - smallest and high < null + smallest
     match criterion.kind:
         case "above":
-            claimed, other = above, below
+            claimed, against = above, below
         case "below":
-            claimed, other = below, above
+            claimed, against = below, above
         case "within":
-            claimed, other = inside, low > null + smallest or high < null - smallest
+            claimed = inside
+            against = low > null + smallest or high < null - smallest
         case "differs":
-            claimed, other = above or below, inside
-    return "supported" if claimed else "contradicted" if other else "inconclusive"
+            claimed, against = above or below, inside
+    return "supported" if claimed else "contradicted" if against else "inconclusive"
 
 
 def _decisive(parts: Sequence[Part], rule: Rule, verdict: Verdict) -> Part:
@@ -412,5 +415,5 @@ def _decisive(parts: Sequence[Part], rule: Rule, verdict: Verdict) -> Part:
             case "differs":
                 return abs(distance)
 
-    own = [part for part in parts if part.verdict == verdict]
-    return (min if rule.combine == "all" else max)(own or parts, key=strength)
+    agreeing = [part for part in parts if part.verdict == verdict]
+    return (min if rule.combine == "all" else max)(agreeing or parts, key=strength)
