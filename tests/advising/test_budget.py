@@ -6,8 +6,7 @@ import pytest
 from tests.advising.simulated import KINDS, Simulated, menu_of
 
 from byheart.advising.arms import Arm
-from byheart.advising.budget import SPARE, Budget
-from byheart.advising.pace import Line, Pace
+from byheart.advising.budget import SPARE, Budget, Line, Pace
 from byheart.advising.plans import LEAST, BudgetPlan, Decisions, Sizes
 from byheart.advising.rounds import AdviceRounds
 from byheart.advising.trainings import Trainings

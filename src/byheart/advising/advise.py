@@ -13,9 +13,8 @@ import numpy as np
 
 from byheart.advising.answer import answer
 from byheart.advising.arms import Menu, learning_task, menu
-from byheart.advising.budget import Budget
+from byheart.advising.budget import Budget, time_steps
 from byheart.advising.examples import require_enough
-from byheart.advising.pace import rehearse
 from byheart.advising.plans import BudgetPlan, Decisions, FixedPlan, Plan, Sizes
 from byheart.advising.result import Advice
 from byheart.advising.rounds import AdviceRounds, OnPack
@@ -115,7 +114,7 @@ def advise(
         budget: Budget | None = None
         plan: Plan
         if rounds is None:
-            pace = rehearse(trainer, choices.arms)
+            pace = time_steps(trainer, choices.arms)
             budget = Budget(60 * minutes, pace, trainer, spent=time.monotonic() - start)
             plan = BudgetPlan(budget, choices, decisions)
             plan.refuse_at_once()

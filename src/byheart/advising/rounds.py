@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from byheart.advising.arms import PLAIN, Arm, Menu
+from byheart.advising.budget import Kind
 from byheart.advising.effects import Curves, Effect, Outcomes, assess, choose, standard_error
-from byheart.advising.pace import Kind
 from byheart.advising.plans import Plan, Sizes
 from byheart.advising.trainer import Replica, Trainer, paired
 from byheart.advising.trainings import Trainings
