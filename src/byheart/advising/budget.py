@@ -92,7 +92,7 @@ def time_steps(trainer: Trainer, arms: Mapping[Kind, Sequence[Arm]]) -> Pace:
             for kind, of_kind in timings.items()
         },
         checkpoint=Line.through(*((one.replicas, one.look) for one in plain)),
-        making=max(one.making for own in timings.values() for one in own),
+        making=max(one.making for of_kind in timings.values() for one in of_kind),
     )
 
 
