@@ -149,7 +149,7 @@ def test_no_trackers_are_no_training() -> None:
 def test_a_class_without_examples_is_said_and_never_planted(noisy: byheart.Dataset) -> None:
     with_empty = replace(noisy, classes=(*noisy.classes, "none"))
     found = byheart.audit(eleven, with_empty, epochs=3, seeds=2)
-    assert "classes without examples: none" in found.notes
+    assert "Classes without examples: none" in found.notes
 
 
 def test_the_columns_that_cost_more_are_there_when_asked_for(noisy: byheart.Dataset) -> None:
@@ -168,14 +168,14 @@ def test_without_planted_flips_nothing_is_flagged_and_that_is_said(noisy: byhear
     assert found.flagged.empty
     assert found.table["p_wrong"].isna().all()
     assert any("nothing is flagged" in note for note in found.notes)
-    assert any("no flips were planted" in note for note in found.notes)
+    assert any("No flips were planted" in note for note in found.notes)
 
 
 def test_too_few_planted_flips_are_counted_and_the_remedy_is_said(noisy: byheart.Dataset) -> None:
     found = byheart.audit(small, noisy, epochs=2, seeds=2, planted=0.02)
     (note,) = [note for note in found.notes if "planted" in note]
     assert re.search(r"^\d+ flips were planted, over all seeds, which is too few", note)
-    assert "plant 20 or more, with a larger share of labels, more seeds or more examples" in note
+    assert "Plant 20 or more: raise the share of planted labels" in note
     assert not any("gaps" in other for other in found.notes)
     own = byheart.Audit.from_tracker(tracked()[0], planted=[3])
     assert any(note.startswith("1 flip was planted") for note in own.notes)
@@ -187,8 +187,8 @@ def test_flips_of_a_network_that_learned_nothing_are_said_to_tell_nothing(
     found = byheart.audit(small, noisy, epochs=1, seeds=2, planted=0.2, learning_rate=1e-5)
     assert found.calibration is None
     (note,) = [note for note in found.notes if "planted" in note]
-    assert re.search(r"^\d+ flips were planted, and they look hardly more suspect than", note)
-    assert "train until the network has learned something" in note
+    assert re.search(r"^\d+ flips were planted, but they hardly look more suspect than", note)
+    assert "Train until the network has learned something" in note
 
 
 def test_as_few_labels_are_flipped_as_tell_enough(
@@ -198,7 +198,7 @@ def test_as_few_labels_are_flipped_as_tell_enough(
     # Each of two seeds flips 6% of 400 labels: fewer than half of 600.
     six = byheart.audit(small, noisy, **settings)
     assert six.table.equals(byheart.audit(small, noisy, planted=0.06, **settings).table)
-    monkeypatch.setattr("byheart.auditing.audit.FLIPS", 32)
+    monkeypatch.setattr("byheart.auditing.run.FLIPS", 32)
     few = byheart.audit(small, noisy, **settings)
     assert few.table.equals(byheart.audit(small, noisy, planted=0.04, **settings).table)
     assert not few.table.equals(six.table)

@@ -189,7 +189,7 @@ def remarks(
         notes.append(f"Classes without examples: {', '.join(empty)}")
     unseen = int((labels < 0).sum())
     if unseen:
-        notes.append(f"{counted(unseen, 'example')} without a score, which no epoch saw")
+        notes.append(f"{counted(unseen, 'example')} never seen, without a score")
     incomplete = int((gaps > unseen).sum())
     # Runs with held-out examples are the audit's own, whose gaps are planned.
     if incomplete and onset is None:

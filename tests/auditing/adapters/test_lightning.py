@@ -198,9 +198,9 @@ def test_ids_and_labels_that_are_not_where_they_are_said_to_be_are_named(tmp_pat
 
     with pytest.raises(InputError, match=r"\(keys x, label, row\) has no ids: wrap"):
         fit()
-    with pytest.raises(InputError, match="has no 'number', where ids are said to be"):
+    with pytest.raises(InputError, match="has no 'number', where the ids should be"):
         fit(ids="number")
-    with pytest.raises(InputError, match="has no 'class', where labels are said to be"):
+    with pytest.raises(InputError, match="has no 'class', where the labels should be"):
         fit(ids="row", labels="class")
 
 
@@ -208,9 +208,9 @@ def test_logits_that_are_not_heard_are_refused_with_the_remedy(
     package: str, tmp_path: Path
 ) -> None:
     follow = callback(package, byheart.Tracker(EXAMPLES))
-    with pytest.raises(InputError, match=r"Module gave logits 0 times .* module=.*one of net"):
+    with pytest.raises(InputError, match=r"Module computed logits 0 times .* module=.*one of net"):
         trainer(package, tmp_path, follow).fit(module(package, "submodule"), batches())
-    with pytest.raises(InputError, match="Module gave logits 2 times in a training step"):
+    with pytest.raises(InputError, match="Module computed logits 2 times in a training step"):
         trainer(package, tmp_path, follow).fit(module(package, "twice"), batches())
     follow = callback(package, byheart.Tracker(EXAMPLES), module="nett")
     with pytest.raises(InputError, match="unknown module 'nett': did you mean 'net'"):

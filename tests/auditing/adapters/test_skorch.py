@@ -149,7 +149,7 @@ def test_files_that_were_not_saved_together_are_told(tmp_path: Path) -> None:
 def test_a_checkpoint_that_stands_behind_the_callback_is_told(tmp_path: Path) -> None:
     late = Checkpoint(dirname=tmp_path, monitor=None)
     follow = TrackerCallback(byheart.Tracker(EXAMPLES), checkpoint=late)
-    with pytest.raises(InputError, match=r"stands before TrackerCallback in the net's callbacks"):
+    with pytest.raises(InputError, match=r"before TrackerCallback in the net's callbacks"):
         net(follow, late).fit(X, Y)
     with pytest.raises(InputError, match=r"must be a skorch.callbacks.Checkpoint, got str"):
         TrackerCallback(byheart.Tracker(EXAMPLES), checkpoint="folder")
