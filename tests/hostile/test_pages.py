@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 from tests.hostile.pages import LONG, NAMES, PAGES
 from tests.report.conftest import browser as browser
-from tests.report.test_page_in_browser import PHONE, WIDE, Visit, overflow, visit
+from tests.report.visits import PHONE, WIDE, Visit, overflow, visit
 
 from byheart.texts import visible
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.hostile.mutations import EXAMPLES, fuzzed
 from tests.hostile.stores import changed, seal_anew, set_cell, write
 from tests.studies.tiny import run
 
+from byheart.charts import vega
 from byheart.cli.main import main
 from byheart.errors import StoreError
 from byheart.report.study import redraw
@@ -44,6 +46,23 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("study")
     run(folder, InlineRunner())
     return (folder / "results.sqlite").read_bytes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_chart_once() -> Iterator[None]:
+    """Draw equal charts once: most charts of a report do not hold what was forged."""
+    drawn: dict[str, str] = {}
+
+    def remember(declaration: dict[str, Any], title: str, reading: str) -> str:
+        facts = json.dumps([declaration, title, reading])
+        if facts not in drawn:
+            drawn[facts] = draw(declaration, title, reading)
+        return drawn[facts]
+
+    draw = vega.to_svg
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vega, "to_svg", remember)
+        yield
 
 
 @pytest.fixture(scope="module")
