@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import math
 from dataclasses import replace
@@ -9,6 +11,7 @@ import pytest
 from tests.report.figures import figures, sorted_examples
 
 from byheart.charts import marks, vega
+from byheart.charts.drawn import COLUMNS, to_csv
 from byheart.charts.figure import Axis, Figure, Point
 from byheart.charts.marks import log_ticks
 
@@ -216,3 +219,57 @@ def test_a_figure_without_brackets_carries_nothing_of_them() -> None:
     plain = small(Point("", "a", 1.0, 0.2), Point("", "a", 2.0, 0.3))
     assert all("upper" not in row for row in marks.rows(plain))
     assert "upper" not in json.dumps(vega.declare(plain, vega.wide(plain), interactive=True))
+
+
+CROSS = Point("", "one", 0.5, 0.6, 0.5, 0.7, left=0.2, right=0.9)
+
+
+def test_an_interval_on_the_horizontal_axis_is_drawn_and_fits_on_it() -> None:
+    declared = vega.declare(small(CROSS), vega.wide(small(CROSS)), interactive=False)
+    assert any(
+        layer["encoding"]["x"].get("field") == "left" and "x2" in layer["encoding"]
+        for layer in declared["layer"]
+    )
+    assert marks.rows(small(CROSS))[0]["right"] == 0.9
+    assert vega.draw_svg(small(CROSS), vega.wide(small(CROSS))).startswith("<svg")
+
+
+def test_the_csv_has_it_and_that_of_other_figures_has_not() -> None:
+    assert to_csv(small(CROSS)).splitlines()[0].endswith(",left,right")
+    other = small(Point("", "one", 0.5, 0.6))
+    assert "left" not in to_csv(other)
+
+
+def test_no_two_of_many_series_look_alike() -> None:
+    many = small(*(Point("", f"s{k}", k, k) for k in range(18)))
+    layers = [layer.to_dict(validate=False) for layer in marks.layers(many, interactive=False)]
+    (dots,) = (layer for layer in layers if "shape" in layer["encoding"])
+    looks = zip(
+        dots["encoding"]["color"]["scale"]["range"],
+        dots["encoding"]["shape"]["scale"]["range"],
+        strict=True,
+    )
+    assert len(set(looks)) == 18
+
+
+def test_a_legend_of_many_names_stands_in_columns() -> None:
+    many = small(*(Point("", f"a long name {k}", k, k) for k in range(18)))
+    legend = vega.config(many.series, vega.wide(many))["legend"]
+    assert legend["columns"] == 600 // (7 * len("a long name 17") + 34)
+
+
+def test_the_table_holds_every_point_unrounded() -> None:
+    figure = sorted_examples()
+    found = list(csv.DictReader(io.StringIO(to_csv(figure))))
+    assert tuple(found[0]) == COLUMNS
+    assert [float(row["y"]) for row in found] == [point.y for point in figure.points]
+
+
+def test_an_absent_interval_is_an_empty_cell() -> None:
+    assert to_csv(sorted_examples()).splitlines()[1].endswith(",,")
+
+
+def test_names_with_commas_and_quotes_come_back() -> None:
+    odd = 'a, "b"\nc'
+    figure = replace(figures()[0], points=(Point("", odd, 1.0, 2.0),))
+    assert list(csv.reader(io.StringIO(to_csv(figure))))[1][1] == odd

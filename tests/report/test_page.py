@@ -2,6 +2,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from tests.report.examples import COMMAND, FINGERPRINT, finding, findings, part, records, session
@@ -9,6 +10,7 @@ from tests.report.figures import figures, sections
 
 from byheart.charts.figure import Axis, Figure
 from byheart.errors import StoreError
+from byheart.report.frame import data_uri
 from byheart.report.numbers import signs
 from byheart.report.study import Section, render, write_findings, write_report
 from byheart.studies.finding import Finding
@@ -213,3 +215,10 @@ def test_findings_survive_the_file(tmp_path: Path) -> None:
 def test_findings_are_a_list_that_a_person_can_read(tmp_path: Path) -> None:
     text = write_findings(tmp_path, findings()[:1]).read_text(encoding="utf-8")
     assert text.startswith('[\n  {\n    "claim": "easy-examples",\n')
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", '<svg a="b">#&%</svg>', "naïve </script>"])
+def test_a_link_holds_the_whole_text(text: str) -> None:
+    link = data_uri(text, "text/csv")
+    assert unquote(link.removeprefix("data:text/csv;charset=utf-8,")) == text
+    assert not set('"<>#& \n') & set(link)

@@ -17,10 +17,10 @@ from byheart.auditing.onset import Onset
 from byheart.auditing.planting import Ids
 from byheart.auditing.result import AuditResult
 from byheart.charts.drawn import draw
+from byheart.charts.example_map import VERDICTS, draw_map
 from byheart.charts.figure import Axis, Figure, Point, Span
 from byheart.errors import InputError
 from byheart.files import write_text
-from byheart.report.example_map import VERDICTS, draw_map
 from byheart.report.frame import frame_csv, render_page
 from byheart.seeds import generator
 
@@ -146,7 +146,7 @@ def onset_figure(onset: Onset) -> Figure:
         "runs. The line marks the highest smoothed accuracy: "
         f"epoch {onset.epoch}, {onset.level:.0%} interval [{onset.low}, {onset.high}]. {after}.",
         x=Axis("epoch"),
-        y=Axis("accuracy by the labels at hand", percent=True),
+        y=Axis("accuracy on held-out examples", percent=True),
         series=(series,),
         points=tuple(points),
         level=onset.level,

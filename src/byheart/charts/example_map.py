@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from byheart.charts import style, vega
-from byheart.charts.drawn import DrawnFigure
+from byheart.charts.drawn import DrawnFigure, csv_text
 from byheart.charts.figure import Caption
 from byheart.charts.vega import Layout
-from byheart.texts import cell, visible_within
+from byheart.texts import visible_within
 
 VERDICTS = ("mislabelled", "ambiguous", "rare", "typical")
 """In the order of the page."""
@@ -37,6 +35,7 @@ SHAPES = {
 }
 _AXIS = alt.Axis(format=".1f", tickCount=5)
 FIELDS = ("panel", "series", "x", "y", "id", "label")
+CSV_COLUMNS = ("id", "label", "verdict", "variability", "confidence")
 
 
 def draw_map(
@@ -72,12 +71,14 @@ def draw_map(
     caption = _caption(len(known), len(dots))
     points = [dict(zip(FIELDS, row, strict=True)) for row in rows]
     drawn = [_declare(layout, cells, points=points) for layout in (WIDE, NARROW)]
-    wide, narrow = (vega.to_svg(one, caption.title, caption.reading) for one in drawn)
+    wide, narrow = (vega.to_svg(d, caption.title, caption.reading) for d in drawn)
     return DrawnFigure(
         figure=caption,
         svg=wide,
         svg_narrow=narrow,
-        csv=_csv(rows),
+        csv=csv_text(
+            CSV_COLUMNS, ((i, label, verdict, x, y) for _, verdict, x, y, i, label in rows)
+        ),
         empty=False,
         declaration=_declare(WIDE, cells),
         data={"fields": list(FIELDS), "rows": visible_within(rows)},
@@ -163,11 +164,3 @@ def _cells(known: pd.DataFrame) -> list[dict[str, float]]:
         }
         for i, j in np.argwhere(counts > 0).tolist()
     ]
-
-
-def _csv(rows: list[list[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "label", "verdict", "variability", "confidence"))
-    writer.writerows([i, cell(label), verdict, x, y] for _, verdict, x, y, i, label in rows)
-    return text.getvalue()
