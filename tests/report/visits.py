@@ -52,5 +52,5 @@ def nothing_sticks_out(page: Page) -> None:
         )
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 740})
-            page.wait_for_timeout(400)  # charts are drawn again a while after the last change
+            page.evaluate("drawAll()")  # which a page does a while after the last change
             assert overflow(page) <= 0, f"{width} pixels wide"

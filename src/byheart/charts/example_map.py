@@ -76,9 +76,7 @@ def draw_map(
         figure=caption,
         svg=wide,
         svg_narrow=narrow,
-        csv=csv_text(
-            CSV_COLUMNS, ((i, label, verdict, x, y) for _, verdict, x, y, i, label in rows)
-        ),
+        csv=csv_text(CSV_COLUMNS, ([i, label, v, x, y] for _, v, x, y, i, label in rows)),
         empty=False,
         declaration=_declare(WIDE, cells),
         data={"fields": list(FIELDS), "rows": visible_within(rows)},
