@@ -98,7 +98,7 @@ def test_the_terminal_gets_alerts_the_worst_and_the_path(
     assert "labels are flagged" in " ".join(done.out.split())
     assert "looks like" in done.out
     assert done.out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
-    assert "no --model given: a multilayer perceptron" in done.err
+    assert "no --model given: byheart trains a multilayer perceptron" in done.err
 
 
 def test_json_is_all_of_stdout_and_equals_the_file(
