@@ -1,4 +1,4 @@
-"""Text from strangers, made harmless where it is shown."""
+"""Makes text from users and data sets safe to show in terminals, pages and tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def visible(text: str, keep: str = "") -> str:
         text: a name of a class or a file, say, from anyone.
         keep: characters that stay as they are, such as line breaks in code.
     """
-    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+    return _UNSEEN.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
 
 
 def visible_within(value: Any) -> Any:
@@ -39,8 +39,8 @@ def visible_within(value: Any) -> Any:
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, dict):
-        return {name: visible_within(one) for name, one in value.items()}
-    return [visible_within(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: visible_within(item) for name, item in value.items()}
+    return [visible_within(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def xml(text: str) -> str:
@@ -51,7 +51,7 @@ def xml(text: str) -> str:
 def visible_json(text: str) -> str:
     """Return JSON that means the same, in which every character is seen."""
     return _UNSEEN.sub(
-        lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text
+        lambda match: match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1], text
     )
 
 

@@ -76,7 +76,7 @@ class PackTask:
         if self.resources.capped(nodes) == self.resources:
             return (self,)
         pieces = (self,) if self.split else self._in_halves()
-        return tuple(replace(one, resources=one.resources.capped(nodes)) for one in pieces)
+        return tuple(replace(p, resources=p.resources.capped(nodes)) for p in pieces)
 
     def retry(self, fault: Fault) -> tuple[PackTask, ...]:
         """Return the tasks to try after a fault; none if enough was tried.
