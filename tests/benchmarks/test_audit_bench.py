@@ -1,4 +1,4 @@
-"""The bench of the audit: its own logic, on histories and rows that are known."""
+"""The logic of the audit benchmark, on histories and rows that are known."""
 
 import json
 from pathlib import Path
