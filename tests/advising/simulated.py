@@ -8,7 +8,7 @@ import numpy as np
 
 from byheart.advising.arms import PLAIN, Arm, Menu
 from byheart.advising.effects import Curves
-from byheart.advising.trainer import Replica
+from byheart.advising.trainer import Accuracies, Replica
 from byheart.seeds import generator
 from byheart.training.regularizers.base import Regularizer
 from byheart.training.regularizers.registry import REGULARIZERS
@@ -43,7 +43,10 @@ class Simulated:
         for arm in dict.fromkeys(arms):
             yield [Replica(arm, seed, random) for seed in seeds for random in (True, False)]
 
-    def train(self, pack: Sequence[Replica]) -> dict[Replica, Curves]:
+    def accuracies(self) -> Accuracies:
+        return Accuracies(None, self.checkpoints)
+
+    def train(self, pack: Sequence[Replica], accuracies=None, resume=None) -> dict[Replica, Curves]:
         if self.passes is not None:
             self.passes(pack)
         return {replica: self._curves(replica) for replica in pack}

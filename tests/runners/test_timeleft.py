@@ -100,7 +100,7 @@ def test_rounds_to_come_count_as_work_that_is_left_and_those_done_as_done(clock)
     assert left.overall() == pytest.approx(2.0)
 
 
-def test_before_any_work_is_done_the_prediction_says_what_is_left(clock):
+def test_the_prediction_holds_until_a_twentieth_of_the_work_is_done(clock):
     packs = [a_pack(seed) for seed in range(3)]
     left = TimeLeft(clock)
     left.predict({pack.key: 10.0 for pack in packs}, 6.0, 2)
@@ -108,5 +108,7 @@ def test_before_any_work_is_done_the_prediction_says_what_is_left(clock):
     assert left.overall() == 18.0
     left.start(packs[0])
     clock.now += 20.0
+    left.advance(packs[0], 10, 100)
+    assert left.overall() == pytest.approx((36 - 1) / 2)
     left.finish(packs[0])
     assert left.overall() == pytest.approx(20.0 * 26 / 10)

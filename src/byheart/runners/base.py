@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from byheart.record import Record
-from byheart.runners.costs import costs_of
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:
@@ -115,6 +114,15 @@ class Runner(Protocol):
             progress: is told how it goes.
         """
         ...
+
+
+def costs_of(packs: Sequence[Pack], dataset: Dataset) -> dict[str, float]:
+    """Return the cost of each pack by its id: floating-point operations of its whole budget."""
+    # Loaded late: torch comes with it, and `byheart claims` comes by here too.
+    from byheart.training.cost import flops
+
+    shape, classes = tuple(dataset.x.shape[1:]), len(dataset.classes)
+    return {pack.key: sum(flops(trial, shape, classes) for trial in pack.trials) for pack in packs}
 
 
 class InlineRunner:

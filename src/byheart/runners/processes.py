@@ -30,12 +30,12 @@ from byheart.runners.base import (
     Progress,
     TrainFunction,
     attempt,
+    costs_of,
     describe,
     failed,
     resolve,
     throttled,
 )
-from byheart.runners.costs import costs_of
 from byheart.runners.hangs import (
     HANG_AFTER,
     HangDetector,

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 from byheart.errors import InputError
 from byheart.record import Record
 from byheart.runners import ray_cluster
-from byheart.runners.base import ENGINE, PackResult, Progress, TrainFunction, describe, failed
-from byheart.runners.costs import costs_of
+from byheart.runners.base import (
+    ENGINE,
+    PackResult,
+    Progress,
+    TrainFunction,
+    costs_of,
+    describe,
+    failed,
+)
 from byheart.runners.hangs import HANG_AFTER, HangDetector, cpu_report_interval
 from byheart.runners.processes import cores, exit_on_sigterm
 from byheart.runners.ray_cluster import Resources, resources_of, tasks_at_once

@@ -10,6 +10,8 @@ from byheart.training.packs import Pack
 
 _TOO_EARLY = 0.005
 """Share of the work below which a rate says nothing yet."""
+_STEADY = 0.05
+"""Share of the work from which on a rate is better than the prediction."""
 
 
 @dataclass
@@ -98,15 +100,16 @@ class TimeLeft:
     def overall(self) -> float | None:
         """Return the seconds until all packs have ended; None if it is too early to tell.
 
-        At first by the prediction, then by the time so far and the share of the work that is done.
+        The prediction holds until 5% of the work is done; then the rate of the work so far does.
         At least as long as the slowest running pack: with many workers the last ones run alone.
         """
         share = self.share()
+        if self._predicted and share < _STEADY:
+            waiting = (cost for key, cost in self._costs.items() if key not in self._finished)
+            rest = (1 - share) * (self._planned_cost + self._later)
+            return max(max(waiting, default=0.0), rest / self._workers)
         if share < _TOO_EARLY:
-            if not self._predicted:
-                return None
-            longest = max(self._costs.values(), default=0.0)
-            return max(longest, (self._planned_cost + self._later) / self._workers)
+            return None
         rest = (self._clock() - self._begun) * (1 - share) / share
         return max([rest, *(self._of(run) or 0.0 for run in self._running.values())])
 
