@@ -43,11 +43,11 @@ def test_an_interrupted_run_keeps_what_it_trained_and_goes_on(
     command = ["advise", "digits", *MODEL, *FEW, "--rounds", "1,2,2", "--out", str(tmp_path)]
     train, packs = Trainer.train, []
 
-    def interrupted(self, pack):
+    def interrupted(self, pack, *settings):
         packs.append(pack)
         if len(packs) == 3:
             raise KeyboardInterrupt
-        return train(self, pack)
+        return train(self, pack, *settings)
 
     monkeypatch.setattr(Trainer, "train", interrupted)
     assert main(command) == 130
