@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import byheart
-from byheart.auditing.table import scores
+from byheart.auditing.scores import scores
 
 LOOPS = ((5000, 32, 9), (5000, 128, 9), (60_000, 64, 3), (60_000, 128, 3))
 """Examples, batch size, and rounds."""

@@ -14,7 +14,7 @@ from torch import distributed
 
 import byheart
 from byheart.auditing.history import History
-from byheart.auditing.table import scores
+from byheart.auditing.scores import scores
 from byheart.errors import InputError
 
 PROCESSES = 2

@@ -14,7 +14,7 @@ from tests.auditing.trainings import EPOCHS, EXAMPLES, logits, tracked, train_ep
 import byheart
 from byheart.auditing.history import History
 from byheart.auditing.history_file import VERSION
-from byheart.auditing.table import scores
+from byheart.auditing.scores import scores
 from byheart.errors import StoreError
 
 

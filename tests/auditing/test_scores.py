@@ -18,8 +18,7 @@ from tests.reference import audit as slow
 
 from byheart.auditing import scores as score
 from byheart.auditing.history import History
-from byheart.auditing.scores import suspicion, window_of
-from byheart.auditing.table import COLUMNS, scores, suggested
+from byheart.auditing.scores import COLUMNS, scores, suggested, suspicion, window_of
 from byheart.errors import InputError
 
 WINDOWS = [(0, None), (0, 3), (2, 5), (4, 5)]

@@ -1,5 +1,7 @@
 """Memorization and influence, against their slow twins and against what is true by construction."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from tests.auditing.networks import small
@@ -8,6 +10,7 @@ from tests.reference import subsets as slow
 import byheart
 from byheart.auditing import subsets
 from byheart.auditing.subsets import SHARE, estimate, train_on_subsets
+from byheart.auditing.training import train_runs
 from byheart.training.recipe import Recipe
 
 TRAININGS, EXAMPLES = 12, 15
@@ -29,29 +32,31 @@ def test_every_estimate_equals_its_slow_twin(monkeypatch: pytest.MonkeyPatch, ch
     found = estimate(inside, correct, labels)
     for x in range(EXAMPLES):
         own = slow.influence(inside.tolist(), correct.tolist(), x, x)
-        assert (found.memorization[x], found.error[x]) == pytest.approx(own, nan_ok=True)
+        assert (found["memorization"][x], found["memorization_error"][x]) == pytest.approx(
+            own, nan_ok=True
+        )
         _, effect, error = slow.most(inside.tolist(), correct.tolist(), labels.tolist(), x)
-        assert found.influence[x] == pytest.approx(effect, nan_ok=True)
-        by = found.influenced_by[x]
+        assert found["influence"][x] == pytest.approx(effect, nan_ok=True)
+        by = found["influenced_by"][x]
         if by < 0:
-            assert np.isnan([effect, error, found.influence[x]]).all()
+            assert np.isnan([effect, error, found["influence"][x]]).all()
             continue
         # Of equal effects, either may be named.
         named = slow.influence(inside.tolist(), correct.tolist(), int(by), x)
-        assert (found.influence[x], found.influence_error[x]) == pytest.approx(named)
+        assert (found["influence"][x], found["influence_error"][x]) == pytest.approx(named)
         assert labels[by] == labels[x]
 
 
 def test_an_example_that_every_training_had_has_no_estimate() -> None:
     inside, correct, labels = drawn()
     found = estimate(inside, correct, labels)
-    assert np.isnan(found.memorization[[3, 4]]).all()
-    assert np.isnan(found.error[[3, 4]]).all()
-    assert not set(found.influenced_by) & {3, 4}
+    assert np.isnan(found["memorization"][[3, 4]]).all()
+    assert np.isnan(found["memorization_error"][[3, 4]]).all()
+    assert not set(found["influenced_by"]) & {3, 4}
 
 
 def test_an_example_alone_in_its_class_is_influenced_by_none() -> None:
-    assert estimate(*drawn()).influenced_by[0] == -1
+    assert estimate(*drawn())["influenced_by"][0] == -1
 
 
 def test_what_is_right_only_when_trained_on_is_memorized_and_its_twin_is_found() -> None:
@@ -61,17 +66,17 @@ def test_what_is_right_only_when_trained_on_is_memorized_and_its_twin_is_found()
     correct[:, 0] = inside[:, 0]
     correct[:, 1] = inside[:, 1] | inside[:, 2]
     found = estimate(inside, correct, np.zeros(6, np.int64))
-    assert found.memorization[0] == 1
-    assert found.memorization[5] == 0
-    assert found.influenced_by[1] == 2
-    assert found.memorization[1] == pytest.approx(1 - SHARE, abs=0.1)
+    assert found["memorization"][0] == 1
+    assert found["memorization"][5] == 0
+    assert found["influenced_by"][1] == 2
+    assert found["memorization"][1] == pytest.approx(1 - SHARE, abs=0.1)
 
 
 def test_trainings_on_subsets_memorize_wrong_labels_and_share_the_right_ones() -> None:
     data = byheart.corrupt(byheart.load_dataset("digits", size=300), labels=0.1, seed=0)
-    recipe = Recipe(40, 0.1, 0.9, 0.0, 32, "cpu")
-    found = train_on_subsets(small, data, recipe, count=20, seed=0)
+    train = partial(train_runs, small, data, recipe=Recipe(40, 0.1, 0.9, 0.0, 32, "cpu"))
+    found = train_on_subsets(train, data, "cpu", count=20, seed=0)
     wrong = (data.y != data.clean_y).numpy()
-    known = ~np.isnan(found.memorization)
-    assert found.memorization[known & wrong].mean() > 0.6
-    assert found.memorization[known & ~wrong].mean() < 0.3
+    known = ~np.isnan(found["memorization"])
+    assert found["memorization"][known & wrong].mean() > 0.6
+    assert found["memorization"][known & ~wrong].mean() < 0.3

@@ -14,7 +14,7 @@ from tests.auditing.trainings import EPOCHS, EXAMPLES, labels, logits, seen, tra
 
 import byheart
 from byheart.auditing.history import History
-from byheart.auditing.table import scores
+from byheart.auditing.scores import scores
 from byheart.errors import InputError, StoreError
 
 EVERYTHING = np.ones(EXAMPLES, bool)

@@ -19,8 +19,7 @@ from byheart.auditing.onset import Onset
 from byheart.auditing.page import write_page
 from byheart.auditing.planting import FlipModel, Ids
 from byheart.auditing.result import AuditResult, remarks
-from byheart.auditing.scores import checked, suspicion
-from byheart.auditing.table import scores
+from byheart.auditing.scores import checked, scores, suspicion
 from byheart.auditing.tracker import Tracker
 from byheart.auditing.verdicts import Neighbours, evidence, find_neighbours, support, verdicts
 from byheart.data.dataset import Dataset
@@ -158,21 +157,10 @@ def assemble(
     further: Mapping[str, NDArray[Any]] | None = None,
     seed: int,
 ) -> Audit:
-    """Return the audit of some histories.
+    """Return the audit of some histories, whose scores are in a ``table`` that gets more columns.
 
-    Args:
-        table: the scores of the histories; gets further columns.
-        histories: one per seed.
-        mean: [N] suspicion over all seeds; NaN for examples that are not judged.
-        window: the epochs that suspicion is averaged over.
-        onset: None if no examples were held out.
-        calibration: None if too few flips were planted.
-        dataset: the examples, if they are at hand.
-        name: of the data set.
-        classes: name of each class.
-        flips: number of planted flips, over all seeds.
-        further: columns that do not come from the histories.
-        seed: draws the examples that define a typical distance between neighbours.
+    ``mean`` [N] is the suspicion over all seeds, NaN for examples that are not judged. Without
+    held-out examples there is no onset; with too few planted ``flips``, no calibration.
     """
     labels = table["label"].to_numpy(copy=True)
     flagged = np.zeros(len(table), bool)
@@ -220,11 +208,7 @@ def assemble(
 
 
 def require_precision(precision: float) -> float:
-    """Return a target precision.
-
-    Raises:
-        InputError: it is not between 0 and 1.
-    """
+    """Return a target precision that is between 0 and 1."""
     if not 0 < precision < 1:
         raise InputError(f"precision must be above 0 and below 1, got {precision!r}")
     return float(precision)

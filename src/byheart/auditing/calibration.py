@@ -222,21 +222,14 @@ def recall(
     hidden: Floats,
     seed: int,
 ) -> tuple[Floats, Floats]:
-    r"""Return the recall [L] of lists down to some log-odds, and draws of it [B, L].
+    """Return the recall [L] of lists down to some log-odds [L], and draws of it [B, L].
 
     Formula: sum_k v_k ((1 - h_k) r_k + h_k q_k), over the groups k. v_k is the share of wrong
     labels in a group; h_k the share of these that look right, unlike any flip; r_k the share of
     planted flips that are on the list; q_k the share of the h_k that are on it. In each draw, flips
     rank higher or lower by as much as wrong labels may, and r_k is drawn from Jeffreys' posterior
-    Beta(hits + 1/2, misses + 1/2). Each draw adds the binomial noise of the wrong labels.
-
-    Args:
-        fitted: to flips and examples.
-        suspicion: [N].
-        log_odds: [L] of the last example of each list, descending.
-        wrong: [B] draws of the number of wrong labels that resemble flips.
-        hidden: [B, K] draws of h.
-        seed: of the draws.
+    Beta(hits + 1/2, misses + 1/2). Each draw adds the binomial noise of the wrong labels: ``wrong``
+    [B] that resemble flips, with h from ``hidden`` [B, K].
     """
     rng, total = generator("recall", seed), np.maximum(wrong, 1)[:, None]
     mean, drawn = np.zeros(len(log_odds)), np.zeros((len(wrong), len(log_odds)))

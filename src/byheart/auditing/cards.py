@@ -159,13 +159,7 @@ def with_names(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture that is part of the page.
-
-    Attributes:
-        uri: a data URI.
-        width: in pixels.
-        height: in pixels.
-    """
+    """A picture in the page: a data URI, and its size in pixels."""
 
     uri: str
     width: int
@@ -174,20 +168,10 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Card:
-    """What the page shows of an example.
+    """What the page shows of an example; what is unknown is None or empty.
 
-    Attributes:
-        id: in the table.
-        label: name of the label.
-        suggested: name of the suggested label; may be empty.
-        verdict: one word; may be empty.
-        suspicion: None if the example has no score.
-        p_wrong: probability that the label is wrong; None if unknown.
-        evidence: in words; may be empty.
-        origin: file or row of the example, if the table has it.
-        picture: of an input that is one.
-        text: of any other input, as words or numbers; may be empty.
-        scores: title and value of all other columns.
+    ``origin`` is its file or row. An input that is no picture has a ``text``: words or numbers.
+    ``scores`` are title and value of all columns that have no place of their own.
     """
 
     id: int
@@ -208,11 +192,7 @@ def cards(
 ) -> list[Card]:
     """Return the cards of some examples, in the order of their ids.
 
-    Args:
-        audit: whose examples are shown.
-        ids: of the examples.
-        texts: what to show of each example instead of its input.
-        with_scores: list all scores as well.
+    Each of ``texts`` is shown instead of the input of its example.
     """
     chosen = list(ids)
     inputs = None if audit.dataset is None else audit.dataset.x.cpu().numpy()
@@ -281,13 +261,9 @@ def is_picture(shape: Sequence[int]) -> bool:
 
 
 def thumbnail(x: NDArray[Any], side: int) -> Thumbnail:
-    """Return an input in [0, 1] as a PNG, averaged down to at most ``side`` pixels a side.
+    """Return an input [H, W] or [channels, H, W] in [0, 1] as a PNG of ``side`` pixels or fewer.
 
     Three channels are red, green and blue; any other number is averaged into grey.
-
-    Args:
-        x: [H, W] or [channels, H, W].
-        side: most pixels of the longer side.
     """
     pixels = x[..., None] if x.ndim == 2 else np.moveaxis(x, 0, -1)
     if pixels.shape[-1] != 3:

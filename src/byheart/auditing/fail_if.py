@@ -109,14 +109,7 @@ class FailIf:
     _tree: ast.expr
 
     def holds(self, values: Values) -> bool:
-        """Return whether the condition is true.
-
-        Args:
-            values: of all names; None for what is not known.
-
-        Raises:
-            InputError: the condition asks about a value that is not known.
-        """
+        """Return whether the condition is true; refuse to decide on a value that is None."""
         unknown = sorted(name for name in self.names if values[name] is None)
         if unknown:
             raise InputError(
@@ -127,15 +120,7 @@ class FailIf:
 
 
 def read_fail_if(text: str, names: Iterable[str]) -> FailIf:
-    """Return the condition that a text stands for.
-
-    Args:
-        text: comparisons of names and numbers, joined by ``and``, ``or``, ``not``, parentheses.
-        names: that it may ask about.
-
-    Raises:
-        InputError: the text is not such a condition; the message says where.
-    """
+    """Return the condition that a text stands for; refuse any other text and say where it fails."""
     if len(text) > MOST_LETTERS:
         raise InputError(f"the condition has {len(text)} letters: write at most {MOST_LETTERS:,}")
     # Python knows no "5%", and ends a line where a condition may go on.

@@ -38,10 +38,8 @@ DEFAULT_NETWORK = f"a multilayer perceptron with one layer of {UNITS} units"
 class Examples:
     """A data set, and where each of its examples comes from.
 
-    Attributes:
-        dataset: the examples.
-        origin: further columns for the table: ``row`` in the source if the examples are a subset,
-            ``file`` if each example is a file.
+    ``origin`` holds further columns for the table: ``row`` in the source if the examples are a
+    subset, ``file`` if each example is a file.
     """
 
     dataset: Dataset
@@ -56,16 +54,7 @@ class Examples:
 
 
 def load_examples(source: str, *, size: int | None = None, seed: int = 0) -> Examples:
-    """Load a data set, or the part of it that ``load_dataset`` would load.
-
-    Args:
-        source: see :func:`byheart.load_dataset`.
-        size: number of examples of a class-balanced random subset; all if None.
-        seed: draws the subset.
-
-    Raises:
-        InputError: see :func:`byheart.load_dataset`.
-    """
+    """Load a data set or a class-balanced random subset of it; see :func:`byheart.load_dataset`."""
     whole, files = load_dataset(source), example_files(source)
     if size is None:
         return Examples(whole, {} if files is None else {"file": files})
@@ -92,19 +81,10 @@ def default_network(dataset: Dataset) -> Factory:
 def write_audit(
     folder: Path, audit: Audit, numbers: Mapping[str, Any], about: Mapping[str, str]
 ) -> list[Path]:
-    """Write the files of an audit; each file is the old one or the new one, never half of both.
+    """Write the files of an audit, and return their paths, the page last.
 
-    Args:
-        folder: where to; made if it does not exist.
-        audit: what was measured.
-        numbers: the content of ``audit.json``.
-        about: further facts for the page.
-
-    Returns:
-        The paths that were written, the page last. Without pyarrow there is no Parquet file.
-
-    Raises:
-        StoreError: the folder cannot be written, or the disk is full.
+    Each file is the old one or the new one, never half of both. Without pyarrow there is no Parquet
+    file.
     """
     table = with_names(audit.table, audit.classes)
     text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False)

@@ -71,11 +71,9 @@ class Group:
     unlike: float
 
     def refit(self, rng: np.random.Generator, user: Floats) -> list[Mixture]:
-        """Return fits to samples with replacement; each draws what flips do not tell as well.
+        """Return fits to D samples with replacement; each draws what flips do not tell as well.
 
-        Args:
-            rng: draws planted flips, the difference of wrong labels from them, and the tail.
-            user: [D, bins] how many of the user's scores are in each bin, in each sample.
+        ``user`` [D, bins] counts the user's scores in each bin, in each sample.
         """
         flips = len(self.data.planted)
         planted = [
@@ -89,13 +87,7 @@ class Group:
 def split(user: Floats, planted: Floats, grouping: Grouping | None) -> list[Group]:
     """Return the two groups, or one group of all examples if either has too few flips.
 
-    Args:
-        user: [S, N] scores; NaN where there is none.
-        planted: [S, P] scores.
-        grouping: of both; one group if not given.
-
-    Returns:
-        No group at all if flips hardly rank above the user's labels.
+    There is no group at all if flips [S, P] hardly rank above the user's scores [S, N].
     """
     if not are_told_apart(user[~np.isnan(user)], planted[~np.isnan(planted)]):
         return []
@@ -144,12 +136,7 @@ def matched(groups: list[Group], suspicion: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class FittedGroups:
-    """One fitted mixture per group.
-
-    Attributes:
-        groups: as split.
-        mixtures: their fits.
-    """
+    """One fitted mixture per group."""
 
     groups: list[Group]
     mixtures: list[Mixture]

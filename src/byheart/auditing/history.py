@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from byheart.auditing.batches import halved, observe
+from byheart.auditing.epoch import halved, observe
 from byheart.auditing.history_file import FileRows, Half, HistoryFile
 from byheart.errors import InputError
 
@@ -85,13 +85,7 @@ class Rows(Protocol):
 
 
 class Epoch(NamedTuple):
-    """One epoch of all examples; NaN where one was not seen.
-
-    Attributes:
-        margin: float32 [N] logit of the label minus the largest other.
-        loss: float32 [N] cross-entropy in nats.
-        seen: bool [N].
-    """
+    """One epoch of all examples [N]; NaN where one was not seen. The loss is in nats."""
 
     margin: NDArray[np.float32]
     loss: NDArray[np.float32]

@@ -72,13 +72,7 @@ class HistoryFile:
     def append(
         self, epoch: int, margin: Half, loss: Half, examples: dict[str, NDArray[np.generic]]
     ) -> str:
-        """Add an epoch, with the state of the examples after it.
-
-        Args:
-            epoch: its number, counted from 0: that of epochs in the file.
-            margin: [N], NaN where not seen.
-            loss: [N], NaN where not seen.
-            examples: arrays of which the file holds the last state only.
+        """Add an epoch [N], NaN where not seen, with the state of the examples after it.
 
         Returns:
             The checksum of the epoch.
@@ -104,14 +98,7 @@ class HistoryFile:
         return row.checksum
 
     def rewind(self, checksums: Sequence[str]) -> None:
-        """Forget the epochs after those of a checkpoint.
-
-        Args:
-            checksums: of the epochs that shall stay.
-
-        Raises:
-            StoreError: the file does not begin with these epochs.
-        """
+        """Forget the epochs after those of a checkpoint, with which the file must begin."""
         if not checksums and not self.path.exists():
             return
         with self._connected(write=bool(checksums) or self.path.exists()) as connection:
@@ -131,11 +118,7 @@ class HistoryFile:
             return _checksums(connection)
 
     def content(self) -> tuple[tuple[str, ...], dict[str, NDArray[Any]]]:
-        """Return the checksums of all epochs, and the arrays of all examples by name.
-
-        Raises:
-            StoreError: the file is missing, damaged, holds no epoch, or is from a newer version.
-        """
+        """Return the checksums of all epochs, and the arrays of all examples by name."""
         with self._connected() as connection:
             checksums = tuple(_checksums(connection))
             arrays = {
@@ -147,11 +130,7 @@ class HistoryFile:
         return checksums, arrays
 
     def read(self, epoch: int, checksum: str) -> tuple[Half, Half]:
-        """Return margin and loss [N] of an epoch.
-
-        Raises:
-            StoreError: the epoch is gone or was written anew.
-        """
+        """Return margin and loss [N] of an epoch; refuse one that is gone or was written anew."""
         with self._connected() as connection:
             stored = connection.execute(
                 "SELECT dtype, shape, checksum, data FROM epochs WHERE epoch = ?", (epoch,)

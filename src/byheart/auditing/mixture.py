@@ -88,14 +88,10 @@ def are_told_apart(user: Floats, planted: Floats) -> bool:
 
 
 def in_bins(user: Floats, planted: Floats) -> Binned:
-    """Put scores into bins below and above a threshold from which right labels thin out.
+    """Put finite scores [n] and [m] into bins on both sides of where right labels thin out.
 
     That is the TAIL-th percentile of planted scores; but if a fit finds more than CROWDED of all
     right labels above it, which is no tail, the FEW-th percentile of the user's scores.
-
-    Args:
-        user: [n] finite scores.
-        planted: [m] finite scores.
     """
     threshold = float(np.percentile(planted, TAIL))
     found = binned(user, planted, threshold)
@@ -107,13 +103,7 @@ def in_bins(user: Floats, planted: Floats) -> Binned:
 
 
 def binned(user: Floats, planted: Floats, threshold: float) -> Binned:
-    """Put scores into bins that hold equal parts of both kinds together, each kind counting half.
-
-    Args:
-        user: [n] finite scores.
-        planted: [m] finite scores.
-        threshold: of the tail.
-    """
+    """Put scores into bins that hold equal parts of both kinds together; each kind counts half."""
     centre, scale = float(planted.mean()), float(planted.std()) or 1.0
     scores = (np.concatenate([user, planted]) - centre) / scale
     weights = np.repeat([1 / len(user), 1 / len(planted)], [len(user), len(planted)])
@@ -227,11 +217,7 @@ def _separate(
 ) -> tuple[Floats, Floats]:
     """Return the share of wrong labels in each bin of the tail [D, ABOVE], and theta [D].
 
-    Args:
-        data: for the edges of bins.
-        user: [D, ABOVE] counts.
-        planted: [D, ABOVE] counts.
-        expected: [D] mean of the prior of log theta.
+    Counts are [D, ABOVE]; ``expected`` [D] is the mean of the prior of log theta.
     """
     f = _shares(planted + 0.5)
     top = slice(ABOVE * 3 // 4, None)

@@ -53,7 +53,7 @@ class Onset:
 
 
 def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) -> Onset:
-    r"""Return when accuracy on held-out examples is highest, by the labels at hand.
+    """Return when accuracy on held-out examples [S, H] is highest, by the labels at hand.
 
     Formula: argmax_e of a_e, the mean over seeds of the share of a seed's held-out examples that it
     classifies as labelled after epoch e, with a softened step (see :func:`softened`) and smoothed
@@ -62,11 +62,6 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
     the true labels: an increasing function of it, which is highest at the same epoch. The interval
     is that of a bootstrap which draws seeds, and then each seed's held-out examples, with
     replacement.
-
-    Args:
-        histories: E epochs of S seeds.
-        held_out: [S, H] ids that a seed did not train on.
-        seed: of the bootstrap.
 
     Source: early stopping by noisy validation labels, Chen et al. (2021), "Robustness of accuracy
     metric and its inspirations in learning with noisy labels"; the two phases, A17

@@ -85,15 +85,9 @@ def render(
     texts: Sequence[str] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the page as HTML; it holds no clock and no host name.
+    """Return the page as HTML: without clock and host name, so equal audits give equal bytes.
 
-    Args:
-        audit: what was measured.
-        texts: what to show of each example, by id, instead of its input.
-        about: further facts of the run, by name.
-
-    Raises:
-        InputError: more or fewer texts than examples.
+    Each of ``texts`` is shown instead of the input of its example; ``about`` are further facts.
     """
     if texts is not None and len(texts) != len(audit.table):
         raise InputError(

@@ -57,12 +57,6 @@ def hold_out(y: Ids, *, seeds: int, share: float, seed: int) -> Layout:
 
     Each run holds out the next stretch of one random order of all examples. As long as
     ``seeds * share`` is at most 1, no example is held out twice.
-
-    Args:
-        y: [N] the user's labels.
-        seeds: number of runs S.
-        share: of examples that a run does not train on.
-        seed: of the draw.
     """
     order = generator("held out", seed).permutation(len(y))
     count = round(share * len(y))
@@ -102,10 +96,6 @@ class FlipModel:
         A pair of a suggested class and a label weighs as much as the squared suspicion of its
         doubtful examples. Pairs above the mean of all pairs are confused. If more than a quarter of
         all pairs are above it, mistakes follow no pattern, and no pair counts as confused.
-
-        Args:
-            sources: true classes, of any shape.
-            labels: of the same shape.
         """
         base = int(max(self.labels.max(), self.suggested.max(), labels.max(initial=0))) + 1
         weights = np.maximum(np.nan_to_num(self.suspicion), 0) ** 2
@@ -131,12 +121,8 @@ def excluded_flips(model: FlipModel, sources: Ids, labels: Ids) -> Scores:
     network believes them. They are estimated from the examples where no flip was allowed.
 
     Formula: where s_i > 0, the number of flips from the label of example i to the class suggested
-    for it, over the number of examples with its label; 0 elsewhere.
-
-    Args:
-        model: of the flips.
-        sources: the class that each flip was taken to be of, of any shape.
-        labels: its new label, of the same shape.
+    for it, over the number of examples with its label; 0 elsewhere. ``sources`` are the classes
+    that flips were taken to be of, ``labels`` the new ones.
     """
     base = int(max(model.labels.max(), model.suggested.max(), labels.max(initial=0))) + 1
     pairs, counts = np.unique(sources * base + labels, return_counts=True)
@@ -151,19 +137,13 @@ def excluded_flips(model: FlipModel, sources: Ids, labels: Ids) -> Scores:
 
 
 def plant(layout: Layout, model: FlipModel, *, share: float, seed: int) -> Layout:
-    """Draw flips for each run of a layout.
+    """Draw flips for each run of a layout; fewer than ``share`` where classes are too small.
 
     Each flip copies a doubtful example: it gives that example's label to an example of the class
     that was suggested for it. Doubtful examples are drawn in proportion to their suspicion, so that
     flips confuse the same classes as the user's labels do. A tenth of all flips have a random class
     and label. Flips of another kind would give the recall of another kind of mistake: flips between
     similar classes are harder to find.
-
-    Args:
-        layout: its held-out examples are not changed.
-        model: of the flips.
-        share: of examples to flip, per run; fewer where classes are too small.
-        seed: of the draw.
     """
     rng = generator("planted", seed)
     count = round(share * len(model.labels))

@@ -14,7 +14,7 @@ from byheart.auditing.calibration import Calibration
 from byheart.auditing.groups import FEWEST
 from byheart.auditing.onset import Onset
 from byheart.auditing.planting import Ids
-from byheart.auditing.table import ranked
+from byheart.auditing.scores import ranked
 from byheart.data.dataset import Dataset
 from byheart.report.numbers import counted
 from byheart.statistics.estimate import Estimate
@@ -174,13 +174,8 @@ def remarks(
 ) -> tuple[str, ...]:
     """Return what a reader should know of the data and the runs, one sentence each.
 
-    Args:
-        labels: [N]; -1 for an example that was never seen.
-        classes: name of each class.
-        gaps: [S, E] how many examples each seed and epoch did not see.
-        onset: None if no examples were held out.
-        flips: number of planted flips, over all seeds.
-        calibrated: whether precision and recall were estimated from them.
+    ``gaps`` [S, E] are the examples that each seed and epoch did not see, ``flips`` the planted
+    ones over all seeds.
     """
     notes = []
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))

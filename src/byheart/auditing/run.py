@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,10 @@ from torch import nn
 from byheart.auditing.audit import PRECISION, Audit, assemble, require_precision
 from byheart.auditing.calibration import calibrate
 from byheart.auditing.groups import Grouping
-from byheart.auditing.history import History
 from byheart.auditing.onset import Onset, find_onset
 from byheart.auditing.planting import FlipModel, Layout, excluded_flips, hold_out, plant
-from byheart.auditing.scores import suspicion, window_of
-from byheart.auditing.subsets import Subsets, train_on_subsets
-from byheart.auditing.table import scores, suggested
+from byheart.auditing.scores import scores, suggested, suspicion, window_of
+from byheart.auditing.subsets import train_on_subsets
 from byheart.auditing.training import Runs, epochs_to_measure, sensitivity_up_to, train_runs
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
@@ -107,148 +105,76 @@ def audit(
         InputError: an argument out of range, a network that cannot be trained on these data, or a
             run that diverged.
     """
-    _require_counts(epochs=(epochs, 1), batch_size=(batch_size, 1), seeds=(seeds, 2))
+    _require_whole("epochs", epochs, 1)
+    _require_whole("batch_size", batch_size, 1)
+    _require_whole("seeds", seeds, 2)
+    _require_whole("subsets", subsets, 0)
+    if 0 < subsets < FEWEST_SUBSETS:
+        raise InputError(f"subsets must be 0, or {FEWEST_SUBSETS} and more, got {subsets}")
     if planted is None:
         planted = min(PLANTED, FLIPS / (seeds - seeds // 2) / max(len(dataset), 1))
-    _require_in_range(planted, subsets)
+    if not 0 <= planted <= 0.3:
+        raise InputError(f"planted must be from 0 to 0.3, got {planted!r}")
     if len(dataset) < FEWEST_EXAMPLES:
         raise InputError(
             f"data set '{dataset.name}' has {len(dataset)} examples: an audit needs "
             f"{FEWEST_EXAMPLES}, since each run holds some out"
         )
-    recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
     precision = require_precision(precision)
-    advance = _progress(on_epoch, (seeds + subsets) * epochs)
-    checkpoints = None if keep is None else Checkpoints(Path(keep))
-    rounds = _train_in_rounds(
+    recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
+    train = partial(
+        train_runs,
         model_factory,
         dataset,
-        recipe,
-        seeds=seeds,
-        planted=planted,
-        gradients=sensitivity,
-        seed=seed,
-        checkpoints=checkpoints,
-        on_epoch=advance,
+        recipe=recipe,
+        checkpoints=None if keep is None else Checkpoints(Path(keep)),
+        on_epoch=_progress(on_epoch, (seeds + subsets) * epochs),
     )
-    mean = suspicion(rounds.histories, stop=rounds.window)
-    further: dict[str, NDArray[Any]] = {}
-    if rounds.sensitivity is not None:
-        further["sensitivity"] = rounds.sensitivity.astype(np.float32)
-    if critical_radius is not None:
-        further["critical"] = _critical(rounds.network, dataset, critical_radius, device, seed)
-    if subsets:
-        further |= _columns(
-            train_on_subsets(
-                model_factory,
-                dataset,
-                recipe,
-                count=subsets,
-                seed=seed,
-                checkpoints=checkpoints,
-                on_epoch=advance,
-            )
-        )
-    return assemble(
-        scores(rounds.histories),
-        rounds.histories,
-        mean,
-        rounds.window,
-        rounds.onset,
-        calibrate(
-            mean, rounds.user, rounds.planted, wanted=precision, grouping=rounds.grouping, seed=seed
-        ),
-        dataset,
-        dataset.name,
-        dataset.classes,
-        flips=rounds.planted.size,
-        further=further,
-        seed=seed,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Rounds:
-    """What both rounds of runs leave: the first without flips, the second with them.
-
-    Attributes:
-        histories: one per run.
-        onset: from the held-out examples of all runs.
-        window: suspicion is averaged over the first ``window`` epochs.
-        user: [S, N] suspicion of the user's labels in each run of the second round.
-        planted: [S, P] suspicion of the flips that each of these runs planted.
-        grouping: which examples and flips are of classes that the first round confused.
-        sensitivity: [N] input gradients of the first round, averaged up to the onset; None if not
-            asked for.
-        network: of the first run, in eval mode.
-    """
-
-    histories: list[History]
-    onset: Onset
-    window: int
-    user: NDArray[np.float64]
-    planted: NDArray[np.float64]
-    grouping: Grouping
-    sensitivity: NDArray[np.float64] | None
-    network: nn.Module
-
-
-def _train_in_rounds(
-    source: Source,
-    dataset: Dataset,
-    recipe: Recipe,
-    *,
-    seeds: int,
-    planted: float,
-    gradients: bool,
-    seed: int,
-    checkpoints: Checkpoints | None = None,
-    on_epoch: Callable[[int], None] | None = None,
-) -> _Rounds:
-    """Train half of the runs on the user's labels, and half with flips modelled on these runs.
-
-    Args:
-        source: of the networks.
-        dataset: the user's.
-        recipe: how to train.
-        seeds: number of runs, 2 or more.
-        planted: share of labels that a run of the second round changes.
-        gradients: whether to compute input gradients in the first round.
-        seed: of all random draws.
-        checkpoints: see :func:`byheart.auditing.training.train_runs`.
-        on_epoch: see :func:`byheart.auditing.training.train_runs`.
-    """
     y, half = dataset.y.numpy(), seeds // 2
     layout = hold_out(y, seeds=seeds, share=HELD_OUT, seed=seed)
-    trained = [seed_of("audit", seed, k) for k in range(seeds)]
-    first = train_runs(
-        source,
-        dataset,
+    run_seeds = [seed_of("audit", seed, k) for k in range(seeds)]
+    # Half of the runs train on the user's labels, and half with flips modelled on these runs.
+    first = train(
         layout.seeds(0, half),
-        recipe,
-        trained[:half],
-        gradients_at=epochs_to_measure(recipe.epochs) if gradients else (),
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
+        seeds=run_seeds[:half],
+        gradients_at=epochs_to_measure(epochs) if sensitivity else (),
     )
     model = _flip_model(first, y, find_onset(first.histories, layout.held_out[:half], seed=seed))
     flips = plant(layout.seeds(half, seeds), model, share=planted, seed=seed)
-    second = train_runs(
-        source, dataset, flips, recipe, trained[half:], checkpoints=checkpoints, on_epoch=on_epoch
-    )
+    second = train(flips, seeds=run_seeds[half:])
     histories = [*first.histories, *second.histories]
     onset = find_onset(histories, layout.held_out, seed=seed)
-    window = window_of(onset.epoch, recipe.epochs)
-    scores = [suspicion(history, stop=window) for history in second.planted]
-    return _Rounds(
-        histories=histories,
-        onset=onset,
-        window=window,
-        user=np.stack([suspicion(history, stop=window) for history in second.histories]),
-        planted=np.stack(scores) if scores else np.zeros((len(second.histories), 0)),
+    window = window_of(onset.epoch, epochs)
+    mean = suspicion(histories, stop=window)
+    further: dict[str, NDArray[Any]] = {}
+    if sensitivity:
+        further["sensitivity"] = sensitivity_up_to(first.gradients, onset.epoch).astype(np.float32)
+    if critical_radius is not None:
+        further["critical"] = _critical(first.networks[0], dataset, critical_radius, device, seed)
+    if subsets:
+        further |= train_on_subsets(train, dataset, recipe.device, count=subsets, seed=seed)
+    of_flips = [suspicion(history, stop=window) for history in second.planted]
+    calibration = calibrate(
+        mean,
+        np.stack([suspicion(history, stop=window) for history in second.histories]),
+        np.stack(of_flips) if of_flips else np.zeros((len(second.histories), 0)),
+        wanted=precision,
         grouping=_grouping(model, flips, second),
-        sensitivity=sensitivity_up_to(first.gradients, onset.epoch) if gradients else None,
-        network=first.networks[0],
+        seed=seed,
+    )
+    return assemble(
+        scores(histories),
+        histories,
+        mean,
+        window,
+        onset,
+        calibration,
+        dataset,
+        dataset.name,
+        dataset.classes,
+        flips=flips.planted.size,
+        further=further,
+        seed=seed,
     )
 
 
@@ -292,16 +218,6 @@ def _critical(
     return np.asarray(result.critical.cpu().numpy())
 
 
-def _columns(subsets: Subsets) -> dict[str, NDArray[Any]]:
-    return {
-        "memorization": subsets.memorization.astype(np.float32),
-        "memorization_error": subsets.error.astype(np.float32),
-        "influenced_by": subsets.influenced_by,
-        "influence": subsets.influence.astype(np.float32),
-        "influence_error": subsets.influence_error.astype(np.float32),
-    }
-
-
 def _progress(on_epoch: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
     done = 0
 
@@ -314,16 +230,6 @@ def _progress(on_epoch: Callable[[int, int], None] | None, total: int) -> Callab
     return advance
 
 
-def _require_counts(**counts: tuple[int, int]) -> None:
-    for name, (count, least) in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
-            raise InputError(f"{name} must be a whole number of {least} or more, got {count!r}")
-
-
-def _require_in_range(planted: float, subsets: int) -> None:
-    if not 0 <= planted <= 0.3:
-        raise InputError(f"planted must be from 0 to 0.3, got {planted!r}")
-    if isinstance(subsets, bool) or not isinstance(subsets, int | np.integer):
-        raise InputError(f"subsets must be a whole number, got {subsets!r}")
-    if subsets and subsets < FEWEST_SUBSETS:
-        raise InputError(f"subsets must be 0, or {FEWEST_SUBSETS} and more, got {subsets}")
+def _require_whole(name: str, number: object, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+        raise InputError(f"{name} must be a whole number of {least} or more, got {number!r}")

@@ -1,4 +1,4 @@
-r"""Scores of examples from the history of their training: one function per score.
+r"""Scores of examples from the history of their training: a function each, and one table.
 
 Each function takes ``histories`` (one :class:`History`, or one per seed), and the window of epochs
 [``start``, ``stop``), counted from 0; all epochs if not given. It reads one epoch at a time, and
@@ -17,9 +17,10 @@ with other examples or labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from byheart.auditing.history import Epoch, History
@@ -215,12 +216,93 @@ def window_of(onset: int, epochs: int) -> int:
 
     Memorization begins to cost accuracy at the onset. Networks fit most wrong labels within about
     the same number of epochs again; until then, margins of wrong labels are smaller.
-
-    Args:
-        onset: its epoch, counted from 1.
-        epochs: of the training.
     """
     return min(ONSETS * onset, epochs)
+
+
+COLUMNS = {
+    "p_correct": p_correct,
+    "cumulative_loss": cumulative_loss,
+    "aum": area_under_margin,
+    "confidence": confidence,
+    "variability": variability,
+    "first_learned": first_learned,
+    "never_learned": never_learned,
+    "forgetting_events": forgetting_events,
+}
+"""Column and the function that computes it."""
+
+
+def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
+    """Return one row per example and one column per score.
+
+    Args:
+        histories: of one seed, or of several on the same examples.
+        start: first epoch that counts, from 0.
+        stop: the epoch after the last that counts; all if not given.
+
+    Returns:
+        A table by ``id`` with ``label``, the columns of :data:`COLUMNS`, ``suggested`` and
+        ``suggested_probability`` (see :func:`suggested`; over all epochs, whatever the window) and
+        ``epochs_seen``. An example that was never seen has NaN for scores, and -1 for classes.
+        Scores are float32: they come from numbers of three digits.
+
+    Raises:
+        InputError: no history, an empty window, or seeds with other examples or labels.
+    """
+    seeds = checked(histories)
+    labels = np.max([history.labels for history in seeds], axis=0)
+    table: dict[str, NDArray[Any]] = {"label": labels}
+    for name, of in COLUMNS.items():
+        table[name] = of(seeds, start=start, stop=stop).astype(np.float32)
+    classes, probability = suggested(seeds)
+    table["suggested"] = classes
+    table["suggested_probability"] = probability.astype(np.float32)
+    table["epochs_seen"] = epochs_seen(seeds, start=start, stop=stop)
+    index = pd.RangeIndex(len(labels), name="id")
+    return pd.DataFrame(table, index=index, copy=False)
+
+
+def ranked(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the ids of a table's examples that have a score, the likeliest to be wrong first."""
+    p_wrong, suspicion = (table[name].to_numpy(np.float64) for name in ("p_wrong", "suspicion"))
+    order = np.lexsort((-suspicion, -np.nan_to_num(p_wrong)))
+    ids: NDArray[np.int64] = order[~np.isnan(suspicion[order])]
+    return ids
+
+
+class Suggestion(NamedTuple):
+    """Another label for each example.
+
+    Attributes:
+        classes: int64 [N]; -1 where an example was never seen.
+        probability: [N] of that class, mean over all epochs and seeds; epochs in which another
+            class was likelier count as 0.
+    """
+
+    classes: NDArray[np.int64]
+    probability: NDArray[np.float64]
+
+
+def suggested(histories: Histories) -> Suggestion:
+    """Return the likeliest class of each example besides its label.
+
+    Formula: argmax_k of w_k, the sum over seeds and epochs of the probability of k whenever k was
+    the likeliest class besides the label. Its probability is w_k over the number of epochs that saw
+    the example. Once a network fits a wrong label, little probability is left for other classes:
+    the sum weights the epochs before memorization by itself.
+    """
+    seeds = checked(histories)
+    best, most = np.full(len(seeds[0]), -1, np.int64), np.zeros(len(seeds[0]))
+    for proposing in seeds:
+        for candidate in proposing.alternatives.classes.T:
+            weight = np.zeros(len(best))
+            for history in seeds:
+                same = history.alternatives.classes == candidate[:, None]
+                weight += np.where(same, history.alternatives.weights, 0).sum(1)
+            better = (candidate >= 0) & (weight > most)
+            best[better], most[better] = candidate[better], weight[better]
+    return Suggestion(best, ratio(most, epochs_seen(seeds)))
 
 
 def epochs_seen(
@@ -236,11 +318,7 @@ def epochs_seen(
 
 
 def checked(histories: Histories) -> list[History]:
-    """Return histories as a list, if they are of the same examples.
-
-    Raises:
-        InputError: there are none, or they differ in their number of examples or their labels.
-    """
+    """Return histories as a list, if they are of the same examples."""
     seeds = [histories] if isinstance(histories, History) else list(histories)
     if not seeds:
         raise InputError("scores need the history of one seed or more")
@@ -262,11 +340,7 @@ def checked(histories: Histories) -> list[History]:
 
 
 def stop_of(history: History, start: int, stop: int | None) -> int:
-    """Return the end of a window.
-
-    Raises:
-        InputError: the window holds no epoch, or epochs that there are not.
-    """
+    """Return the end of a window that holds one epoch or more."""
     end = history.epochs if stop is None else stop
     if not 0 <= start < end <= history.epochs:
         raise InputError(

@@ -11,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from byheart.auditing.planting import Ids, Layout
+from byheart.auditing.planting import Layout
 from byheart.auditing.scores import ratio
-from byheart.auditing.training import train_runs
+from byheart.auditing.training import Runs
 from byheart.data.dataset import Dataset
-from byheart.networks.foreign import Source
 from byheart.seeds import generator
 from byheart.seeds import seed as seed_of
-from byheart.store.checkpoints import Checkpoints
-from byheart.training.recipe import Recipe
 
 Floats = NDArray[np.float64]
 
@@ -28,73 +25,38 @@ SHARE = 0.7
 CHUNK = 256
 
 
-@dataclass(frozen=True, eq=False)
-class Subsets:
-    """Memorization and influence of N examples, from K runs on subsets.
-
-    Attributes:
-        memorization: [N] P(correct with the example) - P(correct without it); NaN if every run had
-            the example, or none did.
-        error: [N] standard error of ``memorization``.
-        influenced_by: int64 [N] the training example of the same label that raises P(correct) most;
-            -1 if there is none.
-        influence: [N] by how much it raises P(correct).
-        influence_error: [N] standard error of ``influence``, which ignores that it is the largest
-            of many.
-    """
-
-    memorization: Floats
-    error: Floats
-    influenced_by: Ids
-    influence: Floats
-    influence_error: Floats
-
-
 def train_on_subsets(
-    source: Source,
-    dataset: Dataset,
-    recipe: Recipe,
-    *,
-    count: int,
-    seed: int,
-    checkpoints: Checkpoints | None = None,
-    on_epoch: Callable[[int], None] | None = None,
-) -> Subsets:
-    """Train networks on random subsets of 70% each, and compare.
+    train: Callable[..., Runs], dataset: Dataset, device: str, *, count: int, seed: int
+) -> dict[str, NDArray[Any]]:
+    """Train networks on random subsets of 70% each, and compare; see :func:`estimate`.
 
     Args:
-        source: of the networks.
+        train: trains the user's networks, one per seed; see :func:`train_runs`.
         dataset: the user's.
-        recipe: how to train.
+        device: of the networks.
         count: number of runs K.
         seed: draws subsets and seeds.
-        checkpoints: see :func:`byheart.auditing.training.train_runs`.
-        on_epoch: see :func:`byheart.auditing.training.train_runs`.
     """
     out = len(dataset) - round(SHARE * len(dataset))
     left_out = [generator("subset", seed, k).permutation(len(dataset))[:out] for k in range(count)]
     none = np.zeros((count, 0), np.int64)
     layout = Layout(np.stack(left_out), none, none)
     seeds = [seed_of("subset training", seed, k) for k in range(count)]
-    networks = train_runs(
-        source,
-        dataset,
-        layout,
-        recipe,
-        seeds,
-        with_histories=False,
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
-    ).networks
+    networks = train(layout, seeds=seeds, with_histories=False).networks
     inside = np.ones((count, len(dataset)), bool)
     inside[np.arange(count)[:, None], layout.held_out] = False
-    return estimate(inside, _correct(networks, dataset, recipe.device), dataset.y.numpy())
+    return estimate(inside, _correct(networks, dataset, device), dataset.y.numpy())
 
 
 def estimate(
     inside: NDArray[np.bool_], correct: NDArray[np.bool_], labels: NDArray[np.int64]
-) -> Subsets:
+) -> dict[str, NDArray[Any]]:
     r"""Return memorization and influence from what was trained on and what was right.
+
+    Columns of [N]: ``memorization``, P(correct) with the example less that without it, is NaN if
+    every run had the example, or none did. ``influenced_by`` is the id of the training example of
+    the same label that raises P(correct) most, or -1; ``influence`` is by how much. Both have a
+    standard error; that of influence ignores that it is the largest of many.
 
     Formula: infl(i -> j) = P(f(x_j) = y_j | i inside) - P(f(x_j) = y_j | i not inside), shares of
     the trainings on either side; mem(i) = infl(i -> i). The standard error is
@@ -134,7 +96,13 @@ def estimate(
             by[part[known]] = alike[top[known]]
             most[part[known]] = effect[top, column][known]
             error[part[known]] = sides.error[top, column][known]
-    return Subsets(of_itself.effect, of_itself.error, by, most, error)
+    return {
+        "memorization": of_itself.effect.astype(np.float32),
+        "memorization_error": of_itself.error.astype(np.float32),
+        "influenced_by": by,
+        "influence": most.astype(np.float32),
+        "influence_error": error.astype(np.float32),
+    }
 
 
 @dataclass(frozen=True, eq=False)

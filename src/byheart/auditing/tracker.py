@@ -12,11 +12,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from byheart.auditing.batches import halved, observe, real_numbers, whole_numbers
-from byheart.auditing.epoch import UNKNOWN, RunningEpoch, rank
+from byheart.auditing.epoch import (
+    UNKNOWN,
+    RunningEpoch,
+    halved,
+    observe,
+    rank,
+    real_numbers,
+    whole_numbers,
+)
 from byheart.auditing.history import Alternatives, History, narrowest
 from byheart.auditing.history_file import FileRows, HistoryFile
-from byheart.auditing.table import scores
+from byheart.auditing.scores import scores
 from byheart.errors import InputError
 
 STATE = 1

@@ -90,17 +90,15 @@ def train_runs(
     most = most_replicas(
         examined.size, recipe.batch_size, momentum=recipe.momentum > 0, device=recipe.device
     )
-    packs = np.array_split(np.arange(len(seeds)), -(-len(seeds) // most))
     parts: list[Runs] = []
-    for pack in packs:
+    for pack in np.array_split(np.arange(len(seeds)), -(-len(seeds) // most)):
         training = _Training(
             source,
             examined,
             dataset,
-            layout,
+            layout.seeds(pack[0], pack[-1] + 1),
             recipe,
-            seeds,
-            pack.tolist(),
+            [seeds[r] for r in pack],
             with_histories=with_histories,
             gradients_at=gradients_at,
             checkpoints=checkpoints,
@@ -117,7 +115,7 @@ def train_runs(
 
 
 class _Training(Hook):
-    """A pack in training: some rows of the layout, and their seeds."""
+    """A pack in training: one run per row of the layout."""
 
     def __init__(
         self,
@@ -127,32 +125,31 @@ class _Training(Hook):
         layout: Layout,
         recipe: Recipe,
         seeds: Sequence[int],
-        pack: Sequence[int],
         *,
         with_histories: bool,
         gradients_at: Sequence[int],
         checkpoints: Checkpoints | None,
         on_epoch: Callable[[int], None] | None,
     ) -> None:
-        chosen, labels = [seeds[r] for r in pack], dataset.y.numpy()
-        modules = [initialised(source, seed).to(recipe.device) for seed in chosen]
+        labels, runs = dataset.y.numpy(), range(len(seeds))
+        modules = [initialised(source, seed).to(recipe.device) for seed in seeds]
         network: ForeignPack = examined.pack.stacked(
-            modules, takes=examined.takes, shape=dataset.shape, seeds=chosen
+            modules, takes=examined.takes, shape=dataset.shape, seeds=seeds
         )
         self._recipe = recipe
         self._network = network
         self._gradients_at = gradients_at
-        self._labels = torch.from_numpy(np.stack([layout.labels(r, labels) for r in pack]))
-        self._trained = torch.from_numpy(np.stack([layout.trained(r, len(dataset)) for r in pack]))
-        self._held_out = torch.from_numpy(layout.held_out[list(pack)])
+        self._labels = torch.from_numpy(np.stack([layout.labels(r, labels) for r in runs]))
+        self._trained = torch.from_numpy(np.stack([layout.trained(r, len(dataset)) for r in runs]))
+        self._held_out = torch.from_numpy(layout.held_out)
         self._y = dataset.y.to(recipe.device)
-        self._planted = layout.planted[list(pack)]
+        self._planted = layout.planted
         self._gradients: list[tuple[int, NDArray[np.float32]]] = []
-        self._trackers = _Trackers(labels, layout, pack) if with_histories else None
+        self._trackers = _Trackers(labels, layout) if with_histories else None
         self._facts: dict[str, Any] = {
             "data": dataset.fingerprint,
             "recipe": asdict(recipe),
-            "seeds": chosen,
+            "seeds": list(seeds),
             "network": [examined.way, examined.fingerprint],
             "with_histories": with_histories,
             "gradients": list(gradients_at),
@@ -160,12 +157,12 @@ class _Training(Hook):
         examples = Examples.of(
             dataset.x.to(recipe.device), self._labels, self._trained, self._held_out
         )
-        algorithms = [recipe.algorithm(source, examined)] * len(chosen)
+        algorithms = [recipe.algorithm(source, examined)] * len(seeds)
         hooks: list[Hook] = [self]
         if checkpoints is not None:
             hooks.append(Resume(checkpoints, self._identity, [self], at_end=recipe.epochs))
         hooks.append(_Progress(on_epoch or (lambda epochs: None)))
-        self.loop = recipe.loop(network, algorithms, examples, chosen, hooks=hooks)
+        self.loop = recipe.loop(network, algorithms, examples, seeds, hooks=hooks)
 
     def on_batch(self, loop: TrainingLoop, batch: Batch, logits: Tensor) -> None:
         """Record a batch just before its step."""
@@ -244,32 +241,20 @@ class _Progress(Hook):
 
 
 class _Trackers:
-    """Trackers of the user's labels and of planted labels, one of each per run in a pack.
+    """Trackers of the user's labels [N] and of planted labels, one of each per run in a pack."""
 
-    Args:
-        labels: [N] the user's.
-        layout: what each run plants.
-        rows: of the layout that train in this pack.
-    """
-
-    def __init__(self, labels: Ids, layout: Layout, rows: Sequence[int]) -> None:
+    def __init__(self, labels: Ids, layout: Layout) -> None:
         self._labels = labels
-        self._planted_labels = layout.planted_labels[list(rows)]
-        flips = layout.planted.shape[1]
+        self._planted_labels = layout.planted_labels
+        runs, flips = layout.planted.shape
         # The place of an id among those that a run planted; -1 if it did not plant it.
-        self._place = np.full((len(rows), len(labels)), -1)
-        for run, row in enumerate(rows):
-            self._place[run, layout.planted[row]] = np.arange(flips)
-        self._user = [Tracker(len(labels)) for _ in rows]
-        self._planted = [Tracker(flips) for _ in rows] if flips else []
+        self._place = np.full((runs, len(labels)), -1)
+        self._place[np.arange(runs)[:, None], layout.planted] = np.arange(flips)
+        self._user = [Tracker(len(labels)) for _ in range(runs)]
+        self._planted = [Tracker(flips) for _ in range(runs)] if flips else []
 
     def record(self, ids: Tensor, logits: Tensor) -> None:
-        """Record the logits of a batch.
-
-        Args:
-            ids: [R, B].
-            logits: [R, B, classes], finite.
-        """
+        """Record the finite logits [R, B, classes] of a batch of ids [R, B]."""
         for run, (i, z) in enumerate(zip(ids.numpy(), logits.numpy(force=True), strict=True)):
             place = self._place[run, i]
             user, planted = np.flatnonzero(place < 0), np.flatnonzero(place >= 0)
@@ -311,17 +296,9 @@ def epochs_to_measure(epochs: int) -> tuple[int, ...]:
 
 
 def input_gradients(network: PackNetwork, x: Tensor, y: Tensor) -> NDArray[np.float32]:
-    r"""Return how much the loss of each example depends on its input.
+    """Return how much the loss of each example [N] depends on its input, [R, N].
 
     Formula: ||d l(f(x), y) / dx||_1, with l the cross-entropy, in eval mode.
-
-    Args:
-        network: R replicas.
-        x: [N, inputs].
-        y: [N] labels.
-
-    Returns:
-        [R, N].
 
     Source: the norm of A17 section 3.2. There it is of the average loss with respect to a training
     example, through the training; here of the example's loss at one epoch.
@@ -341,12 +318,7 @@ def input_gradients(network: PackNetwork, x: Tensor, y: Tensor) -> NDArray[np.fl
 def sensitivity_up_to(
     taken: Sequence[tuple[int, NDArray[np.float32]]], window: int
 ) -> NDArray[np.float64]:
-    """Return the mean over seeds and over the measured epochs of a window, [N].
-
-    Args:
-        taken: epoch, counted from 1, and [N], for each seed and measured epoch.
-        window: the last epoch that counts.
-    """
+    """Return the mean [N] over seeds and measured epochs of a window; epochs count from 1."""
     within = [values for epoch, values in taken if epoch <= window]
     total: NDArray[np.float64] = np.mean(np.stack(within), axis=0, dtype=np.float64)
     return total

@@ -79,7 +79,7 @@ def verdicts(
     isolated: NDArray[np.bool_],
     believed: Support,
 ) -> NDArray[np.object_]:
-    """Return a verdict for each example.
+    """Return a verdict [N] of :data:`VERDICTS` for each example; empty where it was never seen.
 
     - *typical*: not flagged, and its margin was positive on average;
     - *mislabelled*: another label is three times as probable as the label, and has a probability of
@@ -87,15 +87,6 @@ def verdicts(
     - *ambiguous*: the label and the other label together have half of the probability;
     - *rare*: none of these, or isolated and not mislabelled. No class is likely until the example
       is memorized; the label may be correct.
-
-    Args:
-        suspicion: [N] NaN where an example was never seen.
-        flagged: [N] on the flagged list.
-        isolated: [N] far from all other examples.
-        believed: how probable two labels were.
-
-    Returns:
-        [N] of :data:`VERDICTS`; empty where an example was never seen.
 
     Source: the regions of a data map, Swayamdipta et al. (2020), section 3; rare and mislabelled
     examples as two kinds of memorized ones, Feldman & Zhang (2020), section 3.
@@ -154,16 +145,11 @@ class Neighbours:
 
 
 def find_neighbours(x: Tensor, labels: Ids, doubtful: Ids, *, seed: int = 0) -> Neighbours:
-    """Find near-duplicates and isolated examples, by Euclidean distance of inputs.
+    """Find near-duplicates and isolated examples, by Euclidean distance of inputs [N, *shape].
 
     Identical inputs with different labels are found among all examples. Near-duplicates and
-    isolated examples are looked for among the 2,000 most doubtful only.
-
-    Args:
-        x: [N, *shape] inputs.
-        labels: [N].
-        doubtful: ids, the most doubtful first.
-        seed: draws the 500 examples that say which distances are usual.
+    isolated examples are looked for among the 2,000 most doubtful only. 500 random examples say
+    which distances are usual.
     """
     flat, asked = x.flatten(1), doubtful[:MOST_DOUBTFUL]
     conflicts = _duplicates(flat, labels)

@@ -71,11 +71,7 @@ class IndexedDataset(Dataset[Any]):
 
 
 def with_id(sample: Any, number: int) -> Any:
-    """Return a copy of a sample with an id.
-
-    Raises:
-        InputError: the sample is a named tuple, or a dict with another id.
-    """
+    """Return a copy of a sample with an id; refuse a named tuple, and a dict with another id."""
     if isinstance(sample, Mapping):
         if sample.get(ID, number) != number:
             raise InputError(
@@ -93,11 +89,7 @@ def with_id(sample: Any, number: int) -> Any:
 
 
 def ids_of(batch: Any, where: Where = None) -> Any:
-    """Return the ids of a batch: from ``where``, or under "id", or the last of three or more.
-
-    Raises:
-        InputError: they are not there.
-    """
+    """Return the ids of a batch: from ``where``, or under "id", or the last of three or more."""
     if where is None and isinstance(batch, Mapping):
         where = ID if ID in batch else None
     elif where is None and _is_sequence(batch) and len(batch) >= 3:
@@ -111,11 +103,7 @@ def ids_of(batch: Any, where: Where = None) -> Any:
 
 
 def labels_of(batch: Any, where: Where = None) -> Any:
-    """Return the labels of a batch: from ``where``, or under a usual key, or those before the ids.
-
-    Raises:
-        InputError: they are not there.
-    """
+    """Return the labels of a batch: from ``where``, under a usual key, or those before the ids."""
     if where is None and isinstance(batch, Mapping):
         where = next((key for key in LABELS if key in batch), None)
     elif where is None and _is_sequence(batch) and len(batch) >= 3:
@@ -129,11 +117,7 @@ def labels_of(batch: Any, where: Where = None) -> Any:
 
 
 def logits_of(output: Any) -> Any:
-    """Return the logits in the output of a network or a training step; None if there are none.
-
-    These are the output itself, if it is a tensor with a number or more per example, or its member
-    ``logits``.
-    """
+    """Return the logits: the output itself, or its member ``logits``; None if there are none."""
     if isinstance(output, Tensor):
         return output if output.ndim else None
     if isinstance(output, Mapping):

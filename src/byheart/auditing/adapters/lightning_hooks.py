@@ -16,9 +16,6 @@ class ForwardLogits:
     """Collects the logits of each forward pass of a module whose output requires gradients.
 
     Passes without gradients (a teacher, a metric, validation) are ignored.
-
-    Args:
-        module: maps a batch to logits, or to something that has ``logits``.
     """
 
     def __init__(self, module: nn.Module) -> None:

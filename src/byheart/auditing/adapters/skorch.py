@@ -28,11 +28,7 @@ STATE = "byheart.pt"
 
 
 class RowBatch(tuple[Any, ...]):
-    """A batch ``(x, y)`` as ever, with the ids of its examples beside it.
-
-    Attributes:
-        ids: int64 [B].
-    """
+    """A batch ``(x, y)`` as ever, with the ids [B] of its examples beside it."""
 
     ids: Tensor
 

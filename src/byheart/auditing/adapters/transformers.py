@@ -35,10 +35,6 @@ class ExtraArgument:
 
     A transformers ``Trainer`` drops the columns of a data set that ``forward`` does not name. Its
     ``label_names`` would keep a column too, but evaluation then needs it for its loss.
-
-    Args:
-        model: whose ``forward`` the trainer looks at.
-        name: of the argument.
     """
 
     def __init__(self, model: nn.Module, name: str) -> None:

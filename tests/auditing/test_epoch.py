@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reference import audit as slow
 
-from byheart.auditing.batches import halved, observe
+from byheart.auditing.epoch import halved, observe
 
 
 @pytest.mark.parametrize("classes", [2, 3, 11])
