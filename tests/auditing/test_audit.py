@@ -243,7 +243,7 @@ def test_progress_counts_every_epoch_of_every_training(noisy: byheart.Dataset) -
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
         ({"seeds": 1}, "seeds must be a whole number of 2 or more, got 1"),
         ({"subsets": 3}, "subsets must be 0, or 10 and more, got 3"),
-        ({"subsets": 0.5}, "subsets must be a whole number, got 0.5"),
+        ({"subsets": 0.5}, "subsets must be a whole number of 0 or more, got 0.5"),
         ({"planted": 0.5}, "planted must be from 0 to 0.3, got 0.5"),
         ({"precision": 0}, "precision must be above 0 and below 1, got 0"),
         ({"momentum": 1.0}, "momentum must be from 0 to below 1"),

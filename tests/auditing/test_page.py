@@ -171,8 +171,8 @@ def test_a_pair_counts_once_and_the_most_suspect_leads() -> None:
 
 
 def test_the_map_takes_the_next_most_suspect_and_some_at_random() -> None:
-    chosen = select(made_up(table=table(3000, share=0.05)))
-    near, far = chosen.others[: OTHERS // 2], chosen.others[OTHERS // 2 :]
+    _, others = select(made_up(table=table(3000, share=0.05)))
+    near, far = others[: OTHERS // 2], others[OTHERS // 2 :]
     assert near.tolist() == list(range(150, 150 + OTHERS // 2))
     assert len(far) == OTHERS // 2
     assert far.mean() == pytest.approx(1675, abs=200)

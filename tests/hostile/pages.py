@@ -12,7 +12,6 @@ from tests.report.examples import records, session
 from tests.report.test_escaping import HOSTILE
 
 from byheart.advising.result import Advice
-from byheart.auditing.page import write_page
 from byheart.charts.figure import Axis, Figure, Point
 from byheart.files import write_text
 from byheart.report.study import Section, render
@@ -55,12 +54,12 @@ def audit_page(path: Path, name: str) -> Path:
     rows["evidence"] = name
     classes = (name, *(f"{name}{k}" for k in range(9)))
     audit = made_up(table=rows, name=name, classes=classes)
-    return write_page(path, audit, about={name: name})
+    return audit.to_html(path, about={name: name})
 
 
 def text_audit_page(path: Path, name: str) -> Path:
     """Write the page of an audit of texts, all of which are the name."""
-    return write_page(path, made_up(examples=40, name=name), texts=[name] * 40)
+    return made_up(examples=40, name=name).to_html(path, texts=[name] * 40)
 
 
 def advice_page(path: Path, name: str) -> Path:

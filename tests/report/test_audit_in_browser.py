@@ -12,15 +12,13 @@ from tests.auditing.audits import made_up, table
 from tests.report.test_escaping import HOSTILE
 from tests.report.visits import PHONE, WIDE, Visit, colour, nothing_sticks_out, overflow, visit
 
-from byheart.auditing.page import write_page
-
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("audit") / "report.html"
-    return write_page(target, made_up(table=table(1000, share=0.06)))
+    return made_up(table=table(1000, share=0.06)).to_html(target)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +135,7 @@ def test_without_javascript_everything_is_there(browser: Browser, path: Path) ->
 def test_a_click_shows_a_hostile_name_as_it_is(opened: Any, tmp_path: Path) -> None:
     text = " ".join(HOSTILE)
     audit = made_up(name=text, classes=(text, *"123456789"))
-    path = write_page(tmp_path / "report.html", audit, about={text: text})
+    path = audit.to_html(tmp_path / "report.html", about={text: text})
     page = opened(path, viewport=WIDE).page
     dots = page.locator("#map .live path[fill='#c65102']")
     dots.nth(2).scroll_into_view_if_needed()
@@ -149,6 +147,6 @@ def test_a_click_shows_a_hostile_name_as_it_is(opened: Any, tmp_path: Path) -> N
 
 def test_a_page_of_everything_opens_fast(opened: Any, tmp_path: Path) -> None:
     audit = made_up(table=table(60_000, share=0.02))
-    page = opened(write_page(tmp_path / "report.html", audit), viewport=WIDE).page
+    page = opened(audit.to_html(tmp_path / "report.html"), viewport=WIDE).page
     assert page.locator(".cards > li").count() == 200
     assert (tmp_path / "report.html").stat().st_size < 3_500_000

@@ -16,7 +16,7 @@ from byheart.auditing.calibration import Calibration, calibrate
 from byheart.auditing.groups import Grouping
 from byheart.auditing.history import History
 from byheart.auditing.onset import Onset
-from byheart.auditing.page import write_page
+from byheart.auditing.page import render
 from byheart.auditing.planting import FlipModel, Ids
 from byheart.auditing.result import AuditResult, remarks
 from byheart.auditing.scores import checked, scores, suspicion
@@ -24,6 +24,7 @@ from byheart.auditing.tracker import Tracker
 from byheart.auditing.verdicts import Neighbours, evidence, find_neighbours, support, verdicts
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
+from byheart.files import write_text
 from byheart.report.numbers import sentence
 
 PRECISION = 0.9
@@ -56,7 +57,7 @@ class Audit(AuditResult):
             InputError: more or fewer texts than examples.
             StoreError: the file cannot be written.
         """
-        return write_page(Path(path), self, texts=texts, about=about)
+        return write_text(Path(path), render(self, texts=texts, about=about))
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the alerts and the first rows of the ranking."""

@@ -67,7 +67,7 @@ def calibrate(
     grouping: Grouping | None = None,
     seed: int = 0,
 ) -> Calibration | None:
-    r"""Estimate how many labels are wrong, and precision and recall of lists of any length.
+    """Estimate how many labels are wrong, and precision and recall of lists of any length.
 
     Formula: with w(s) the probability that a label of suspicion s is wrong (see
     :func:`byheart.auditing.mixture.fit_mixtures`), the list of the m likeliest has the expected
@@ -86,8 +86,6 @@ def calibrate(
     the ranks of wrong labels and flips differ. Each draw adds binomial noise, of variance
     sum w (1 - w). Precision p, recall r and the number of wrong labels M satisfy p m = r M: each is
     estimated by itself and from the other two, and its interval spans both.
-
-    The estimates assume that wrong labels resemble the planted flips, up to these variations.
 
     Args:
         suspicion: [N] over all runs; NaN for examples without a score.

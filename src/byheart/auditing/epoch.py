@@ -53,14 +53,11 @@ def _on_cpu(values: Any) -> NDArray[Any]:
 
 
 class Observed(NamedTuple):
-    """What the logits of B examples say of their labels.
+    """What the logits of B examples say of their labels, [B] each; the loss is in nats.
 
-    Attributes:
-        margin: float32 [B] logit of the label minus the largest other logit: above 0 exactly where
-            the network predicts the label. A tie is no prediction, and is 0.
-        loss: float32 [B] cross-entropy in nats.
-        alternative: int32 [B] the likeliest class besides the label; the last of equal ones.
-        probability: float32 [B] the probability of that class.
+    The margin is the logit of the label minus the largest other: above 0 exactly where the network
+    predicts the label, and 0 for a tie. The alternative is the likeliest class besides the label,
+    the last of equal ones, and the probability is its.
     """
 
     margin: NDArray[np.float32]
@@ -110,14 +107,10 @@ def halved(values: NDArray[np.float32]) -> NDArray[np.float16]:
 
 @dataclass(frozen=True)
 class RunningEpoch:
-    """Sums over the views of each example, in any order, from one process or many.
+    """Sums over the views of each example [N], in any order, from one process or many.
 
-    Attributes:
-        count: int32 [N] how often it was seen.
-        margin: float32 [N] sum of margins.
-        loss: float32 [N] sum of losses.
-        rival: int32 [N] the likeliest class besides the label, of all views.
-        weight: float32 [N] its largest probability.
+    The rival is the likeliest class besides the label, of all views, and the weight its largest
+    probability.
     """
 
     count: NDArray[np.int32]

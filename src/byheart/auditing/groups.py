@@ -56,8 +56,7 @@ class Group:
         example: int64 [n] the example that each of the user's scores belongs to.
         user: [n] the user's scores.
         planted: [m] scores of planted flips, ascending.
-        excluded: [N] expected number of wrong labels per example that look right, for one wrong
-            label that does not.
+        excluded: [N] wrong labels that look right, for one wrong label that does not.
         unlike: standard deviation of the difference in rank of wrong labels and planted flips, in
             the unit of ``data``.
     """

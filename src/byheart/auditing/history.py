@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,18 +72,6 @@ def narrowest(classes: int) -> np.dtype[np.signedinteger]:
     return np.min_scalar_type(-max(classes, 1))
 
 
-class Rows(Protocol):
-    """Where a history reads its epochs from."""
-
-    def __len__(self) -> int:
-        """Return the number of epochs."""
-        ...
-
-    def __getitem__(self, epoch: int) -> tuple[Half, Half]:
-        """Return margin and loss [N] of an epoch; NaN where an example was not seen."""
-        ...
-
-
 class Epoch(NamedTuple):
     """One epoch of all examples [N]; NaN where one was not seen. The loss is in nats."""
 
@@ -118,7 +106,7 @@ class History:
 
     labels: NDArray[np.int64]
     n_classes: int
-    rows: Rows
+    rows: FileRows | list[tuple[Half, Half]]
     alternatives: Alternatives
 
     @classmethod

@@ -76,10 +76,7 @@ class Binned:
 
 
 def are_told_apart(user: Floats, planted: Floats) -> bool:
-    """Return whether planted scores rank above the user's often enough to learn from them.
-
-    If not, whatever was trained cannot tell the one from the other, or most labels are wrong.
-    """
+    """Return whether planted scores rank above the user's often enough to learn from them."""
     if not (len(user) and len(planted)):
         return False
     order = np.sort(user)
@@ -134,7 +131,7 @@ def _quantiles(scores: Floats, weights: Floats, parts: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    r"""The fitted mixture.
+    """A fitted mixture of wrong and right labels.
 
     Attributes:
         share: pi, the share of the user's labels that are wrong.

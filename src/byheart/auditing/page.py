@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,6 @@ from byheart.charts.drawn import draw
 from byheart.charts.example_map import VERDICTS, draw_map
 from byheart.charts.figure import Axis, Figure, Point, Span
 from byheart.errors import InputError
-from byheart.files import write_text
 from byheart.report.frame import frame_csv, render_page
 from byheart.seeds import generator
 
@@ -38,45 +35,20 @@ CONFUSIONS = 10
 """Pairs of a label and a suggested label that are listed."""
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """Which examples the page shows: with a picture of every example it would not open.
+def select(audit: AuditResult) -> tuple[Ids, Ids]:
+    """Return the examples that the page shows: with a picture of every one it would not open.
 
-    Attributes:
-        flagged: ids of all flagged examples, the likeliest to be wrong first.
-        gallery: ids of those that have a card; if none is flagged, of the most suspect.
-        others: ids of further examples on the map.
+    First come the flagged examples in the gallery, or the most suspect if none is flagged; then
+    further examples on the map.
     """
-
-    flagged: Ids
-    gallery: Ids
-    others: Ids
-
-
-def select(audit: AuditResult) -> Selection:
-    """Choose the examples that the page shows."""
-    flagged, ranking = audit.flagged.index.to_numpy(np.int64), audit.ranking
-    gallery = flagged[:GALLERY] if len(flagged) else ranking[:UNFLAGGED]
+    ranking = audit.ranking
+    gallery = audit.flagged.index.to_numpy(np.int64)[:GALLERY]
+    if not len(gallery):
+        gallery = ranking[:UNFLAGGED]
     rest = ranking[~np.isin(ranking, gallery)]
     near, far = rest[: OTHERS // 2], rest[OTHERS // 2 :]
     drawn = generator("map", 0).permutation(len(far))[: OTHERS - len(near)]
-    return Selection(flagged, gallery, np.concatenate([near, np.sort(far[drawn])]))
-
-
-def write_page(
-    path: Path,
-    audit: AuditResult,
-    *,
-    texts: Sequence[str] | None = None,
-    about: Mapping[str, str] | None = None,
-) -> Path:
-    """Write the page of an audit, and return its path. Equal audits give equal bytes.
-
-    Raises:
-        InputError: more or fewer texts than examples.
-        StoreError: the folder cannot be written, or the disk is full.
-    """
-    return write_text(path, render(audit, texts=texts, about=about))
+    return gallery, np.concatenate([near, np.sort(far[drawn])])
 
 
 def render(
@@ -94,13 +66,10 @@ def render(
             f"texts must be one per example: {len(audit.table)}, got {len(texts)}; give them in "
             "the order of ids"
         )
-    selection = select(audit)
-    examples_map = draw_map(
-        audit.table, audit.classes, np.concatenate([selection.gallery, selection.others])
-    )
+    gallery, others = select(audit)
+    examples_map = draw_map(audit.table, audit.classes, np.concatenate([gallery, others]))
     onset = draw(onset_figure(audit.onset)) if audit.onset else None
     lists = draw(lists_figure(audit.calibration)) if audit.calibration else None
-    others = selection.others.tolist() if examples_map else []
     conflicts = audit.conflicts
     return render_page(
         "audit.html",
@@ -110,16 +79,18 @@ def render(
         map=examples_map,
         onset=onset,
         belief=lists,
-        selection=selection,
-        gallery=cards(audit, selection.gallery.tolist(), texts=texts, with_scores=True),
-        others=cards(audit, others, texts=texts, with_scores=False),
+        flagged=len(audit.flagged),
+        gallery=cards(audit, gallery.tolist(), texts=texts, with_scores=True),
+        others=cards(
+            audit, others.tolist() if examples_map else [], texts=texts, with_scores=False
+        ),
         conflicts=len(conflicts),
         pairs=_pairs(audit, conflicts[:PAIRS], texts),
         first=FIRST,
         shares=_shares(audit.table),
         confusions=_confusions(audit),
         columns=[column for column in COLUMNS if column.name in audit.table and column.how],
-        list_csv=_list(audit, selection),
+        list_csv=_list(audit, gallery),
     )
 
 
@@ -214,7 +185,7 @@ def _confusions(audit: AuditResult) -> list[tuple[str, str, int]]:
     return sorted(named, key=lambda row: (-row[2], row[:2]))[:CONFUSIONS]
 
 
-def _list(audit: AuditResult, selection: Selection) -> str:
+def _list(audit: AuditResult, gallery: Ids) -> str:
     """Return all flagged examples as CSV; if none is flagged, those in the gallery."""
-    ids = selection.flagged if len(selection.flagged) else selection.gallery
-    return frame_csv(with_names(audit.table.loc[ids.tolist()], audit.classes))
+    rows = audit.flagged if len(audit.flagged) else audit.table.loc[gallery.tolist()]
+    return frame_csv(with_names(rows, audit.classes))

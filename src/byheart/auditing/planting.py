@@ -84,8 +84,7 @@ class FlipModel:
         """The class that each example is taken to be of, [N].
 
         It is the label, unless the label is doubtful and often confused with the suggested class.
-        Where networks suggest any other class, the example may simply be hard. Without hard
-        examples, flips would be easier to find than wrong labels are.
+        Without such hard examples, flips would be easier to find than wrong labels are.
         """
         confused = (self.suspicion > 0) & self.are_confused(self.suggested, self.labels)
         return np.where(confused, self.suggested, self.labels)

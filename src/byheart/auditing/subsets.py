@@ -28,15 +28,7 @@ CHUNK = 256
 def train_on_subsets(
     train: Callable[..., Runs], dataset: Dataset, device: str, *, count: int, seed: int
 ) -> dict[str, NDArray[Any]]:
-    """Train networks on random subsets of 70% each, and compare; see :func:`estimate`.
-
-    Args:
-        train: trains the user's networks, one per seed; see :func:`train_runs`.
-        dataset: the user's.
-        device: of the networks.
-        count: number of runs K.
-        seed: draws subsets and seeds.
-    """
+    """Train ``count`` networks on random subsets of 70% each, and compare; see :func:`estimate`."""
     out = len(dataset) - round(SHARE * len(dataset))
     left_out = [generator("subset", seed, k).permutation(len(dataset))[:out] for k in range(count)]
     none = np.zeros((count, 0), np.int64)

@@ -82,9 +82,6 @@ def train_runs(
         checkpoints: of packs in training; packs resume from them.
         on_epoch: called with the number of runs after each epoch, and with the number of their
             epochs so far when they resume.
-
-    Raises:
-        InputError: the network cannot be trained on these data, or a run diverged.
     """
     examined = examine(source, dataset.shape, dataset.n_classes)
     most = most_replicas(
@@ -202,8 +199,8 @@ class _Training(Hook):
     def _identity(self, loop: TrainingLoop) -> dict[str, Any]:
         """Return all that decides the results of the pack.
 
-        This includes the initial weights, and the outputs for some examples in train and eval mode:
-        code that ``forward`` calls may have changed.
+        This includes the initial weights and the outputs for some examples: code that
+        ``forward`` calls may have changed.
         """
         network, some = self._network, loop.examples.pool[:TRIED]
         copy = network.select(torch.arange(network.replicas))

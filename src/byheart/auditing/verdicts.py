@@ -39,12 +39,12 @@ NUMBERS = 2**24
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """Mean probability of two labels of each example before memorization.
+    """Mean probability [N] of two labels of each example before memorization.
 
     Attributes:
-        label: [N] of the label.
-        suggested: [N] of the suggested label, counted while it was the likeliest besides the label.
-        classes: int64 [N] the suggested label.
+        label: of the label.
+        suggested: of the suggested label, counted while it was the likeliest besides the label.
+        classes: the suggested label.
     """
 
     label: Scores
@@ -136,8 +136,8 @@ class Neighbours:
     """Near-duplicates and isolated examples.
 
     Attributes:
-        conflicts: int64 [N] id of the nearest near-duplicate with another label, or -1.
-        isolated: bool [N] doubtful examples that are far from all others.
+        conflicts: [N] id of the nearest near-duplicate with another label, or -1.
+        isolated: [N] doubtful examples that are far from all others.
     """
 
     conflicts: Ids
