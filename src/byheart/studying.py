@@ -15,7 +15,7 @@ from byheart.runners.base import Progress, Runner
 from byheart.runners.make import PATIENCE, find_device, make_runner
 from byheart.runners.progress import make_progress
 from byheart.store import Store
-from byheart.studies.finding import Finding
+from byheart.studies.judging import Finding
 from byheart.studies.request import make_request
 from byheart.studies.session import SessionResult, load_session, run_session
 

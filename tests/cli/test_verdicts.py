@@ -7,7 +7,7 @@ from rich.console import Console
 
 from byheart.cli.verdicts import print_verdicts
 from byheart.statistics.verdict import Verdict
-from byheart.studies.finding import Finding
+from byheart.studies.judging import Finding
 
 
 def finding(claim: str, verdict: Verdict, estimate: float | None = 1.25) -> Finding:

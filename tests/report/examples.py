@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, cast
 
 from byheart.record import Outcome, Record
+from byheart.statistics.verdict import Verdict
 from byheart.studies.base import Setting, SourceFacts
-from byheart.studies.finding import Finding, FindingPart, Verdict
+from byheart.studies.judging import Finding, FindingPart
 from byheart.studies.own_network import OwnNetwork
 from byheart.studies.presets import QUICK
 from byheart.studies.session import SessionFacts

@@ -13,7 +13,7 @@ from byheart.errors import StoreError
 from byheart.report.frame import data_uri
 from byheart.report.numbers import signs
 from byheart.report.study import Section, render, write_findings, write_report
-from byheart.studies.finding import Finding
+from byheart.studies.judging import Finding
 
 
 class Text(HTMLParser):

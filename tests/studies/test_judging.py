@@ -15,8 +15,7 @@ from byheart.statistics import inference
 from byheart.studies import dynamics
 from byheart.studies.base import Records, Setting
 from byheart.studies.conditions import KINDS, RANDX, RANDY, mean_points, read, slope, tally
-from byheart.studies.finding import Finding
-from byheart.studies.judging import judge
+from byheart.studies.judging import Finding, judge
 from byheart.studies.registry import STUDIES, claims
 from byheart.trial import Trial
 

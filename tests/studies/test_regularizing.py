@@ -21,8 +21,8 @@ from byheart.studies.regularizing import (
     PLAIN,
     READINGS,
     REGULARIZERS,
-    Arm,
-    Effect,
+    StrengthArm,
+    StrengthEffect,
     choose,
     crossfit,
     least_gain,
@@ -33,10 +33,10 @@ SEEDS = 12
 ALL = np.ones(SEEDS, dtype=bool)
 
 
-def effect(name: str, drop: object, gain: object, *, seeds: int = SEEDS) -> Effect:
+def effect(name: str, drop: object, gain: object, *, seeds: int = SEEDS) -> StrengthEffect:
     own = np.broadcast_to(np.asarray(gain, dtype=float), seeds)
     drops = np.broadcast_to(np.asarray(drop, dtype=float), seeds)
-    return Effect(Arm(name), drops, {"best": own, "final": own})
+    return StrengthEffect(StrengthArm(name), drops, {"best": own, "final": own})
 
 
 def noise(rng: np.random.Generator, deviation: float) -> np.ndarray:
@@ -90,7 +90,7 @@ def test_each_half_of_the_seeds_is_judged_at_the_strength_that_the_other_chose()
     assert "steady and lucky (by best epoch)" in names
 
 
-def null_effects(rng: np.random.Generator) -> dict[str, tuple[Effect, ...]]:
+def null_effects(rng: np.random.Generator) -> dict[str, tuple[StrengthEffect, ...]]:
     """Return regularizers of which no strength does anything."""
     return {
         name: tuple(effect(name, noise(rng, 0.05), noise(rng, 0.004)) for _ in range(4))

@@ -70,8 +70,8 @@ def plan(
         model=model,
         learning_rate=learning_rate,
     )
-    own = request.own_network
-    for line in own.lines() if own else ():
+    own_network = request.own_network
+    for line in own_network.lines() if own_network else ():
         say(line)
     known = _stored(out or Path("out", preset), request)
     cost = estimate(
@@ -89,8 +89,8 @@ def plan(
         write_json(
             {
                 "command": request.command(),
-                "network": own.about if own else None,
-                "left_out": own.left_out if own else {},
+                "network": own_network.about if own_network else None,
+                "left_out": own_network.left_out if own_network else {},
                 "trials": cost.trials,
                 "stored": cost.stored,
                 "packs": cost.packs,

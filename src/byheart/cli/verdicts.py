@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from byheart.studies.finding import Finding
+from byheart.studies.judging import Finding
 
 _LOOKS = {
     "supported": ("✓", "+", "green"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from byheart.report.numbers import exact
-from byheart.studies.finding import FindingPart, Interval
+from byheart.studies.judging import FindingPart, Interval
 
 WIDTH = 176.0
 _MARGIN = 10.0

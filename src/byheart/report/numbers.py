@@ -6,7 +6,7 @@ import math
 import re
 from datetime import UTC, datetime
 
-from byheart.studies.finding import FindingPart
+from byheart.studies.judging import FindingPart
 
 NOTHING = "\N{EN DASH}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

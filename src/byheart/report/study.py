@@ -22,8 +22,7 @@ from byheart.report import numbers
 from byheart.report.frame import render_page
 from byheart.store import Store
 from byheart.studies.base import Records, Setting, Study
-from byheart.studies.finding import Finding, FindingPart
-from byheart.studies.judging import judge
+from byheart.studies.judging import Finding, FindingPart, judge
 from byheart.studies.registry import studies_of
 from byheart.studies.session import SessionFacts, folder_records, load_session
 

@@ -80,6 +80,11 @@ class Records:
         record = self._records.get(trial.key)
         return None if record is None or record.outcome == "failed" else record
 
+    def lasted(self, trial: Trial) -> Record | None:
+        """Return the record of a trial, or None if it failed or diverged."""
+        record = self.of(trial)
+        return None if record is None or record.outcome == "diverged" else record
+
     def seconds(self, trials: Iterable[Trial]) -> float:
         """Return the training time of the trials that left a record."""
         keys = [trial.key for trial in trials if trial.key in self._records]

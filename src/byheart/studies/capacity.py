@@ -19,7 +19,7 @@ from byheart.studies.conditions import (
     Condition,
     Values,
     proportion_points,
-    read,
+    read_arms,
     tally,
     trials_per_seed,
 )
@@ -168,7 +168,7 @@ def _fits(records: Records, arms: Sequence[Sequence[Trial]]) -> Values:
     def fit(record: Record) -> float:
         return float(record.outcome == "converged")
 
-    return np.stack([read(records, arm, fit) for arm in arms], axis=1)
+    return read_arms(records, arms, fit)
 
 
 def _first_fit(grid: Values, fits: Values) -> Values:

@@ -27,6 +27,9 @@ class Condition:
     labels: float = 0.0
 
 
+MOST_CENSORED = 0.5
+"""Above this share of censored trials in any arm a claim on time cannot be decided."""
+
 REAL = Condition("real")
 RANDX = Condition("randX", inputs=1.0)
 RANDY = Condition("randY", labels=1.0)
@@ -77,21 +80,17 @@ def read(
     value: Callable[[Record], float | Values],
     shape: tuple[int, ...] = (),
 ) -> Values:
-    """Return ``value`` of each trial's record, stacked; NaN for one that diverged or failed.
-
-    Args:
-        records: of the run.
-        trials: one per seed.
-        value: reads a record that lasted.
-        shape: of a value, so that there are as many gaps if no trial lasted.
-    """
-    kept = [records.of(trial) for trial in trials]
-    values = [
-        None if record is None or record.outcome == "diverged" else np.asarray(value(record))
-        for record in kept
-    ]
+    """Return ``value`` [shape] of each trial's record, stacked; NaN if it diverged or failed."""
+    lasted = (records.lasted(trial) for trial in trials)
     gap = np.full(shape, np.nan)
-    return np.stack([gap if v is None else v.astype(float) for v in values])
+    return np.stack([gap if r is None else np.asarray(value(r), dtype=float) for r in lasted])
+
+
+def read_arms(
+    records: Records, arms: Iterable[Sequence[Trial]], value: Callable[[Record], float | Values]
+) -> Values:
+    """Return ``value`` of each seed and arm, [S, arms]; NaN if a trial diverged or failed."""
+    return np.stack([read(records, arm, value) for arm in arms], axis=1)
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,14 @@ def tally(records: Records, trials: Iterable[Trial]) -> Tally:
         diverged=sum(record is not None and record.outcome == "diverged" for _, record in ended),
         failed=sum(record is None for _, record in ended),
     )
+
+
+def mostly_censored(records: Records, arms: Sequence[Sequence[Trial]], goal: str) -> str:
+    """Return why time to ``goal`` cannot be judged: most trials of an arm never got there."""
+    mostly = sum(tally(records, arm).censored > MOST_CENSORED * len(arm) for arm in arms)
+    if not mostly:
+        return ""
+    return f"in {mostly} of {len(arms)} arms most trials never reached {goal} within the budget"
 
 
 def slope(x: Sequence[float] | Values, y: Values) -> Values:

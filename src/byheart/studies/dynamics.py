@@ -64,9 +64,9 @@ def early(setting: Setting) -> int:
     """
     numbers = setting.preset.dynamics
     per_epoch = math.ceil(numbers.train / numbers.batch_size)
-    moments = critical_epochs(setting)
-    due = [i for i, epoch in enumerate(moments) if epoch * per_epoch >= FIRST_EPOCH_UPDATES]
-    return min(due[0] if due else 0, len(moments) - 2)
+    searched = critical_epochs(setting)
+    due = [i for i, epoch in enumerate(searched) if epoch * per_epoch >= FIRST_EPOCH_UPDATES]
+    return min(due[0] if due else 0, len(searched) - 2)
 
 
 def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
@@ -131,7 +131,7 @@ def evidence(
 
 
 @dataclass(frozen=True)
-class Curves:
+class ConditionCurves:
     """What the runs at one condition measured over time; one row per seed.
 
     Attributes:
@@ -157,31 +157,21 @@ class Curves:
     critical_train_upper: Values
 
 
-def curves(records: Records, setting: Setting, condition: Condition) -> Curves:
+def curves(records: Records, setting: Setting, condition: Condition) -> ConditionCurves:
     """Return the curves of all seeds at a condition; NaN for one that diverged or failed."""
     of_condition = trials(setting, condition)
     epochs = np.array(accuracy_epochs(setting), dtype=float)
     searched = np.array(critical_epochs(setting), dtype=float)
 
     def of(name: str, *shape: int) -> Values:
-        return read(
-            records,
-            of_condition,
-            lambda record: np.asarray(record.arrays[name], dtype=float),
-            shape,
-        )
+        return read(records, of_condition, lambda record: record.arrays[name], shape)
 
     def known(name: str, *shape: int) -> Values:
         gap = np.full(shape, np.nan)
-        return read(
-            records,
-            of_condition,
-            lambda record: np.asarray(record.arrays.get(name, gap), dtype=float),
-            shape,
-        )
+        return read(records, of_condition, lambda record: record.arrays.get(name, gap), shape)
 
     sides = (len(searched), len(setting.preset.dynamics.radii))
-    return Curves(
+    return ConditionCurves(
         epochs=epochs,
         validation=of("accuracy.validation", len(epochs)),
         train=of("accuracy.train", len(epochs)),
@@ -224,8 +214,8 @@ def at_epoch(epochs: Values, curve: Values, when: Values) -> Values:
     """Return each row of ``curve`` [S, C] at its own epoch [S], linear in log time."""
     return np.array(
         [
-            np.interp(np.log(moment), np.log(epochs), row)
-            for row, moment in zip(curve, when, strict=True)
+            np.interp(np.log(epoch), np.log(epochs), row)
+            for row, epoch in zip(curve, when, strict=True)
         ]
     )
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from byheart.charts.figure import Axis, Figure, Point
 from byheart.measures.difficulty import Difficulty, difficulty
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
-from byheart.studies.conditions import KINDS, Condition, tally
+from byheart.studies.conditions import KINDS, Condition, Values, tally
 from byheart.trial import Algorithm, CorrectProbe, DataFacts, Trial
 
 TO_RANDX = "log2 over-dispersion of P(correct), real minus randX"
@@ -142,8 +141,8 @@ def _difficulties(records: Records, setting: Setting, kind: Condition) -> list[D
     """Return the difficulty of each draw; None where fewer than two initialisations lasted."""
     difficulties: list[Difficulty | None] = []
     for draw in range(setting.seeds):
-        kept = [records.of(trial) for trial in _trials(setting, kind, draw)]
-        used = [record for record in kept if record is not None and record.outcome != "diverged"]
+        lasted = map(records.lasted, _trials(setting, kind, draw))
+        used = [record for record in lasted if record is not None]
         if len(used) < 2:
             difficulties.append(None)
             continue
@@ -172,14 +171,8 @@ def _plain_ratios(by_kind: Mapping[str, Sequence[Difficulty | None]]) -> str:
     return f"over the plain binomial, without regard to classes: {', '.join(ratios)}"
 
 
-def _ranks(n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the positions of the examples drawn, and their quantiles in (0, 1)."""
-    index = np.unique(np.linspace(0, n - 1, RANKS).round().astype(np.int64))
-    return index, (index + 0.5) / n
-
-
-def _sorted_points(series: str, curve: NDArray[np.float64]) -> list[Point]:
-    return [
-        Point("", series, float(quantile), float(curve[index]))
-        for index, quantile in zip(*_ranks(len(curve)), strict=True)
-    ]
+def _sorted_points(series: str, curve: Values) -> list[Point]:
+    """Return points of a sorted curve at quantiles of the examples in (0, 1)."""
+    n = len(curve)
+    ranks = np.unique(np.linspace(0, n - 1, RANKS).round().astype(np.int64))
+    return [Point("", series, float((rank + 0.5) / n), float(curve[rank])) for rank in ranks]

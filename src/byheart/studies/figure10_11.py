@@ -20,10 +20,10 @@ from byheart.studies.regularizing import (
     PLAIN,
     READINGS,
     REGULARIZERS,
-    Arm,
-    Effect,
-    Outcome,
+    ArmCurves,
     Reading,
+    StrengthArm,
+    StrengthEffect,
     choose,
     crossfit,
     effects,
@@ -130,7 +130,7 @@ class Figure10And11:
         return [_figure_10(records, setting), _figure_11(records, setting)]
 
 
-def _gap(by_regularizer: Mapping[str, Sequence[Effect]]) -> tuple[dict[str, Values], str]:
+def _gap(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> tuple[dict[str, Values], str]:
     """Return drop and gain per seed for either reading, and which arms they belong to."""
     every = [effect for of_regularizer in by_regularizer.values() for effect in of_regularizer]
     values, names = {}, []
@@ -143,7 +143,7 @@ def _gap(by_regularizer: Mapping[str, Sequence[Effect]]) -> tuple[dict[str, Valu
     return values, "; ".join(names)
 
 
-def _harmless_drop(candidates: Sequence[Effect], reading: Reading) -> Values:
+def _harmless_drop(candidates: Sequence[StrengthEffect], reading: Reading) -> Values:
     """Return the drop per seed at the strength that the other half chose; 0 if it found none."""
     choices = crossfit(candidates, reading)
     return put_together(
@@ -151,7 +151,7 @@ def _harmless_drop(candidates: Sequence[Effect], reading: Reading) -> Values:
     )
 
 
-def _compared(by_regularizer: Mapping[str, Sequence[Effect]]) -> dict[str, Values]:
+def _compared(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> dict[str, Values]:
     others = [effect for regularizer in OTHERS for effect in by_regularizer[regularizer]]
     adversarial = by_regularizer[ADVERSARIAL]
     values = {}
@@ -162,14 +162,14 @@ def _compared(by_regularizer: Mapping[str, Sequence[Effect]]) -> dict[str, Value
     return values
 
 
-def _each(by_regularizer: Mapping[str, Sequence[Effect]]) -> str:
+def _each(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> str:
     drops = {name: _harmless_drop(by_regularizer[name], "best") for name in REGULARIZERS}
     known = [f"{name} {np.nanmean(v):.2f}" for name, v in drops.items() if np.isfinite(v).any()]
     return f"mean drop where harmless by best epoch: {', '.join(known)}" if known else ""
 
 
 def _orders(
-    records: Records, setting: Setting, by_regularizer: Mapping[str, Sequence[Effect]]
+    records: Records, setting: Setting, by_regularizer: Mapping[str, Sequence[StrengthEffect]]
 ) -> dict[str, Values]:
     """Return how a seed's order of the training curves agrees with that of the other half.
 
@@ -243,7 +243,7 @@ def _figure_10(records: Records, setting: Setting) -> Figure:
     )
 
 
-def _spot(panel: str, series: str, result: Outcome, reading: Reading) -> list[Point]:
+def _spot(panel: str, series: str, result: ArmCurves, reading: Reading) -> list[Point]:
     x = result.randy[:, -1]
     if not np.isfinite(x).any():
         return []
@@ -253,7 +253,7 @@ def _spot(panel: str, series: str, result: Outcome, reading: Reading) -> list[Po
 
 def _figure_11(records: Records, setting: Setting) -> Figure:
     every = np.ones(setting.seeds, dtype=bool)
-    chosen: list[Arm] = [
+    chosen: list[StrengthArm] = [
         choose(of_regularizer, "best", every)[0].arm
         for of_regularizer in effects(records, setting).values()
     ]

@@ -84,8 +84,8 @@ class Figure2:
         points: list[Point] = []
         for kind in KINDS:
             # Time zero cannot stand on a logarithmic axis: it is drawn as half an epoch.
-            moments = [max(0.5, float(epoch)) for epoch in epochs]
-            points += mean_points("", kind.name, moments, _energy(records, setting, kind))
+            drawn_at = [max(0.5, float(epoch)) for epoch in epochs]
+            points += mean_points("", kind.name, drawn_at, _energy(records, setting, kind))
         share = float(low_frequencies(network.kernel).mean())
         ends = (0.5, float(epochs[-1]))
         if points:
@@ -192,11 +192,10 @@ def _highest(energy: Values, epochs: Sequence[int]) -> str:
 def _pictures(records: Records, setting: Setting) -> list[Picture]:
     """Return the filters of the first seed that lasted on all kinds, and its initialisation."""
     for seed in range(setting.seeds):
-        found = {kind: records.of(_trials(setting, kind)[seed]) for kind in KINDS}
-        kept = {k: r for k, r in found.items() if r is not None and r.outcome != "diverged"}
-        if len(kept) < len(KINDS):
+        lasted = {kind: records.lasted(_trials(setting, kind)[seed]) for kind in KINDS}
+        weights = {k.name: r.arrays["filters.weights"] for k, r in lasted.items() if r is not None}
+        if len(weights) < len(KINDS):
             continue
-        weights = {kind.name: record.arrays["filters.weights"] for kind, record in kept.items()}
         shown = {"initialisation": weights[REAL.name][0]}
         shown |= {name: weights[name][-1] for name in (REAL.name, RANDY.name, RANDX.name)}
         return [picture_of(name, filters[:DRAWN]) for name, filters in shown.items()]

@@ -11,7 +11,7 @@ from byheart.charts.figure import Figure, Matrix, MatrixFigure
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
-from byheart.studies.conditions import KINDS, RANDX, RANDY, REAL, Condition, Values, read
+from byheart.studies.conditions import KINDS, RANDX, RANDY, REAL, Condition, Values
 from byheart.studies.sensitivity import (
     GINI_SMALLEST,
     evidence,
@@ -19,7 +19,7 @@ from byheart.studies.sensitivity import (
     gini_figure,
     gini_name,
     grown,
-    lasting,
+    read_kept,
     times,
     trials,
 )
@@ -153,7 +153,7 @@ def _ranks(records: Records, arm: Sequence[Trial]) -> Values:
         first, *others = record.arrays["sensitivity.mean"]
         return np.array([float(stats.spearmanr(first, norm).statistic) for norm in others])
 
-    return read(records, arm, lasting(value, (2,)), (2,))
+    return read_kept(records, arm, value, (2,))
 
 
 def _same_sign(gini: Mapping[Condition, Values]) -> Values:
@@ -169,10 +169,8 @@ def _matrices(records: Records, setting: Setting, kind: Condition) -> Values:
     classes = len(setting.data.classes)
     shape = (classes, classes)
 
-    def value(record: Record) -> Values:
-        return record.arrays["sensitivity.per_class"]
-
-    return read(records, _trials(setting, kind), lasting(value, shape), shape)
+    arm = _trials(setting, kind)
+    return read_kept(records, arm, lambda r: r.arrays["sensitivity.per_class"], shape)
 
 
 def _log2_diagonal(records: Records, setting: Setting, kind: Condition) -> Values:

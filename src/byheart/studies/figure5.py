@@ -9,6 +9,7 @@ import numpy as np
 
 from byheart.charts.figure import Axis, Figure
 from byheart.measures.capacity import accuracy_at, sufficient_width
+from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import (
@@ -17,7 +18,7 @@ from byheart.studies.conditions import (
     input_noise,
     label_noise,
     mean_points,
-    read,
+    read_arms,
     slope,
     tally,
     trials_per_seed,
@@ -165,29 +166,19 @@ def _arms(setting: Setting, condition: Condition) -> list[tuple[Trial, ...]]:
 
 def _curve(records: Records, setting: Setting, condition: Condition, *, final: bool) -> Values:
     """Return the validation accuracy of each seed and width, [S, W], at the best or last epoch."""
-    return np.stack(
-        [
-            read(
-                records,
-                arm,
-                lambda record: float(
-                    record.arrays["accuracy.validation"][-1]
-                    if final
-                    else record.arrays["accuracy.validation"].max()
-                ),
-            )
-            for arm in _arms(setting, condition)
-        ],
-        axis=1,
-    )
+
+    def accuracy(record: Record) -> float:
+        curve = record.arrays["accuracy.validation"]
+        return float(curve[-1] if final else curve.max())
+
+    return read_arms(records, _arms(setting, condition), accuracy)
 
 
 def _needed(setting: Setting, curves: Sequence[Values]) -> Values:
     """Return log2 of the smallest width within the margin of the best, [S, levels]."""
     widths = np.array(setting.preset.width.widths, dtype=float)
-    return np.log2(
-        np.stack([sufficient_width(widths, own, margin=MARGIN) for own in curves], axis=1)
-    )
+    needed = [sufficient_width(widths, curve, margin=MARGIN) for curve in curves]
+    return np.log2(np.stack(needed, axis=1))
 
 
 def _losses(setting: Setting, curves: Sequence[Values]) -> Values:
@@ -198,18 +189,18 @@ def _losses(setting: Setting, curves: Sequence[Values]) -> Values:
     """
     widths = np.array(setting.preset.width.widths, dtype=float)
     enough = _sufficient_by_others(widths, curves[0])
-    return np.stack([own[:, -1] - accuracy_at(widths, own, enough) for own in curves], axis=1)
+    return np.stack([curve[:, -1] - accuracy_at(widths, curve, enough) for curve in curves], axis=1)
 
 
 def _sufficient_by_others(widths: Values, real: Values) -> Values:
     half = np.arange(len(real)) % 2
     usable = np.isfinite(real).all(axis=1)
     enough = np.full(len(real), np.nan)
-    for one in (0, 1):
-        others = real[usable & (half != one)]
+    for this_half in (0, 1):
+        others = real[usable & (half != this_half)]
         if len(others):
             mean = others.mean(axis=0, keepdims=True)
-            enough[half == one] = sufficient_width(widths, mean, margin=MARGIN)[0]
+            enough[half == this_half] = sufficient_width(widths, mean, margin=MARGIN)[0]
     return enough
 
 
@@ -220,5 +211,5 @@ def _at_the_end(setting: Setting, needed: Values) -> str:
 
 
 def _mean(values: Values) -> str:
-    found = values[np.isfinite(values)]
-    return f"{found.mean():.2f}" if len(found) else "not known"
+    finite = values[np.isfinite(values)]
+    return f"{finite.mean():.2f}" if len(finite) else "not known"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,15 +21,14 @@ from byheart.studies.conditions import (
     Values,
     input_noise,
     mean_points,
-    read,
+    mostly_censored,
+    read_arms,
     slope,
     tally,
     trials_per_seed,
 )
 from byheart.trial import Algorithm, Trial
 
-MOST_CENSORED = 0.5
-"""Above this share of censored trials in any arm a claim on time cannot be decided."""
 ORDER_SMALLEST = round(float(np.log2(1.1)), 3)
 TIME = Axis("epochs to 100% training accuracy", log=True)
 READING_TIME = (
@@ -103,7 +102,7 @@ class Figure6:
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
         """Return paired log ratios and slopes per seed."""
         kinds = _by_kind(setting)
-        log2 = {kind: np.log2(_times(records, kinds[kind])) for kind in KINDS}
+        log2 = dict(zip(kinds, np.log2(_times(records, kinds.values())).T, strict=True))
         return {
             "time-order": _evidence(
                 {
@@ -119,7 +118,9 @@ class Figure6:
 
     def _capacity(self, records: Records, setting: Setting) -> Evidence:
         widths = setting.preset.time.widths
-        real, noise = (_grid(records, _width_arms(setting, kind)) for kind in (REAL, RANDX))
+        real, noise = (
+            np.log(_times(records, _width_arms(setting, kind))) for kind in (REAL, RANDX)
+        )
         wider = len(widths) // 2 if len(widths) > 3 else 0
         x = np.log(widths)
         values = {
@@ -132,7 +133,7 @@ class Figure6:
 
     def _size(self, records: Records, setting: Setting) -> Evidence:
         x = np.log(setting.preset.time.sizes)
-        real, noise = (_grid(records, _size_arms(setting, kind)) for kind in (REAL, RANDX))
+        real, noise = (np.log(_times(records, _size_arms(setting, kind))) for kind in (REAL, RANDX))
         values = {
             SIZE_REAL: slope(x, real),
             SIZE_NOISE: slope(x, noise),
@@ -177,7 +178,7 @@ def _points_by_level(
     return tuple(
         point
         for level in input_noise(setting.preset.time.levels)
-        for point in mean_points("", level.name, x, _rows(records, arms(setting, level)), log=True)
+        for point in mean_points("", level.name, x, _times(records, arms(setting, level)), log=True)
     )
 
 
@@ -185,11 +186,11 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
     numbers = setting.preset.time
     points: list[Point] = []
     for kind, arm in _by_kind(setting).items():
-        ended = [one for one in map(records.of, arm) if one and one.outcome != "diverged"]
+        ended = [record for record in map(records.lasted, arm) if record is not None]
         if not ended:
             continue
         survival = kaplan_meier(
-            [one.epochs for one in ended], [one.outcome == "converged" for one in ended]
+            [r.epochs for r in ended], [r.outcome == "converged" for r in ended]
         )
         done = np.concatenate([[0.0], 1.0 - survival.surviving])
         points += [
@@ -217,21 +218,17 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
     )
 
 
-def _to_convergence(setting: Setting, hidden: tuple[int, ...]) -> Algorithm:
+def _arm(setting: Setting, condition: Condition, width: int, train: int) -> tuple[Trial, ...]:
+    """Return one trial per seed, trained until 100% training accuracy."""
     numbers = setting.preset.time
-    return Algorithm(
-        network=setting.network(hidden),
+    algorithm = Algorithm(
+        network=setting.network((width, width)),
         learning_rate=numbers.learning_rate,
         batch_size=numbers.batch_size,
         epochs=numbers.epochs,
         stop="converged",
     )
-
-
-def _arm(setting: Setting, condition: Condition, width: int, train: int) -> tuple[Trial, ...]:
-    return trials_per_seed(
-        setting, condition, _to_convergence(setting, (width, width)), train=train
-    )
+    return trials_per_seed(setting, condition, algorithm, train=train)
 
 
 def _by_kind(setting: Setting) -> dict[Condition, tuple[Trial, ...]]:
@@ -259,34 +256,17 @@ def _by_size(setting: Setting) -> list[tuple[Trial, ...]]:
     return [arm for level in levels for arm in _size_arms(setting, level)]
 
 
-def _times(records: Records, arm: Sequence[Trial]) -> Values:
-    """Return the time to convergence of each seed, restricted to the budget, [S]."""
+def _times(records: Records, arms: Iterable[Sequence[Trial]]) -> Values:
+    """Return the time to convergence, restricted to the budget, [S, arms]."""
 
     def time(record: Record) -> Values:
         return restricted(record.epochs, record.trial.algorithm.epochs)
 
-    return read(records, arm, time)
-
-
-def _rows(records: Records, arms: Sequence[Sequence[Trial]]) -> Values:
-    return np.stack([_times(records, arm) for arm in arms], axis=1)
-
-
-def _grid(records: Records, arms: Sequence[Sequence[Trial]]) -> Values:
-    return np.log(_rows(records, arms))
+    return read_arms(records, arms, time)
 
 
 def _evidence(
     values: Mapping[str, Values], records: Records, arms: Sequence[Sequence[Trial]]
 ) -> Evidence:
-    count = tally(records, [trial for arm in arms for trial in arm])
-    shares = [tally(records, arm).censored / len(arm) for arm in arms]
-    mostly = sum(share > MOST_CENSORED for share in shares)
-    return count.evidence(
-        values,
-        undecidable=(
-            f"in {mostly} of {len(arms)} arms most trials never reached 100% within the budget"
-            if mostly
-            else ""
-        ),
-    )
+    ended = tally(records, [trial for arm in arms for trial in arm])
+    return ended.evidence(values, undecidable=mostly_censored(records, arms, "100%"))

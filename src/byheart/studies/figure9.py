@@ -181,7 +181,7 @@ def _growth(records: Records, setting: Setting) -> dict[str, Values]:
         curve = curves(records, setting, kind)
         half = int(np.searchsorted(curve.critical_epochs, setting.preset.dynamics.epochs // 2))
         early, middle, late = (
-            curve.critical[:, moment, at] for moment in (dynamics.early(setting), half, -1)
+            curve.critical[:, search, at] for search in (dynamics.early(setting), half, -1)
         )
         grown[GROWTH + kind.name] = late - early
         settling.append((middle - early) - (late - middle))
@@ -262,10 +262,10 @@ def _train_fall_bounds(records: Records, setting: Setting) -> Bounds:
 
 
 def _weights(like: Values, *terms: tuple[int | np.ndarray, float]) -> Values:
-    """Return the weights [S, X] of a sum of a few moments, each given once for all or per seed."""
+    """Return the weights [S, X] of a sum of a few columns, each given once for all or per seed."""
     weights = np.zeros_like(like)
-    for moment, weight in terms:
-        weights[np.arange(len(like)), moment] += weight
+    for column, weight in terms:
+        weights[np.arange(len(like)), column] += weight
     return weights
 
 
@@ -279,12 +279,12 @@ def _control(records: Records, setting: Setting) -> str:
     at = _radius_index(setting)
     every = [trial for c in _conditions(setting) for trial in dynamics.trials(setting, c)]
     control = read(records, every, lambda record: record.arrays["critical.control"][at])
-    found = read(records, every, lambda record: record.arrays["critical.validation"][-1, at])
-    if not np.isfinite(found).any():
+    searched = read(records, every, lambda record: record.arrays["critical.validation"][-1, at])
+    if not np.isfinite(searched).any():
         return ""
     return (
         f"control: the search without its gradient finds a CSR of {np.nanmean(control):.3f} where "
-        f"the search finds {np.nanmean(found):.3f} (mean over all levels)"
+        f"the search finds {np.nanmean(searched):.3f} (mean over all levels)"
     )
 
 

@@ -47,26 +47,21 @@ class OwnNetwork:
 def examined(factory: str, shape: tuple[int, ...], classes: int) -> tuple[Foreign, str]:
     """Try a user's network, and return its facts and a sentence about it.
 
-    Args:
-        factory: "module:callable".
-        shape: of one input.
-        classes: that it shall tell apart.
-
     Raises:
         InputError: it cannot be trained as it is.
     """
     # Only here: importing the user's module runs its code, and torch comes along.
     from byheart.networks.examine import examine
 
-    found = examine(factory, shape, classes)
-    return Foreign(factory=factory, fingerprint=found.fingerprint), _about(factory, found)
+    network = examine(factory, shape, classes)
+    return Foreign(factory=factory, fingerprint=network.fingerprint), _about(factory, network)
 
 
-def _about(factory: str, found: Examined) -> str:
+def _about(factory: str, network: Examined) -> str:
     together = "together, by torch.func.vmap"
-    how = together if found.way == "vmap" else f"one by one: not by vmap, since {found.reason}"
-    takes = ", ".join(["N", *map(str, found.takes)])
-    parameters = f"{found.size.parameters:,} trained parameters"
+    how = together if network.way == "vmap" else f"one by one: not by vmap, since {network.reason}"
+    takes = ", ".join(["N", *map(str, network.takes)])
+    parameters = f"{network.size.parameters:,} trained parameters"
     return f"{factory}: {parameters}, inputs [{takes}]; its replicas train {how}"
 
 
@@ -89,10 +84,6 @@ def unmet(studies: Sequence[Study], setting: Setting) -> dict[str, str]:
 
     Some declare what they need. What others need is tried: data of another shape (averaged pixels,
     a class for every example), or a second derivative.
-
-    Args:
-        studies: all that were asked for.
-        setting: with the user's network.
     """
     lacking: dict[str, str] = {}
     for study in studies:
@@ -111,22 +102,18 @@ def _need(study: Study, setting: Setting) -> str:
     for trial in study.plan(setting):
         shape, classes = trial.data.seen_shape(data.shape), trial.data.outputs(len(data.classes))
         try:
-            found = examine(setting.model.factory, shape, classes)
+            network = examine(setting.model.factory, shape, classes)
         except InputError:
             if shape == data.shape:
                 return f"a network with {classes} outputs"
             return f"a network for inputs [{', '.join(map(str, shape))}] and {classes} classes"
-        if found.curvature and any(probe.name in TWICE for probe in trial.probes):
-            return f"a gradient that can be differentiated once more ({found.curvature})"
+        if network.curvature and any(probe.name in TWICE for probe in trial.probes):
+            return f"a gradient that can be differentiated once more ({network.curvature})"
     return ""
 
 
 def with_learning_rate(preset: Preset, rate: float) -> Preset:
     """Return a preset whose every study trains at one learning rate.
-
-    Args:
-        preset: whose rates were chosen for its own networks.
-        rate: step size of SGD.
 
     Raises:
         InputError: the rate is not positive.

@@ -42,17 +42,17 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Arm:
+class StrengthArm:
     """A regularizer at one strength: its name, and what it sets in the algorithm."""
 
     name: str
     numbers: tuple[tuple[str, float], ...] = ()
 
 
-PLAIN = Arm("none")
+PLAIN = StrengthArm("none")
 
 
-def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
+def arms(setting: Setting) -> dict[str, tuple[StrengthArm, ...]]:
     """Return the strengths of every regularizer."""
     numbers = setting.preset.regularizers
     single = {
@@ -62,14 +62,14 @@ def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
         "hidden noise": ("hidden_noise", numbers.hidden_noise),
         "weight decay": ("weight_decay", numbers.weight_decay),
     }
-    found = {
+    by_regularizer = {
         regularizer: tuple(
-            Arm(f"{regularizer} {value:g}", ((number, value),)) for value in strengths
+            StrengthArm(f"{regularizer} {value:g}", ((number, value),)) for value in strengths
         )
         for regularizer, (number, strengths) in single.items()
     }
-    found[ADVERSARIAL] = tuple(
-        Arm(
+    by_regularizer[ADVERSARIAL] = tuple(
+        StrengthArm(
             f"dropout {rate:g}, adversarial {weight:g}",
             (
                 ("dropout", rate),
@@ -79,7 +79,7 @@ def arms(setting: Setting) -> dict[str, tuple[Arm, ...]]:
         )
         for weight, rate in numbers.adversarial
     )
-    return found
+    return by_regularizer
 
 
 def epochs(setting: Setting) -> tuple[int, ...]:
@@ -88,7 +88,7 @@ def epochs(setting: Setting) -> tuple[int, ...]:
     return log_spaced(numbers.epochs, numbers.checkpoints)
 
 
-def trials(setting: Setting, arm: Arm, kind: Condition) -> tuple[Trial, ...]:
+def trials(setting: Setting, arm: StrengthArm, kind: Condition) -> tuple[Trial, ...]:
     """Return one trial per seed, trained for the whole budget."""
     numbers = setting.preset.regularizers
     algorithm = Algorithm(
@@ -114,7 +114,7 @@ def plan(setting: Setting) -> list[Trial]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ArmCurves:
     """What an arm came to; one row per seed, NaN for one that diverged or failed.
 
     Attributes:
@@ -128,16 +128,16 @@ class Outcome:
     validation: Mapping[Reading, Values]
 
 
-def outcome(records: Records, setting: Setting, arm: Arm) -> Outcome:
+def outcome(records: Records, setting: Setting, arm: StrengthArm) -> ArmCurves:
     """Return what an arm came to."""
     shape = (len(epochs(setting)),)
 
     def curve(kind: Condition, name: str) -> Values:
-        own = trials(setting, arm, kind)
-        return read(records, own, lambda record: record.arrays[f"accuracy.{name}"], shape)
+        of_kind = trials(setting, arm, kind)
+        return read(records, of_kind, lambda record: record.arrays[f"accuracy.{name}"], shape)
 
     validation = curve(REAL, "validation")
-    return Outcome(
+    return ArmCurves(
         real=curve(REAL, "train"),
         randy=curve(RANDY, "train"),
         validation={"best": validation.max(axis=1), "final": validation[:, -1]},
@@ -145,7 +145,7 @@ def outcome(records: Records, setting: Setting, arm: Arm) -> Outcome:
 
 
 @dataclass(frozen=True)
-class Effect:
+class StrengthEffect:
     """An arm against none, seed by seed.
 
     Attributes:
@@ -154,19 +154,19 @@ class Effect:
         gain: by reading, [S] by how much it raises validation accuracy on real data.
     """
 
-    arm: Arm
+    arm: StrengthArm
     drop: Values
     gain: Mapping[Reading, Values]
 
 
-def effects(records: Records, setting: Setting) -> dict[str, tuple[Effect, ...]]:
+def effects(records: Records, setting: Setting) -> dict[str, tuple[StrengthEffect, ...]]:
     """Return the effect of every arm against none, by regularizer."""
     plain = outcome(records, setting, PLAIN)
 
-    def effect(arm: Arm) -> Effect:
-        own = outcome(records, setting, arm)
-        gain = {name: own.validation[name] - plain.validation[name] for name in READINGS}
-        return Effect(arm, plain.randy[:, -1] - own.randy[:, -1], gain)
+    def effect(arm: StrengthArm) -> StrengthEffect:
+        result = outcome(records, setting, arm)
+        gain = {name: result.validation[name] - plain.validation[name] for name in READINGS}
+        return StrengthEffect(arm, plain.randy[:, -1] - result.randy[:, -1], gain)
 
     return {
         regularizer: tuple(effect(arm) for arm in strengths)
@@ -187,26 +187,21 @@ def _quantile(freedom: int) -> float:
     return float(stats.t.ppf(SURE, freedom))
 
 
-def choose(candidates: Sequence[Effect], reading: Reading, seeds: Mask) -> tuple[Effect, bool]:
-    """Return the arm with the largest drop among those shown to be harmless on some seeds.
-
-    Args:
-        candidates: to choose from.
-        reading: of validation accuracy.
-        seeds: [S] on which to look.
+def choose(
+    candidates: Sequence[StrengthEffect], reading: Reading, seeds: Mask
+) -> tuple[StrengthEffect, bool]:
+    """Return the arm with the largest drop among those shown to be harmless on seeds [S].
 
     Returns:
         The arm, and whether it is non-inferior: the one-sided interval of its mean gain lies
         above -``MARGIN``. If none is, the one that comes nearest to it.
     """
     # A seed that gave no value for any arm says nothing against one of them.
-    seeds = seeds & np.any(
-        [np.isfinite(one.drop + one.gain[reading]) for one in candidates], axis=0
-    )
-    bounds = [(one, least_gain(one.gain[reading][seeds])) for one in candidates]
-    harmless = [one for one, low in bounds if low > -MARGIN and np.isfinite(one.drop[seeds]).all()]
+    seeds = seeds & np.any([np.isfinite(e.drop + e.gain[reading]) for e in candidates], axis=0)
+    bounds = [(effect, least_gain(effect.gain[reading][seeds])) for effect in candidates]
+    harmless = [e for e, low in bounds if low > -MARGIN and np.isfinite(e.drop[seeds]).all()]
     if harmless:
-        return max(harmless, key=lambda one: float(one.drop[seeds].mean())), True
+        return max(harmless, key=lambda effect: float(effect.drop[seeds].mean())), True
     return max(bounds, key=lambda pair: pair[1])[0], False
 
 
@@ -214,24 +209,24 @@ def choose(candidates: Sequence[Effect], reading: Reading, seeds: Mask) -> tuple
 class Choice:
     """What half of the seeds chose, and on which seeds it is judged: the others."""
 
-    effect: Effect
+    effect: StrengthEffect
     harmless: bool
     judged: Mask
 
 
-def crossfit(candidates: Sequence[Effect], reading: Reading) -> list[Choice]:
+def crossfit(candidates: Sequence[StrengthEffect], reading: Reading) -> list[Choice]:
     """Choose an arm on each half of the seeds, to be judged on the other half.
 
     The arm that did best on some seeds did so by luck as well. On seeds that had no part in the
     choice its luck is gone.
     """
     half = np.arange(len(candidates[0].drop)) % 2
-    return [Choice(*choose(candidates, reading, half != own), half == own) for own in (0, 1)]
+    return [Choice(*choose(candidates, reading, half != k), half == k) for k in (0, 1)]
 
 
 def put_together(choices: Sequence[Choice], values: Iterable[Values]) -> Values:
     """Return each seed's value [S] under the arm that the other half chose."""
     together = np.full(len(choices[0].judged), np.nan)
-    for choice, own in zip(choices, values, strict=True):
-        together[choice.judged] = own[choice.judged]
+    for choice, of_arm in zip(choices, values, strict=True):
+        together[choice.judged] = of_arm[choice.judged]
     return together

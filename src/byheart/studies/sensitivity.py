@@ -53,9 +53,9 @@ def trials(
         kind: what is replaced by noise.
         learning_rate: of SGD.
         updates: at the last of which loss-sensitivity is measured.
-        evaluations: how often it is measured.
+        evaluations: how often it is measured, evenly spaced.
         per_class: how often by class as well.
-        unique_labels: make every example a class of its numbers.
+        unique_labels: every example is its own class.
     """
     numbers = setting.preset.sensitivity
     evaluate_at = times(updates, evaluations)
@@ -75,24 +75,23 @@ def trials(
     return tuple(t.model_copy(update={"data": t.data.model_copy(update=changes)}) for t in plain)
 
 
-def lasting(
-    value: Callable[[Record], Values], shape: tuple[int, ...]
-) -> Callable[[Record], Values]:
-    """Return a reader that leaves a gap where the derivative overflowed before the end."""
+def read_kept(
+    records: Records,
+    arm: Sequence[Trial],
+    value: Callable[[Record], Values],
+    shape: tuple[int, ...],
+) -> Values:
+    """Return ``value`` [shape] of each seed; NaN if the derivative overflowed before the end."""
 
     def of(record: Record) -> Values:
         return value(record) if _kept(record) else np.full(shape, np.nan)
 
-    return of
+    return read(records, arm, of, shape)
 
 
 def final_gini(records: Records, arm: Sequence[Trial]) -> Values:
     """Return the Gini coefficient of g_bar_x at the end of training in each norm, [S, 3]."""
-
-    def value(record: Record) -> Values:
-        return np.asarray(record.arrays["sensitivity.gini"][-1])
-
-    return read(records, arm, lasting(value, (NORMS,)), (NORMS,))
+    return read_kept(records, arm, lambda r: r.arrays["sensitivity.gini"][-1], (NORMS,))
 
 
 def grown(records: Records, arms: Mapping[Condition, Sequence[Trial]]) -> str:
@@ -114,28 +113,17 @@ def evidence(
     *,
     note: str = "",
 ) -> Evidence:
-    """Return values per seed, with what was lost on the way counted.
-
-    Args:
-        values: for each criterion.
-        records: of the run.
-        arms: the trials behind them, by kind.
-        note: what else a reader should know.
-    """
-    found = [[one for one in map(records.of, arm) if one is not None] for arm in arms]
-    overflowed = [sum(_overflowed(one) for one in own) for own in found]
-    lost = [sum(not _kept(one) for one in own) for own in found]
-    if sum(overflowed):
-        count = sum(len(own) for own in found)
-        note = "; ".join(
-            part
-            for part in (
-                note,
-                f"in {sum(overflowed)} of {count} trials the derivative through training grew "
-                "beyond the floating-point range while the loss stayed finite: they are left out",
-            )
-            if part
+    """Return values per seed, with counts of the trials that were lost on the way."""
+    kept = [[record for record in map(records.of, arm) if record is not None] for arm in arms]
+    overflowed = sum(_overflowed(record) for of_arm in kept for record in of_arm)
+    lost = [sum(not _kept(record) for record in of_arm) for of_arm in kept]
+    if overflowed:
+        count = sum(map(len, kept))
+        text = (
+            f"in {overflowed} of {count} trials the derivative through training grew beyond the "
+            "floating-point range while the loss stayed finite: they are left out"
         )
+        note = f"{note}; {text}" if note else text
     mostly = sum(n > MOST_LOST * len(arm) for n, arm in zip(lost, arms, strict=True))
     return tally(records, [trial for arm in arms for trial in arm]).evidence(
         values,
@@ -181,13 +169,10 @@ def gini_figure(
 
 def _curves(records: Records, arm: Sequence[Trial]) -> Values:
     """Return the Gini coefficient in norm 1 at every evaluation, [S, E]."""
-
-    def value(record: Record) -> Values:
-        return np.asarray(record.arrays["sensitivity.gini"][:, 0])
-
     probe = arm[0].probes[0]
     assert isinstance(probe, SensitivityProbe)
-    return read(records, arm, value, (len(probe.evaluate_at),))
+    shape = (len(probe.evaluate_at),)
+    return read(records, arm, lambda r: r.arrays["sensitivity.gini"][:, 0], shape)
 
 
 def _shrink(setting: Setting) -> int:

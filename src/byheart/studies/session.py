@@ -18,8 +18,7 @@ from byheart.record import Record
 from byheart.runners.base import Progress, Runner
 from byheart.store import Store
 from byheart.studies.base import AdaptiveStudy, Records, Setting, Study
-from byheart.studies.finding import Finding
-from byheart.studies.judging import judge
+from byheart.studies.judging import Finding, judge
 from byheart.studies.own_network import OwnNetwork
 from byheart.studies.registry import chosen_claims, studies_of
 from byheart.training.packs import Pack, make_packs
@@ -216,11 +215,6 @@ def earlier_findings(store: Store, setting: Setting, asked: Sequence[str]) -> Ea
     A finding stays if the last study in the folder had the same preset, data set and network, and
     all trials of the claim are stored. The number of seeds may differ: each claim keeps its own.
 
-    Args:
-        store: of the folder.
-        setting: of the new session.
-        asked: claims that the new session judges.
-
     Raises:
         StoreError: a record is damaged.
     """
@@ -274,15 +268,9 @@ def _in_words(setting: Setting) -> str:
 def plan(
     studies: Sequence[Study], setting: Setting, known: Mapping[str, Record] | None = None
 ) -> list[Trial]:
-    """Return the trials that the studies want, each once.
-
-    Args:
-        studies: that are to be decided.
-        setting: preset, data set and number of seeds.
-        known: the records of the rounds before, by key; none before the first.
-    """
-    found = Records(known or {})
-    trials = (trial for study in studies for trial in study.plan(setting, found))
+    """Return the trials that the studies want, each once; ``known`` holds the rounds before."""
+    earlier = Records(known or {})
+    trials = (trial for study in studies for trial in study.plan(setting, earlier))
     return list({trial.key: trial for trial in trials}.values())
 
 
@@ -293,14 +281,9 @@ def at_most(
 
     They are those of the plan, except where a study plans in rounds: there, those of the costliest
     outcome stand in for what is not known yet.
-
-    Args:
-        studies: that are to be decided.
-        setting: preset, data set and number of seeds.
-        known: the records of the rounds before, by key.
     """
-    found = Records(known or {})
-    trials = (trial for study in studies for trial in _bound(study, setting, found))
+    earlier = Records(known or {})
+    trials = (trial for study in studies for trial in _bound(study, setting, earlier))
     return list({trial.key: trial for trial in trials}.values())
 
 
@@ -360,9 +343,9 @@ def stored_records(studies: Sequence[Study], setting: Setting, store: Store) -> 
     records: dict[str, Record] = {}
     while True:
         added = [t for t in plan(studies, setting, records) if t.key not in records]
-        found = store.records(added)
-        records |= found
-        if len(found) < len(added) or not added:
+        stored = store.records(added)
+        records |= stored
+        if len(stored) < len(added) or not added:
             return records
 
 

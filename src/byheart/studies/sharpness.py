@@ -19,12 +19,12 @@ from byheart.studies.conditions import (
     input_noise,
     label_noise,
     mean_points,
-    read,
+    mostly_censored,
+    read_arms,
     slope,
     tally,
     trials_per_seed,
 )
-from byheart.studies.figure6 import MOST_CENSORED
 from byheart.trial import Algorithm, SharpnessProbe, Trial
 
 SLOPE_X = "slope of log2 of the largest Hessian eigenvalue on input noise level"
@@ -161,13 +161,8 @@ def _values(records: Records, setting: Setting, reading: Reading, noise: str, ar
         censored = record.outcome == "budget" and reading.stop != "budget"
         return np.nan if censored else float(record.arrays[f"sharpness.{array}"])
 
-    return np.stack(
-        [
-            read(records, _trials(setting, reading, condition), value)
-            for condition in PANELS[noise](setting.preset.sharpness.levels)
-        ],
-        axis=1,
-    )
+    conditions = PANELS[noise](setting.preset.sharpness.levels)
+    return read_arms(records, [_trials(setting, reading, c) for c in conditions], value)
 
 
 def _octaves(values: Values) -> Values:
@@ -187,8 +182,6 @@ def _slopes(records: Records, setting: Setting, reading: Reading, array: str) ->
 def _evidence(records: Records, setting: Setting, reading: Reading) -> Evidence:
     on_x, on_y = _slopes(records, setting, reading, "eigenvalue")
     arms = [_trials(setting, reading, condition) for condition in _conditions(setting)]
-    shares = [tally(records, arm).censored / len(arm) for arm in arms]
-    mostly = sum(share > MOST_CENSORED for share in shares)
     goal = {
         "converged": "100% accuracy",
         "loss": f"a training loss of {setting.preset.sharpness.loss:g}",
@@ -197,11 +190,7 @@ def _evidence(records: Records, setting: Setting, reading: Reading) -> Evidence:
     return tally(records, [trial for arm in arms for trial in arm]).evidence(
         {SLOPE_X: on_x, SLOPE_Y: on_y},
         note=_note(records, setting, reading),
-        undecidable=(
-            f"in {mostly} of {len(arms)} arms most trials never reached {goal} within the budget"
-            if mostly
-            else ""
-        ),
+        undecidable=mostly_censored(records, arms, goal),
     )
 
 
@@ -212,14 +201,14 @@ def _note(records: Records, setting: Setting, reading: Reading) -> str:
         on_x, on_y = (_interval(v) for v in _slopes(records, setting, reading, array))
         parts.append(f"{name} estimate: slope {on_x} on inputs, {on_y} on labels")
     text = "; ".join(parts) + " (mean and 95% t interval; they decide nothing)"
-    found = [
+    kept = [
         records.of(trial)
         for condition in _conditions(setting)
         for trial in _trials(setting, reading, condition)
     ]
     lost = sum(
         bool(np.isnan(record.arrays["sharpness.eigenvalue"]))
-        for record in found
+        for record in kept
         if record is not None and "sharpness.eigenvalue" in record.arrays
     )
     if lost:
@@ -248,10 +237,10 @@ def _by_reading(
 ) -> Figure:
     points: list[Point] = []
     for noise in PANELS:
-        for one in READINGS:
-            values = np.exp2(_octaves(_values(records, setting, one, noise, array)))
+        for measured_at in READINGS:
+            values = np.exp2(_octaves(_values(records, setting, measured_at, noise, array)))
             levels = setting.preset.sharpness.levels
-            points += mean_points(noise, one.name, levels, values, log=True)
+            points += mean_points(noise, measured_at.name, levels, values, log=True)
     return Figure(
         id=id,
         title=title,
@@ -259,7 +248,7 @@ def _by_reading(
         reading=reading,
         x=Axis("fraction replaced by noise", percent=True),
         y=y,
-        series=tuple(one.name for one in READINGS),
+        series=tuple(measured_at.name for measured_at in READINGS),
         points=tuple(points),
         legend="measured at",
     )

@@ -80,8 +80,8 @@ def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[WorkKind, f
                 total["forward"] += times * 2 * weights * data.train
             case CriticalProbe():
                 total["search"] += search_flops(probe, times, weights)
-                one = certificate_flops(trial, shape, classes)
-                total["certificate"] += one * probe.certify_examples * _certified(probe, budget)
+                certificates = probe.certify_examples * _certified(probe, budget)
+                total["certificate"] += certificates * certificate_flops(trial, shape, classes)
             case SensitivityProbe():
                 total["sweep"] += sweep_flops(probe, trial, size, data.outputs(classes))
             case SharpnessProbe():
@@ -149,9 +149,9 @@ def _certified(probe: CriticalProbe, budget: int) -> int:
     """Return how often an example is certified: at some checkpoints, at some radii."""
     times = [epoch for epoch in probe.certify_epochs if epoch <= budget]
     in_train = bool(set(probe.train_radii) & set(probe.certify_radii))
-    each = len(probe.certify_radii) + in_train
+    per_time = len(probe.certify_radii) + in_train
     last = len(probe.radii) + len(probe.train_radii) if max(probe.epochs) in times else 0
-    return each * (len(times) - bool(last)) + last
+    return per_time * (len(times) - bool(last)) + last
 
 
 def curvature_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
@@ -193,35 +193,35 @@ def pack_bytes(pack: Pack, shape: tuple[int, ...], classes: int) -> int:
 
     Args:
         pack: the replicas.
-        shape: of one input of the source.
+        shape: of first input of the source.
         classes: of the source.
 
     Returns:
         Bytes.
     """
-    one, replicas = pack.trials[0], len(pack.trials)
-    size, inputs = trial_size(one, shape, classes), math.prod(one.data.seen_shape(shape))
+    first, replicas = pack.trials[0], len(pack.trials)
+    size, inputs = trial_size(first, shape, classes), math.prod(first.data.seen_shape(shape))
     momentum = 2 if any(trial.algorithm.momentum for trial in pack.trials) else 1
     weights = NUMBER * replicas * momentum * size.parameters
     draws = {trial.data.seed: 0.0 for trial in pack.trials}
     for trial in pack.trials:
         draws[trial.data.seed] = max(draws[trial.data.seed], trial.data.inputs)
-    examples = one.data.train + one.data.validation
-    distinct = sum(examples + round(level * one.data.train) for level in draws.values())
+    examples = first.data.train + first.data.validation
+    distinct = sum(examples + round(level * first.data.train) for level in draws.values())
     shared = NUMBER * inputs * distinct + 3 * 8 * replicas * examples
-    chunk = max(CHUNK, one.algorithm.batch_size)
+    chunk = max(CHUNK, first.algorithm.batch_size)
     working = NUMBER * replicas * chunk * size.activations
-    searched = max((p.examples for p in one.probes if isinstance(p, CriticalProbe)), default=0)
+    searched = max((p.examples for p in first.probes if isinstance(p, CriticalProbe)), default=0)
     search = NUMBER * replicas * searched * (SEARCH_COPIES * inputs + size.activations)
     curvature = 0
-    if any(isinstance(probe, SharpnessProbe) for probe in one.probes):
+    if any(isinstance(probe, SharpnessProbe) for probe in first.probes):
         vectors = min(NUMBER * replicas * WIDTH * size.parameters, BASIS)
-        kept = min(NUMBER * replicas * one.data.train * 2 * size.activations, KEPT)
+        kept = min(NUMBER * replicas * first.data.train * 2 * size.activations, KEPT)
         curvature = max(vectors, NUMBER * WIDTH * size.parameters) + kept
-    sensitivity = sensitivity_probe(one)
+    sensitivity = sensitivity_probe(first)
     swept = 0
     if sensitivity is not None:
-        swept = sweep_bytes(sensitivity, one, size, inputs, one.data.outputs(classes))
+        swept = sweep_bytes(sensitivity, first, size, inputs, first.data.outputs(classes))
     return weights + shared + max(working, search, curvature, swept)
 
 
