@@ -23,7 +23,7 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.trial import Algorithm, Trial
+from byheart.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Bisection:
 
 
 def bisect(holds: Callable[[int], bool | None], size: int) -> Bisection:
-    """Bisection a grid for the last index that holds, by halving.
+    """Search a grid for the last index that holds, by halving.
 
     Formula: what holds at i is taken to hold at all j < i. Of a grid of 2^m - 1 every search asks
     for exactly m. Where that is not so, the answer is one at which "holds" turns into "holds not".
@@ -62,13 +62,7 @@ def bisect(holds: Callable[[int], bool | None], size: int) -> Bisection:
 
 
 def bisection_grid(smallest: int, largest: int, rounds: int) -> tuple[int, ...]:
-    """Return the 2^rounds - 1 whole numbers, evenly in their log, that so many rounds can tell.
-
-    Args:
-        smallest: the first.
-        largest: the last; far enough from the first that no two are the same.
-        rounds: of a bisection; at least 2.
-    """
+    """Return the 2^rounds - 1 whole numbers, evenly in their log, that bisection can tell apart."""
     spaced = np.geomspace(smallest, largest, 2**rounds - 1)
     return tuple(round(float(value)) for value in spaced)
 
@@ -146,20 +140,17 @@ class Capacity:
 def _width_trials(setting: Setting, kind: Condition) -> list[tuple[Trial, ...]]:
     numbers = setting.preset.capacity
     return [
-        trials_per_seed(
-            setting,
-            kind,
-            Algorithm(
-                network=setting.network((width, width)),
-                learning_rate=numbers.learning_rate,
-                batch_size=numbers.batch_size,
-                epochs=numbers.width_epochs,
-                stop="converged",
-            ),
-            train=numbers.train,
-        )
+        _to_convergence(setting, kind, width, numbers.train, numbers.width_epochs)
         for width in numbers.widths
     ]
+
+
+def _to_convergence(
+    setting: Setting, kind: Condition, width: int, train: int, epochs: int
+) -> tuple[Trial, ...]:
+    network = setting.network((width, width))
+    algorithm = setting.preset.capacity.algorithm(network, epochs, stop="converged")
+    return trials_per_seed(setting, kind, algorithm, train=train)
 
 
 def _fits(records: Records, arms: Sequence[Sequence[Trial]]) -> Values:
@@ -282,14 +273,7 @@ def sizes(setting: Setting) -> tuple[int, ...]:
 def trials_of_size(setting: Setting, kind: Condition, train: int) -> tuple[Trial, ...]:
     """Return one trial per seed on so many examples."""
     numbers = setting.preset.capacity
-    algorithm = Algorithm(
-        network=setting.network((numbers.width, numbers.width)),
-        learning_rate=numbers.learning_rate,
-        batch_size=numbers.batch_size,
-        epochs=numbers.size_epochs,
-        stop="converged",
-    )
-    return trials_per_seed(setting, kind, algorithm, train=train)
+    return _to_convergence(setting, kind, numbers.width, train, numbers.size_epochs)
 
 
 def _asked(setting: Setting, known: Records, unknown: bool | None) -> list[Trial]:

@@ -156,12 +156,9 @@ def proportion_points(
 
 
 def extremes(weights: Values, lower: Values, upper: Values) -> tuple[Values, Values]:
-    """Return the smallest and the largest weighted sum that brackets allow, each [S].
+    """Return the smallest and the largest weighted sum that bounds [S, X] allow, each [S].
 
-    Args:
-        weights: [X] or [S, X].
-        lower: [S, X] lower bounds of what is summed.
-        upper: [S, X] upper bounds; a sum with an unknown bound is NaN.
+    Weights are [X] or [S, X]. A sum with an unknown bound is NaN.
     """
     weights = np.broadcast_to(weights, lower.shape)
     smallest = np.where(weights > 0, lower, upper)
@@ -191,7 +188,7 @@ def mean_points(
         x: [X] positions.
         y: one row per seed; NaN values are left out.
         log: average logarithms (for times and ratios).
-        upper: [S, X] upper bounds, where y are lower ones; NaN where there is none.
+        upper: [S, X] upper bounds, if y are lower ones; NaN where there is none.
     """
     points = []
     above = np.full_like(y, np.nan) if upper is None else upper - y
@@ -199,18 +196,13 @@ def mean_points(
         values = column[np.isfinite(column)]
         if not len(values):
             continue
-        centre = float(values.mean())
-        ends: tuple[float | None, float | None] = (None, None)
+        estimates = [values.mean()]
         if len(values) > 2:
-            half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-            ends = (centre - half, centre + half)
-        if log:
-            centre = float(np.exp(centre))
-            ends = (
-                None if ends[0] is None else float(np.exp(ends[0])),
-                None if ends[1] is None else float(np.exp(ends[1])),
-            )
+            half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+            estimates += [estimates[0] - half, estimates[0] + half]
+        centre, *interval = map(float, np.exp(estimates) if log else estimates)
         known = width[np.isfinite(width)]
         bound = centre + float(known.mean()) if len(known) else None
-        points.append(Point(panel, series, float(at), centre, *ends, bound))
+        low, high = interval or (None, None)
+        points.append(Point(panel, series, float(at), centre, low, high, bound))
     return points

@@ -23,7 +23,7 @@ from byheart.studies.conditions import (
     trials_per_seed,
 )
 from byheart.studies.presets import log_spaced
-from byheart.trial import AccuracyProbe, Algorithm, CriticalProbe, Trial
+from byheart.trial import AccuracyProbe, CriticalProbe, Trial
 
 FIRST_EPOCH_UPDATES = math.ceil(50_000 / 128)
 """Updates in the first epoch of 50,000 examples in batches of 128 (Zhang et al. 2017)."""
@@ -72,12 +72,6 @@ def early(setting: Setting) -> int:
 def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
     """Return one trial per seed, trained for the whole budget."""
     numbers = setting.preset.dynamics
-    algorithm = Algorithm(
-        network=setting.network(numbers.hidden),
-        learning_rate=numbers.learning_rate,
-        batch_size=numbers.batch_size,
-        epochs=numbers.epochs,
-    )
     probes = (
         AccuracyProbe(epochs=accuracy_epochs(setting)),
         CriticalProbe(
@@ -94,7 +88,7 @@ def trials(setting: Setting, condition: Condition) -> tuple[Trial, ...]:
     return trials_per_seed(
         setting,
         condition,
-        algorithm,
+        numbers.algorithm(setting.network(numbers.hidden), numbers.epochs),
         train=numbers.train,
         validation=numbers.validation,
         probes=probes,

@@ -57,10 +57,7 @@ ACCELERATORS = (
 
 
 def find_accelerator(text: str) -> Accelerator:
-    """Return the accelerator of a name, or one of so many TFLOP/s.
-
-    Args:
-        text: a name, in any case and with or without spaces, or a number.
+    """Return the accelerator of a name (in any case, with or without spaces) or of so many TFLOP/s.
 
     Raises:
         InputError: neither.
@@ -156,13 +153,13 @@ def estimate(
     Where a study plans in rounds, the costliest outcome stands in for what is not known yet.
 
     Args:
-        studies: that are to be decided.
+        studies: to decide.
         setting: preset, data set and number of seeds.
         dataset: the clean source.
-        known: the records that are stored, by key; failed trials are trained again.
-        runner: would train them.
-        device: on what.
-        speed: operations a second of a device that is not there; measured here if None.
+        known: the stored records, by key; failed trials are trained again.
+        runner: that would train them.
+        device: "cpu", "cuda" or "mps".
+        speed: operations a second of a device that is not here; measured here if None.
 
     Raises:
         InputError: a pack cannot be trained.
@@ -197,12 +194,7 @@ def estimate(
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
-    """Return when the last pack ends, if the longest go first, each to the first free worker.
-
-    Args:
-        seconds: time of each pack.
-        workers: packs trained at a time.
-    """
+    """Return when the last pack ends, if the longest go first, each to the first free worker."""
     free = [0.0] * max(1, workers)
     for pack_seconds in sorted(seconds, reverse=True):
         heapq.heapreplace(free, free[0] + pack_seconds)

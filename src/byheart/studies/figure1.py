@@ -12,7 +12,7 @@ from byheart.measures.difficulty import Difficulty, difficulty
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
 from byheart.studies.conditions import KINDS, Condition, Values, tally
-from byheart.trial import Algorithm, CorrectProbe, DataFacts, Trial
+from byheart.trial import CorrectProbe, DataFacts, Trial
 
 TO_RANDX = "log2 over-dispersion of P(correct), real minus randX"
 TO_RANDY = "log2 over-dispersion of P(correct), real minus randY"
@@ -116,12 +116,7 @@ class Figure1:
 
 def _trials(setting: Setting, kind: Condition, draw: int) -> list[Trial]:
     numbers = setting.preset.examples
-    algorithm = Algorithm(
-        network=setting.network(numbers.hidden),
-        learning_rate=numbers.learning_rate,
-        batch_size=numbers.batch_size,
-        epochs=1,
-    )
+    algorithm = numbers.algorithm(setting.network(numbers.hidden), epochs=1)
     data = DataFacts(
         fingerprint=setting.data.fingerprint,
         train=numbers.train,

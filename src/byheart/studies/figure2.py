@@ -26,7 +26,7 @@ from byheart.studies.conditions import (
     trials_per_seed,
 )
 from byheart.studies.presets import log_spaced
-from byheart.trial import CNN, AccuracyProbe, Algorithm, FiltersProbe, Trial
+from byheart.trial import CNN, AccuracyProbe, FiltersProbe, Trial
 
 ON_REAL = "log2 of low-frequency energy on real data, over initialisation"
 ON_RANDY = "log2 of low-frequency energy on randY, over initialisation"
@@ -143,14 +143,8 @@ def _epochs(setting: Setting) -> tuple[int, ...]:
 
 def _trials(setting: Setting, kind: Condition) -> tuple[Trial, ...]:
     numbers, epochs = setting.preset.filters, _epochs(setting)
-    algorithm = Algorithm(
-        network=_network(setting),
-        learning_rate=numbers.learning_rate,
-        momentum=numbers.momentum,
-        decay_every=numbers.decay_every,
-        batch_size=numbers.batch_size,
-        epochs=numbers.epochs,
-    )
+    schedule = {"momentum": numbers.momentum, "decay_every": numbers.decay_every}
+    algorithm = numbers.algorithm(_network(setting), numbers.epochs, **schedule)
     probes = (AccuracyProbe(epochs=(numbers.epochs,)), FiltersProbe(epochs=epochs))
     return trials_per_seed(setting, kind, algorithm, train=numbers.train, probes=probes)
 

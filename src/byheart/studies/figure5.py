@@ -24,7 +24,7 @@ from byheart.studies.conditions import (
     trials_per_seed,
 )
 from byheart.studies.presets import log_spaced
-from byheart.trial import AccuracyProbe, Algorithm, Trial
+from byheart.trial import AccuracyProbe, Trial
 
 MARGIN = 0.01
 """Within one point of the best."""
@@ -150,12 +150,7 @@ def _arms(setting: Setting, condition: Condition) -> list[tuple[Trial, ...]]:
         trials_per_seed(
             setting,
             condition,
-            Algorithm(
-                network=setting.network((width, width)),
-                learning_rate=numbers.learning_rate,
-                batch_size=numbers.batch_size,
-                epochs=numbers.epochs,
-            ),
+            numbers.algorithm(setting.network((width, width)), numbers.epochs),
             train=numbers.train,
             validation=numbers.validation,
             probes=(probe,),

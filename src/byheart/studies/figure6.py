@@ -27,7 +27,7 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.trial import Algorithm, Trial
+from byheart.trial import Trial
 
 ORDER_SMALLEST = round(float(np.log2(1.1)), 3)
 TIME = Axis("epochs to 100% training accuracy", log=True)
@@ -221,13 +221,8 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
 def _arm(setting: Setting, condition: Condition, width: int, train: int) -> tuple[Trial, ...]:
     """Return one trial per seed, trained until 100% training accuracy."""
     numbers = setting.preset.time
-    algorithm = Algorithm(
-        network=setting.network((width, width)),
-        learning_rate=numbers.learning_rate,
-        batch_size=numbers.batch_size,
-        epochs=numbers.epochs,
-        stop="converged",
-    )
+    network = setting.network((width, width))
+    algorithm = numbers.algorithm(network, numbers.epochs, stop="converged")
     return trials_per_seed(setting, condition, algorithm, train=train)
 
 

@@ -9,20 +9,35 @@ from typing import Any
 from pydantic import Field
 
 from byheart.errors import choose
-from byheart.trial import FrozenModel
+from byheart.trial import Algorithm, FrozenModel, Network
 
 
-class ExampleSetting(FrozenModel):
-    """Figure 1: many initialisations on each of a few draws of the data."""
+class TrainingSetting(FrozenModel):
+    """What every study sets: the number of training examples, and how networks train on them."""
 
     train: int
-    hidden: tuple[int, ...]
     learning_rate: float
     batch_size: int
+
+    def algorithm(self, network: Network, epochs: int, **more: Any) -> Algorithm:
+        """Return the algorithm that trains a network with these numbers; ``more`` is its own."""
+        return Algorithm(
+            network=network,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            epochs=epochs,
+            **more,
+        )
+
+
+class ExampleSetting(TrainingSetting):
+    """Figure 1: many initialisations on each of a few draws of the data."""
+
+    hidden: tuple[int, ...]
     initialisations: int
 
 
-class DynamicsSetting(FrozenModel):
+class DynamicsSetting(TrainingSetting):
     """Figures 7, 8 and 9: accuracy and critical samples while a network trains on noise.
 
     Attributes:
@@ -30,11 +45,8 @@ class DynamicsSetting(FrozenModel):
         certified_examples: how many of these the certificate looks at; 0 leaves it out.
     """
 
-    train: int
     validation: int
     hidden: tuple[int, ...]
-    learning_rate: float
-    batch_size: int
     epochs: int
     levels: tuple[float, ...]
     checkpoints: int
@@ -46,7 +58,7 @@ class DynamicsSetting(FrozenModel):
     max_steps: int
 
 
-class TimeSetting(FrozenModel):
+class TimeSetting(TrainingSetting):
     """Figure 6 and the workshop's (2): time to convergence by kind, width and examples.
 
     Attributes:
@@ -55,18 +67,15 @@ class TimeSetting(FrozenModel):
         sizes: numbers of examples tried with ``width`` units.
     """
 
-    learning_rate: float
-    batch_size: int
     epochs: int
     levels: tuple[float, ...]
     widths: tuple[int, ...]
     width_train: int
-    train: int
     sizes: tuple[int, ...]
     width: int
 
 
-class WidthSetting(FrozenModel):
+class WidthSetting(TrainingSetting):
     """Figure 5: validation accuracy by width, on noisy training sets.
 
     Attributes:
@@ -74,17 +83,14 @@ class WidthSetting(FrozenModel):
         checkpoints: how often accuracy is measured; the best of them counts.
     """
 
-    train: int
     validation: int
-    learning_rate: float
-    batch_size: int
     epochs: int
     checkpoints: int
     levels: tuple[float, ...]
     widths: tuple[int, ...]
 
 
-class CapacitySetting(FrozenModel):
+class CapacitySetting(TrainingSetting):
     """The workshop's (1) and A17's effective capacity: who reaches 100% training accuracy at all.
 
     Attributes:
@@ -94,10 +100,7 @@ class CapacitySetting(FrozenModel):
         rounds: of the bisection between them, whose grid has 2^rounds - 1 sizes.
     """
 
-    learning_rate: float
-    batch_size: int
     widths: tuple[int, ...]
-    train: int
     width_epochs: int
     smallest: int
     largest: int
@@ -106,7 +109,7 @@ class CapacitySetting(FrozenModel):
     size_epochs: int
 
 
-class FilterSetting(FrozenModel):
+class FilterSetting(TrainingSetting):
     """Figure 2: the first filters of a CNN.
 
     Attributes:
@@ -115,21 +118,18 @@ class FilterSetting(FrozenModel):
         checkpoints: about how many epochs the filters are looked at, beside the first.
     """
 
-    train: int
     channels: tuple[int, ...]
     dense: tuple[int, ...]
     kernel: int
     pool: int
     crop: int
-    learning_rate: float
     momentum: float
     decay_every: int
-    batch_size: int
     epochs: int
     checkpoints: int
 
 
-class SharpnessSetting(FrozenModel):
+class SharpnessSetting(TrainingSetting):
     """The workshop's (3): sharpness at convergence against the level of noise.
 
     Attributes:
@@ -141,10 +141,7 @@ class SharpnessSetting(FrozenModel):
         online_iterations: of the workshop's own estimator.
     """
 
-    train: int
     hidden: tuple[int, ...]
-    learning_rate: float
-    batch_size: int
     levels: tuple[float, ...]
     epochs: int
     limit: int
@@ -154,7 +151,7 @@ class SharpnessSetting(FrozenModel):
     online_iterations: int
 
 
-class RegularizerSetting(FrozenModel):
+class RegularizerSetting(TrainingSetting):
     """Figures 10 and 11: regularizers by strength, on real and on random labels.
 
     Attributes:
@@ -168,11 +165,8 @@ class RegularizerSetting(FrozenModel):
         adversarial_radius: of the box in which critical samples are sought.
     """
 
-    train: int
     validation: int
     hidden: tuple[int, ...]
-    learning_rate: float
-    batch_size: int
     epochs: int
     checkpoints: int
     dropout: tuple[float, ...]
@@ -184,7 +178,7 @@ class RegularizerSetting(FrozenModel):
     adversarial_radius: float
 
 
-class SensitivitySetting(FrozenModel):
+class SensitivitySetting(TrainingSetting):
     """Figures 3 and 4: loss-sensitivity through all of training by plain SGD.
 
     Attributes:
@@ -197,11 +191,8 @@ class SensitivitySetting(FrozenModel):
         unique_evaluations: how often it is measured there.
     """
 
-    train: int
     pixels: int
     hidden: tuple[int, ...]
-    learning_rate: float
-    batch_size: int
     updates: int
     evaluations: int
     per_class: int

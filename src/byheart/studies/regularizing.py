@@ -22,7 +22,7 @@ from byheart.studies.conditions import (
     trials_per_seed,
 )
 from byheart.studies.presets import log_spaced
-from byheart.trial import AccuracyProbe, Algorithm, Trial
+from byheart.trial import AccuracyProbe, Trial
 
 MARGIN = 0.01
 """Validation accuracy that a regularizer may cost and still count as harmless: one point."""
@@ -91,16 +91,11 @@ def epochs(setting: Setting) -> tuple[int, ...]:
 def trials(setting: Setting, arm: StrengthArm, kind: Condition) -> tuple[Trial, ...]:
     """Return one trial per seed, trained for the whole budget."""
     numbers = setting.preset.regularizers
-    algorithm = Algorithm(
-        network=setting.network(numbers.hidden),
-        learning_rate=numbers.learning_rate,
-        batch_size=numbers.batch_size,
-        epochs=numbers.epochs,
-    ).model_copy(update=dict(arm.numbers))
+    network = setting.network(numbers.hidden)
     return trials_per_seed(
         setting,
         kind,
-        algorithm,
+        numbers.algorithm(network, numbers.epochs, **dict(arm.numbers)),
         train=numbers.train,
         validation=numbers.validation,
         probes=(AccuracyProbe(epochs=epochs(setting)),),

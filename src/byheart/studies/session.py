@@ -9,9 +9,9 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from byheart.errors import StoreError
 from byheart.record import Record
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from byheart.training.prediction import Speeds
 
 _LIBRARIES = ("torch", "numpy", "scipy")
-_SETTING = TypeAdapter(Setting)
-_OWN_NETWORK: TypeAdapter[OwnNetwork | None] = TypeAdapter(OwnNetwork | None)
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,18 @@ class SessionFacts:
     own_network: OwnNetwork | None = None
     seeds: Mapping[str, int] = field(default_factory=dict)
 
+    # What another version stored beside these facts makes them unreadable.
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     def by_seeds(self) -> list[tuple[Setting, list[str]]]:
         """Return the claims in groups of equal numbers of seeds, each with its setting."""
         groups: dict[int, list[str]] = {}
         for claim in self.claims:
             groups.setdefault(self.seeds.get(claim, self.setting.seeds), []).append(claim)
         return [(replace(self.setting, seeds=n), claims) for n, claims in groups.items()]
+
+
+_FACTS = TypeAdapter(SessionFacts)
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ def run_session(
         own_network=own_network and own_network.also_without(earlier.left_out),
         seeds=other_seeds,
     )
-    store.save_run(_as_json(facts))
+    store.save_run(_FACTS.dump_python(facts, mode="json", exclude={"started"}))
     trials: list[Trial] = []
     records: dict[str, Record] = {}
     trained = 0
@@ -403,16 +407,8 @@ def load_session(store: Store) -> SessionFacts:
             f"`{shlex.join(run['command'])}`"
         )
     try:
-        setting = _SETTING.validate_python(run.pop("setting"))
-        own_network = _OWN_NETWORK.validate_python(run.pop("own_network", None))
-        return SessionFacts(
-            claims=tuple(run.pop("claims")),
-            setting=setting,
-            command=tuple(run.pop("command")),
-            own_network=own_network,
-            **run,
-        )
-    except (ValidationError, KeyError, TypeError) as error:
+        return _FACTS.validate_python(run)
+    except ValidationError as error:
         version = run.get("versions", {}).get("byheart", "of another version")
         raise StoreError(
             f"the study in {store.folder} was run by byheart {version}, which this byheart "
@@ -435,17 +431,3 @@ def _train(
     with contextlib.closing(results):
         for result in results:
             store.add(result.records)
-
-
-def _as_json(facts: SessionFacts) -> dict[str, Any]:
-    return {
-        "claims": list(facts.claims),
-        "setting": _SETTING.dump_python(facts.setting, mode="json"),
-        "versions": dict(facts.versions),
-        "machine": dict(facts.machine),
-        "runner": facts.runner,
-        "device": facts.device,
-        "command": list(facts.command),
-        "seeds": dict(facts.seeds),
-        "own_network": _OWN_NETWORK.dump_python(facts.own_network, mode="json"),
-    }

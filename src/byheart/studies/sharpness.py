@@ -25,7 +25,7 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.trial import Algorithm, SharpnessProbe, Trial
+from byheart.trial import SharpnessProbe, Trial
 
 SLOPE_X = "slope of log2 of the largest Hessian eigenvalue on input noise level"
 SLOPE_Y = "slope of log2 of the largest Hessian eigenvalue on label noise level"
@@ -137,11 +137,9 @@ def _conditions(setting: Setting) -> list[Condition]:
 
 def _trials(setting: Setting, reading: Reading, condition: Condition) -> tuple[Trial, ...]:
     numbers = setting.preset.sharpness
-    algorithm = Algorithm(
-        network=setting.network(numbers.hidden),
-        learning_rate=numbers.learning_rate,
-        batch_size=numbers.batch_size,
-        epochs=numbers.epochs if reading.stop == "budget" else numbers.limit,
+    algorithm = numbers.algorithm(
+        setting.network(numbers.hidden),
+        numbers.epochs if reading.stop == "budget" else numbers.limit,
         stop=reading.stop,
         stop_loss=numbers.loss if reading.stop == "loss" else None,
     )
