@@ -111,30 +111,26 @@ class Figure9:
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
         """Return slopes and differences of CSR per seed."""
-        slopes_x = _slopes(records, setting, by_inputs(setting))
-        slopes_y = _slopes(records, setting, by_labels(setting))
+        slopes, slope_bounds = _slopes(records, setting)
+        growth, growth_bounds = _growth(records, setting)
+        fall, fall_bounds = _train_fall(records, setting)
         at = _radius_index(setting)
-        by_radius = {
-            name: slopes[:, index]
-            for noise, slopes in (("input", slopes_x), ("label", slopes_y))
-            for index, name in enumerate(_radius_names(noise))
+        at_radius = {
+            SLOPE_X: _radius_names("input")[at],
+            SLOPE_Y: _radius_names("label")[at],
         }
         by_claim = {
-            "csr-noise": {SLOPE_X: slopes_x[:, at], SLOPE_Y: slopes_y[:, at]},
-            "csr-growth": _growth(records, setting),
-            "csr-train-fall": _train_fall(records, setting),
-            "csr-radius": by_radius,
+            "csr-noise": {name: slopes[there] for name, there in at_radius.items()},
+            "csr-growth": growth,
+            "csr-train-fall": fall,
+            "csr-radius": slopes,
             "csr-memorization": _sharper(records, setting),
         }
-        ranges = _slope_bounds(records, setting)
         bounds = {
-            "csr-noise": {
-                SLOPE_X: ranges[_radius_names("input")[at]],
-                SLOPE_Y: ranges[_radius_names("label")[at]],
-            },
-            "csr-growth": _growth_bounds(records, setting),
-            "csr-train-fall": _train_fall_bounds(records, setting),
-            "csr-radius": ranges,
+            "csr-noise": {name: slope_bounds[there] for name, there in at_radius.items()},
+            "csr-growth": growth_bounds,
+            "csr-train-fall": fall_bounds,
+            "csr-radius": slope_bounds,
         }
         notes = {"csr-noise": _control(records, setting)}
         if certified := dynamics.certified_epochs(setting):
@@ -167,35 +163,63 @@ def _radius_index(setting: Setting) -> int:
     return numbers.radii.index(numbers.radius)
 
 
-def _slopes(records: Records, setting: Setting, conditions: Sequence[Condition]) -> Values:
-    """Return the slope of the final CSR on the noise level at each radius, [S, radii]."""
-    levels = [c.inputs + c.labels for c in conditions]
-    final = np.stack([curves(records, setting, c).critical[:, -1] for c in conditions], axis=1)
-    return np.stack([slope(levels, final[..., r]) for r in range(final.shape[2])], axis=1)
+def _slopes(records: Records, setting: Setting) -> tuple[dict[str, Values], Bounds]:
+    """Return the slope of the final CSR on either noise level at each radius, and its range."""
+    slopes, ranges = {}, {}
+    for noise, conditions in (("input", by_inputs(setting)), ("label", by_labels(setting))):
+        levels = np.array([c.inputs + c.labels for c in conditions])
+        weights = (levels - levels.mean()) / ((levels - levels.mean()) ** 2).sum()
+        lower, upper = _final(records, setting, conditions)
+        for index, name in enumerate(_radius_names(noise)):
+            slopes[name] = slope(levels, lower[..., index])
+            ranges[name] = extremes(weights, lower[..., index], upper[..., index])
+    return slopes, ranges
 
 
-def _growth(records: Records, setting: Setting) -> dict[str, Values]:
-    at = _radius_index(setting)
-    grown, settling = {}, []
+def _final(
+    records: Records, setting: Setting, conditions: Sequence[Condition]
+) -> tuple[Values, Values]:
+    """Return the final CSR, and its upper bound, at each level and radius, [S, levels, radii]."""
+    of_level = [curves(records, setting, condition) for condition in conditions]
+    lower = np.stack([curve.critical[:, -1] for curve in of_level], axis=1)
+    upper = np.stack([curve.critical_upper[:, -1] for curve in of_level], axis=1)
+    return lower, upper
+
+
+def _growth(records: Records, setting: Setting) -> tuple[dict[str, Values], Bounds]:
+    """Return how much CSR grows on each kind, by how much less later, and their ranges."""
+    at, early = _radius_index(setting), dynamics.early(setting)
+    growth, ranges, settling, settling_ranges = {}, {}, [], []
     for kind in KINDS:
         curve = curves(records, setting, kind)
         half = int(np.searchsorted(curve.critical_epochs, setting.preset.dynamics.epochs // 2))
-        early, middle, late = (
-            curve.critical[:, search, at] for search in (dynamics.early(setting), half, -1)
-        )
-        grown[GROWTH + kind.name] = late - early
-        settling.append((middle - early) - (late - middle))
-    return {**grown, SETTLING: np.mean(settling, axis=0)}
+        late = len(curve.critical_epochs) - 1
+        lower, upper = curve.critical[..., at], curve.critical_upper[..., at]
+        start, middle, end = (lower[:, search] for search in (early, half, late))
+        growth[GROWTH + kind.name] = end - start
+        settling.append((middle - start) - (end - middle))
+        grown = _weights(lower, (late, 1.0), (early, -1.0))
+        ranges[GROWTH + kind.name] = extremes(grown, lower, upper)
+        settled = _weights(lower, (half, 2.0), (early, -1.0), (late, -1.0))
+        settling_ranges.append(extremes(settled, lower, upper))
+    growth[SETTLING] = np.mean(settling, axis=0)
+    return growth, {**ranges, SETTLING: _mean(settling_ranges)}
 
 
-def _train_fall(records: Records, setting: Setting) -> dict[str, Values]:
-    rise, fall = [], []
+def _train_fall(records: Records, setting: Setting) -> tuple[dict[str, Values], Bounds]:
+    """Return how much CSR on training examples rises to its peak and falls, and the ranges."""
+    start, rise, fall, rises, falls = dynamics.early(setting), [], [], [], []
     for kind in KINDS:
-        ratio = curves(records, setting, kind).critical_train[:, dynamics.early(setting) :]
-        peak = ratio[np.arange(len(ratio)), dynamics.peak_by_others(ratio)]
-        rise.append(peak - ratio[:, 0])
-        fall.append(peak - ratio[:, -1])
-    return {TRAIN_RISE: np.mean(rise, axis=0), TRAIN_FALL: np.mean(fall, axis=0)}
+        curve = curves(records, setting, kind)
+        lower, upper = curve.critical_train[:, start:], curve.critical_train_upper[:, start:]
+        peak = dynamics.peak_by_others(lower)
+        highest = lower[np.arange(len(lower)), peak]
+        rise.append(highest - lower[:, 0])
+        fall.append(highest - lower[:, -1])
+        rises.append(extremes(_weights(lower, (peak, 1.0), (0, -1.0)), lower, upper))
+        falls.append(extremes(_weights(lower, (peak, 1.0), (-1, -1.0)), lower, upper))
+    values = {TRAIN_RISE: np.mean(rise, axis=0), TRAIN_FALL: np.mean(fall, axis=0)}
+    return values, {TRAIN_RISE: _mean(rises), TRAIN_FALL: _mean(falls)}
 
 
 def _sharper(records: Records, setting: Setting) -> dict[str, Values]:
@@ -218,47 +242,6 @@ def _sharper(records: Records, setting: Setting) -> dict[str, Values]:
         rises.append((last - middle) / np.log2(fitted / turn))
         changes.append(rises[-1] - (middle - first) / np.log2(turn / start))
     return {RISE: np.mean(rises, axis=0), SHARPER: np.mean(changes, axis=0)}
-
-
-def _slope_bounds(records: Records, setting: Setting) -> Bounds:
-    """Return the range of the slope of the final CSR on either noise level, at each radius."""
-    ranges = {}
-    for noise, conditions in (("input", by_inputs(setting)), ("label", by_labels(setting))):
-        levels = np.array([c.inputs + c.labels for c in conditions])
-        weights = (levels - levels.mean()) / ((levels - levels.mean()) ** 2).sum()
-        of_level = [curves(records, setting, c) for c in conditions]
-        lower = np.stack([curve.critical[:, -1] for curve in of_level], axis=1)
-        upper = np.stack([curve.critical_upper[:, -1] for curve in of_level], axis=1)
-        for index, name in enumerate(_radius_names(noise)):
-            ranges[name] = extremes(weights, lower[..., index], upper[..., index])
-    return ranges
-
-
-def _growth_bounds(records: Records, setting: Setting) -> Bounds:
-    at, early = _radius_index(setting), dynamics.early(setting)
-    ranges, settling = {}, []
-    for kind in KINDS:
-        curve = curves(records, setting, kind)
-        half = int(np.searchsorted(curve.critical_epochs, setting.preset.dynamics.epochs // 2))
-        lower, upper = curve.critical[..., at], curve.critical_upper[..., at]
-        late = len(curve.critical_epochs) - 1
-        grown = _weights(lower, (late, 1.0), (early, -1.0))
-        ranges[GROWTH + kind.name] = extremes(grown, lower, upper)
-        settled = _weights(lower, (half, 2.0), (early, -1.0), (late, -1.0))
-        settling.append(extremes(settled, lower, upper))
-    return {**ranges, SETTLING: _mean(settling)}
-
-
-def _train_fall_bounds(records: Records, setting: Setting) -> Bounds:
-    rise, fall = [], []
-    for kind in KINDS:
-        curve = curves(records, setting, kind)
-        start = dynamics.early(setting)
-        lower, upper = curve.critical_train[:, start:], curve.critical_train_upper[:, start:]
-        peak = dynamics.peak_by_others(lower)
-        rise.append(extremes(_weights(lower, (peak, 1.0), (0, -1.0)), lower, upper))
-        fall.append(extremes(_weights(lower, (peak, 1.0), (-1, -1.0)), lower, upper))
-    return {TRAIN_RISE: _mean(rise), TRAIN_FALL: _mean(fall)}
 
 
 def _weights(like: Values, *terms: tuple[int | np.ndarray, float]) -> Values:
@@ -330,17 +313,10 @@ def _by_level(records: Records, setting: Setting) -> Figure:
         ("noise in the inputs", by_inputs(setting)),
         ("noise in the labels", by_labels(setting)),
     ):
-        of_level = [curves(records, setting, condition) for condition in conditions]
-        final = np.stack([curve.critical[:, -1] for curve in of_level], axis=1)
-        upper = np.stack([curve.critical_upper[:, -1] for curve in of_level], axis=1)
+        lower, upper = _final(records, setting, conditions)
         for index, radius in enumerate(numbers.radii):
-            points += mean_points(
-                panel,
-                _radius_text(radius),
-                numbers.levels,
-                final[..., index],
-                upper=upper[..., index],
-            )
+            final, above = lower[..., index], upper[..., index]
+            points += mean_points(panel, _radius_text(radius), numbers.levels, final, upper=above)
     return Figure(
         id="figure-9-radius",
         title="Critical sample ratio at the end of training, at several radii",
