@@ -5,37 +5,25 @@ import re
 
 import pandas as pd
 import pytest
+from tests.studies.tiny import TINY
 
 import byheart
 from byheart.errors import InputError
 from byheart.runners import InlineRunner, Progress
 from byheart.store import Store
-from byheart.studies.presets import PRESETS, QUICK, CapacitySetting
+from byheart.studies.presets import PRESETS
 
-CAPACITY = CapacitySetting(
-    learning_rate=0.1,
-    batch_size=10,
-    widths=(4, 8),
-    train=40,
-    width_epochs=4,
-    smallest=10,
-    largest=40,
-    rounds=2,
-    width=8,
-    size_epochs=4,
-)
 BOTH = ["capacity-noise", "capacity-data"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def presets():
     """Make two presets known whose capacity studies take a moment."""
-    made = QUICK.model_copy(update={"name": "tiny", "seeds": 3, "capacity": CAPACITY})
-    smaller = CAPACITY.model_copy(update={"train": 30})
+    smaller = TINY.capacity.model_copy(update={"train": 30})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "tiny", made)
+        patch.setitem(PRESETS, "tiny", TINY)
         patch.setitem(
-            PRESETS, "other", made.model_copy(update={"name": "other", "capacity": smaller})
+            PRESETS, "other", TINY.model_copy(update={"name": "other", "capacity": smaller})
         )
         yield
 

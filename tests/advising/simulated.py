@@ -54,8 +54,8 @@ class Simulated:
     def _curves(self, replica: Replica) -> Curves:
         drop, gain = self.truth[replica.arm]
         common = generator("common", replica.seed, replica.random).normal() * 0.05
-        own = generator("own", replica.arm.name, replica.seed, replica.random).normal()
-        value = common + self.spread * own + (0.8 - drop if replica.random else 0.9 + gain)
+        alone = generator("own", replica.arm.name, replica.seed, replica.random).normal()
+        value = common + self.spread * alone + (0.8 - drop if replica.random else 0.9 + gain)
         curve = np.array([0.1, value])
         return Curves(curve, curve, curve, np.full(2, np.nan))
 

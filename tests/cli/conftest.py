@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.studies.tiny import TINY
 
 from byheart.cli.main import main
-from byheart.studies.presets import PRESETS, QUICK, CapacitySetting
+from byheart.studies.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,5 @@ def byheart(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of a preset whose studies take a moment; known in this process only."""
-    preset = QUICK.model_copy(
-        update={
-            "name": "tiny",
-            "seeds": 3,
-            "capacity": CapacitySetting(
-                learning_rate=0.1,
-                batch_size=10,
-                widths=(4, 8),
-                train=40,
-                width_epochs=4,
-                smallest=10,
-                largest=40,
-                rounds=2,
-                width=8,
-                size_epochs=4,
-            ),
-        }
-    )
-    monkeypatch.setitem(PRESETS, "tiny", preset)
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
     return "tiny"

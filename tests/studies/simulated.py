@@ -103,15 +103,7 @@ def digits() -> Dataset:
 
 
 def tiny_setting(dataset: Dataset, *, seeds: int = SEEDS) -> Setting:
-    facts = SourceFacts(
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        examples=len(dataset),
-        shape=dataset.shape,
-        classes=dataset.classes,
-        smallest_class=dataset.smallest_class,
-    )
-    return Setting(tiny_preset(), facts, seeds)
+    return Setting(tiny_preset(), SourceFacts.of(dataset), seeds)
 
 
 def later_shapes(setting: Setting) -> list[Trial]:
@@ -145,7 +137,7 @@ class Pool:
         for study in studies:
             for trial in (*study.plan(setting), *later_shapes(setting)):
                 wanted.setdefault(shape(trial), trial)
-        trials = [real for one in wanted.values() for real in self._draws(one)]
+        trials = [real for trial in wanted.values() for real in self._draws(trial)]
         packs = make_packs(trials, shape=setting.data.shape, classes=len(setting.data.classes))
         self._records: dict[str, dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
         for pack in packs:
@@ -153,17 +145,17 @@ class Pool:
                 draws = self._records[shape(record.trial)]
                 draws[record.trial.data.seed].append(record)
 
-    def _draws(self, one: Trial) -> list[Trial]:
-        runs = self._runs(one)
+    def _draws(self, trial: Trial) -> list[Trial]:
+        runs = self._runs(trial)
         return [
-            _with(one, seed=draw * runs + run, draw=draw)
+            _with(trial, seed=draw * runs + run, draw=draw)
             for draw in range(POOL)
             for run in range(runs)
         ]
 
-    def _runs(self, one: Trial) -> int:
+    def _runs(self, trial: Trial) -> int:
         """Return how many initialisations a draw of the data has: many for Figure 1, else one."""
-        correct = any(probe.name == "correct" for probe in one.probes)
+        correct = any(probe.name == "correct" for probe in trial.probes)
         return self.setting.preset.examples.initialisations if correct else 1
 
     def records(self, *, hidden: tuple[int, ...], train: int, epochs: int) -> list[Record]:

@@ -60,8 +60,8 @@ def simulate(
                 # Without Holm's correction too, p above 0.05 is inconclusive whatever else holds.
                 verdict = finding.verdict
                 if len(chosen) > 1 and finding.p <= ALPHA:
-                    [own] = decide([cases[finding.claim]])
-                    verdict = own.verdict
+                    [judgement] = decide([cases[finding.claim]])
+                    verdict = judgement.verdict
                 alone[finding.claim, verdict] += 1
     return together, alone
 
@@ -94,8 +94,8 @@ def any_time_of(times: Sequence[Record]) -> Change:
     """Return what gives every network, of whatever width and size, the time of one of these."""
 
     def change(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
-        one = times[int(rng.integers(len(times)))]
-        return replace(record, epochs=one.epochs, outcome=one.outcome)
+        drawn = times[int(rng.integers(len(times)))]
+        return replace(record, epochs=drawn.epochs, outcome=drawn.outcome)
 
     return change
 

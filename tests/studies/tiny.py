@@ -20,7 +20,6 @@ from byheart.studies.base import Setting, SourceFacts
 from byheart.studies.presets import (
     QUICK,
     CapacitySetting,
-    DynamicsSetting,
     ExampleSetting,
     SharpnessSetting,
     TimeSetting,
@@ -39,78 +38,38 @@ def tiny_dataset() -> Dataset:
     return Dataset.from_arrays("tiny", x + 0.1 * torch.rand(400, 9, generator=draw), y)
 
 
+_SHORT = {"train": 40, "learning_rate": 0.1, "batch_size": 32}
+_ONE_LAYER = {**_SHORT, "hidden": (8,), "levels": (0.0, 0.5, 1.0)}
+TINY = QUICK.model_copy(
+    update={
+        "name": "tiny",
+        "seeds": 3,
+        "examples": ExampleSetting(**_SHORT, hidden=(8,), initialisations=10),
+        "dynamics": QUICK.dynamics.model_copy(
+            update={
+                **_ONE_LAYER, "validation": 40, "epochs": 8, "checkpoints": 4, "max_steps": 5,
+                "critical_checkpoints": 3, "critical_examples": 20, "certified_examples": 10,
+            }
+        ),
+        "time": TimeSetting(
+            **_SHORT, epochs=10, levels=(0.0, 0.5, 1.0), widths=(4, 8), width_train=40,
+            sizes=(20, 40), width=8,
+        ),
+        "sharpness": SharpnessSetting(
+            **_ONE_LAYER, epochs=4, limit=10, loss=1.0, tolerance=1e-3, max_iterations=50,
+            online_iterations=5,
+        ),
+        "capacity": CapacitySetting(
+            **_SHORT, widths=(4, 8), width_epochs=10, smallest=10, largest=60, rounds=3, width=8,
+            size_epochs=12,
+        ),
+    }
+)  # fmt: skip
+"""The quick preset, but most studies take a moment."""
+
+
 def tiny_setting(dataset: Dataset, *, seeds: int = 3) -> Setting:
-    preset = QUICK.model_copy(
-        update={
-            "name": "tiny",
-            "default_data": "digits",
-            "seeds": 3,
-            "examples": ExampleSetting(
-                train=40, hidden=(8,), learning_rate=0.1, batch_size=32, initialisations=10
-            ),
-            "dynamics": DynamicsSetting(
-                train=40,
-                validation=40,
-                hidden=(8,),
-                learning_rate=0.1,
-                batch_size=32,
-                epochs=8,
-                levels=(0.0, 0.5, 1.0),
-                checkpoints=4,
-                radii=(1 / 765, 1 / 255, 3 / 255),
-                radius=1 / 255,
-                critical_checkpoints=3,
-                critical_examples=20,
-                certified_examples=10,
-                max_steps=5,
-            ),
-            "time": TimeSetting(
-                learning_rate=0.1,
-                batch_size=32,
-                epochs=10,
-                levels=(0.0, 0.5, 1.0),
-                widths=(4, 8),
-                width_train=40,
-                train=40,
-                sizes=(20, 40),
-                width=8,
-            ),
-            "sharpness": SharpnessSetting(
-                train=40,
-                hidden=(8,),
-                learning_rate=0.1,
-                batch_size=32,
-                levels=(0.0, 0.5, 1.0),
-                epochs=4,
-                limit=10,
-                loss=1.0,
-                tolerance=1e-3,
-                max_iterations=50,
-                online_iterations=5,
-            ),
-            "capacity": CapacitySetting(
-                learning_rate=0.1,
-                batch_size=32,
-                widths=(4, 8),
-                train=40,
-                width_epochs=10,
-                smallest=10,
-                largest=60,
-                rounds=3,
-                width=8,
-                size_epochs=12,
-            ),
-        }
-    )
-    facts = SourceFacts(
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        examples=len(dataset),
-        shape=dataset.shape,
-        classes=dataset.classes,
-        smallest_class=dataset.smallest_class,
-    )
-    return Setting(preset, facts, seeds)
+    return Setting(TINY, SourceFacts.of(dataset), seeds)
 
 
 def train(pack, dataset, *, device, on_epoch):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from byheart.charts.figure import Drawing
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence, Rule
 from byheart.studies.presets import Preset
 from byheart.trial import MLP, Foreign, Network, Trial
+
+if TYPE_CHECKING:
+    from byheart.data.dataset import Dataset
 
 CHOSEN_WIDTH = "a width that can be chosen"
 """What a claim needs of a network that is compared with wider ones."""
@@ -46,6 +49,18 @@ class SourceFacts:
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     smallest_class: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> SourceFacts:
+        """Return the facts of a data set."""
+        return cls(
+            name=dataset.name,
+            fingerprint=dataset.fingerprint,
+            examples=len(dataset),
+            shape=dataset.shape,
+            classes=dataset.classes,
+            smallest_class=dataset.smallest_class,
+        )
 
 
 @dataclass(frozen=True)

@@ -128,15 +128,8 @@ def make_request(
             f"data set '{dataset.name}' has replaced inputs or labels: give the clean one, since "
             "studies corrupt it themselves"
         )
-    facts = SourceFacts(
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        examples=len(dataset),
-        shape=dataset.shape,
-        classes=dataset.classes,
-        smallest_class=dataset.smallest_class,
-    )
-    setting = Setting(chosen_preset, facts, chosen_preset.seeds if seeds is None else seeds)
+    seeds = chosen_preset.seeds if seeds is None else seeds
+    setting = Setting(chosen_preset, SourceFacts.of(dataset), seeds)
     request = Request(
         wanted, setting, dataset, source if isinstance(source, str) else dataset.name, learning_rate
     )
