@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ def label_noise(levels: Iterable[float]) -> tuple[Condition, ...]:
     return tuple(Condition(f"{level:g}", labels=level) for level in levels)
 
 
+@lru_cache(maxsize=2048)
 def trials_per_seed(
     setting: Setting,
     condition: Condition,
@@ -55,7 +57,10 @@ def trials_per_seed(
     validation: int = 0,
     probes: tuple[Probe, ...] = (),
 ) -> tuple[Trial, ...]:
-    """Return one trial per seed; equal seeds share subset, initialisation and order (paired)."""
+    """Return one trial per seed; equal seeds share subset, initialisation and order (paired).
+
+    Cached: plan, judge and figures ask for the same trials, whose keys take time.
+    """
     return tuple(
         Trial(
             data=DataFacts(

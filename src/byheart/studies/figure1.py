@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -114,7 +115,8 @@ class Figure1:
         ]
 
 
-def _trials(setting: Setting, kind: Condition, draw: int) -> list[Trial]:
+@lru_cache(maxsize=256)
+def _trials(setting: Setting, kind: Condition, draw: int) -> tuple[Trial, ...]:
     numbers = setting.preset.examples
     algorithm = numbers.algorithm(setting.network(numbers.hidden), epochs=1)
     data = DataFacts(
@@ -126,10 +128,10 @@ def _trials(setting: Setting, kind: Condition, draw: int) -> list[Trial]:
         seed=draw,
     )
     first = draw * numbers.initialisations
-    return [
+    return tuple(
         Trial(data=data, algorithm=algorithm, seed=seed, probes=(CorrectProbe(epochs=(1,)),))
         for seed in range(first, first + numbers.initialisations)
-    ]
+    )
 
 
 def _difficulties(records: Records, setting: Setting, kind: Condition) -> list[Difficulty | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -285,6 +286,7 @@ def times(updates: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({updates * (i + 1) // count for i in range(count)}))
 
 
+@lru_cache(maxsize=16)
 def _sgd_trials(
     setting: Setting,
     kind: Condition,
