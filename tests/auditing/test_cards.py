@@ -16,17 +16,13 @@ def pixels(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
-def test_grey_and_colour_are_kept() -> None:
+def test_grey_and_colour_are_kept_and_other_numbers_of_channels_averaged() -> None:
     rng = np.random.default_rng(0)
-    grey, colour = rng.random((6, 9)), rng.random((3, 6, 9))
-    np.testing.assert_array_equal(pixels(thumbnail(grey, 50).uri), np.rint(255 * grey))
-    wanted = np.rint(255 * colour.transpose(1, 2, 0))
-    np.testing.assert_array_equal(pixels(thumbnail(colour, 50).uri), wanted)
-
-
-def test_other_numbers_of_channels_are_averaged() -> None:
-    x = np.random.default_rng(0).random((5, 6, 9))
-    np.testing.assert_array_equal(pixels(thumbnail(x, 50).uri), np.rint(255 * x.mean(0)))
+    grey, colour, more = rng.random((6, 9)), rng.random((3, 6, 9)), rng.random((5, 6, 9))
+    for x, shown in ((grey, grey), (colour, colour.transpose(1, 2, 0)), (more, more.mean(0))):
+        np.testing.assert_array_equal(pixels(thumbnail(x, 50).uri), np.rint(255 * shown))
+    # Values out of range are cut.
+    assert pixels(thumbnail(np.array([[-2.0, 3.0]] * 4), 9).uri)[0].tolist() == [0, 255]
 
 
 def test_a_large_picture_is_averaged_down_to_its_last_rows() -> None:
@@ -36,10 +32,6 @@ def test_a_large_picture_is_averaged_down_to_its_last_rows() -> None:
     assert (small.width, small.height) == (3, 4)
     assert pixels(small.uri)[-1, -1] == 255
     assert pixels(small.uri).sum() == 255
-
-
-def test_values_out_of_range_are_cut() -> None:
-    assert pixels(thumbnail(np.array([[-2.0, 3.0]] * 4), 9).uri)[0].tolist() == [0, 255]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from tests.auditing.audits import made_up, onset
 from tests.auditing.trainings import tracked
@@ -26,17 +25,9 @@ def test_every_name_has_a_number() -> None:
     assert found["rare"] == 20 / 300
     assert found["conflicts"] == 3
     assert found["onset"] == 4
-
-
-def test_memorization_that_did_not_set_in_does_so_later_than_any_epoch() -> None:
-    assert quantities(made_up(onset=onset(reached=False)))["onset"] == math.inf
-
-
-def test_an_empty_list_has_no_precision() -> None:
-    found = quantities(made_up(share=0.0))
-    assert found["flagged"] == 0
-    assert found["precision"] is None
-    assert found["recall"] == 0
+    late = quantities(made_up(share=0.0, onset=onset(reached=False)))
+    assert late["onset"] == math.inf
+    assert (late["flagged"], late["precision"], late["recall"]) == (0, None, 0)
 
 
 def test_without_flips_and_held_out_examples_what_they_tell_is_not_known() -> None:
@@ -53,12 +44,12 @@ def test_json_holds_it(share: float) -> None:
     assert found["onset"]["interval"] == [3, 5]
 
 
-def test_the_list_says_where_examples_come_from() -> None:
+def test_the_list_says_where_examples_come_from_and_null_where_a_score_is_unknown() -> None:
     audit = made_up()
     table = audit.table.assign(file=[f"{i}.png" for i in range(300)])
+    table.loc[0, "p_wrong"] = np.float32(np.nan)
     first = summary(replace(audit, table=table))["list"][0]
-    assert first["file"] == "0.png"
-    assert first["id"] == 0
+    assert (first["file"], first["id"], first["p_wrong"]) == ("0.png", 0, None)
     assert isinstance(first["suspicion"], float)
 
 
@@ -67,11 +58,3 @@ def test_what_was_not_looked_for_is_none() -> None:
     assert found["flagged"] is None and found["onset"] is None and found["calibration"] is None
     assert found["list"] == []
     assert json.dumps(found, allow_nan=False)
-
-
-def test_an_example_without_a_score_is_in_the_json_as_null() -> None:
-    audit = made_up()
-    table = audit.table.copy()
-    table.loc[0, "p_wrong"] = np.float32(np.nan)
-    assert summary(replace(audit, table=table))["list"][0]["p_wrong"] is None
-    assert isinstance(table, pd.DataFrame)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.auditing.audits import calibration, made_up, onset
+from tests.auditing.audits import calibration, made_up, onset, table
 from tests.auditing.trainings import tracked
 
 import byheart
@@ -23,11 +23,12 @@ def test_wrong_labels_are_counted_with_what_to_expect_of_the_list() -> None:
         "Estimated recall: 80% [70%, 90%] of all wrong labels. Estimated wrong labels in all: "
         f"68 [55, 80] of 300. {ASSUMED}"
     )
+    assert "1 of 300 labels is flagged" in said(made_up(share=0.003))[0][1]
 
 
 def test_an_empty_list_is_no_proof_that_all_labels_are_right() -> None:
-    sure = calibration(0, 300, mislabelled=Estimate(3.2, 0.0, 9.0))
-    none = "No example is flagged: no list reaches a precision of 90%. Estimated wrong labels"
+    sure = calibration(0, 300, wanted=0.99, mislabelled=Estimate(3.2, 0.0, 9.0))
+    none = "No example is flagged: no list reaches a precision of 99%. Estimated wrong labels"
     alerts = said(made_up(share=0.0, calibration=sure))
     assert ("note", f"{none} in all: 3 [0, 9] of 300. {ASSUMED}") in alerts
 
@@ -36,11 +37,6 @@ def test_a_wide_interval_asks_for_longer_training() -> None:
     (text,) = (text for _, text in said(made_up(share=0.0)) if "No example" in text)
     assert "68 [55, 80] of 300" in text
     assert text.endswith("Train longer, or with more seeds, for a narrower interval")
-
-
-def test_one_label_is_singular() -> None:
-    audit = made_up(share=0.003)
-    assert "1 of 300 labels is flagged" in said(audit)[0][1]
 
 
 def test_onset_says_what_stopping_gains() -> None:
@@ -56,6 +52,10 @@ def test_onset_says_what_stopping_gains() -> None:
 def test_conflicts_are_counted_in_pairs() -> None:
     assert ("warning", "3 pairs of near-duplicates have different labels") in said(made_up())
     audit = made_up()
+    rows = table(20, pairs=0)
+    rows.loc[[3, 15, 9], "conflicts_with"] = [15, 3, 10]
+    # A pair counts once, and the most suspect leads.
+    assert made_up(table=rows).conflicts == [(3, 15), (9, 10)]
     alone = audit.table.assign(conflicts_with=-1)
     assert not any("pair" in text for _, text in said(replace(audit, table=alone)))
 
@@ -71,11 +71,6 @@ def test_without_flips_the_notes_say_so() -> None:
     texts = [text for kind, text in said(audit) if kind == "note"]
     assert any("nothing is flagged" in text for text in texts)
     assert {kind for kind, _ in said(audit)} == {"note"}
-
-
-def test_the_wanted_precision_is_that_which_was_asked_for() -> None:
-    strict = calibration(0, 300, wanted=0.99)
-    assert any("precision of 99%" in text for _, text in said(made_up(calibration=strict)))
 
 
 def test_a_notebook_shows_alerts_and_rows_with_names_escaped() -> None:

@@ -62,14 +62,9 @@ def test_scores_that_count_are_exact(name: str) -> None:
     np.testing.assert_array_equal(table[name], np.array(twin, np.float32))
 
 
-def test_the_scores_of_one_seed_are_those_of_a_list_of_it() -> None:
-    _, history = tracked()
-    assert scores(history).equals(scores([history]))
-
-
 def test_a_history_of_logits_at_hand_gives_the_scores_of_a_tracker() -> None:
     _, history = tracked(mask=EVERYTHING)
-    assert scores(History.from_logits(logits(), labels())).equals(scores(history))
+    assert scores(History.from_logits(logits(), labels())).equals(scores([history]))
 
 
 def test_an_example_never_seen_has_no_score_rather_than_a_wrong_one() -> None:

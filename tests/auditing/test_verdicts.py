@@ -37,13 +37,8 @@ def test_each_rule_gives_its_verdict() -> None:
         [0.1, 0.80, 0.4, 0.2, 0.0],
     )
     assert kinds == ["typical", "mislabelled", "ambiguous", "rare", ""]
-
-
-def test_a_flagged_example_is_never_typical() -> None:
+    # A flagged example is never typical; an isolated one needs a surer suggestion.
     assert of([-0.1], [0.5], [0.3], flagged=[0]) == ["ambiguous"]
-
-
-def test_an_isolated_example_needs_a_surer_suggestion() -> None:
     assert of([2.0, 2.0], [0.05, 0.05], [0.4, 0.6], isolated=[0, 1]) == ["rare", "mislabelled"]
 
 
@@ -105,15 +100,10 @@ def points(n: int = 200) -> tuple[torch.Tensor, np.ndarray]:
 def test_the_same_input_with_another_label_is_found_though_nobody_doubts_it() -> None:
     x, y = points()
     x[[20, 30]], y[[10, 20, 30]] = x[10].clone(), [1, 2, 1]
+    x[50], y[50] = x[40].clone(), y[40]
     conflicts = find_neighbours(x, y, np.array([], np.int64)).conflicts
     assert conflicts[[10, 20, 30]].tolist() == [20, 10, 20]
     assert (np.delete(conflicts, [10, 20, 30]) == -1).all()
-
-
-def test_the_same_input_with_the_same_label_is_no_conflict() -> None:
-    x, y = points()
-    x[20], y[20] = x[10].clone(), y[10]
-    assert (find_neighbours(x, y, np.array([10, 20])).conflicts == -1).all()
 
 
 def test_a_near_duplicate_of_a_doubtful_example_is_found_and_both_say_so() -> None:
@@ -129,6 +119,7 @@ def test_an_example_far_from_all_others_is_isolated() -> None:
     isolated = find_neighbours(x, y, np.array([5, 6])).isolated
     assert isolated[5]
     assert not isolated[6]
+    assert not find_neighbours(*points(5), np.arange(5)).isolated.any()
 
 
 def test_distances_in_blocks_are_those_of_all_at_once(monkeypatch) -> None:
@@ -140,9 +131,3 @@ def test_distances_in_blocks_are_those_of_all_at_once(monkeypatch) -> None:
     parts = find_neighbours(x, y, doubtful)
     np.testing.assert_array_equal(parts.conflicts, whole.conflicts)
     np.testing.assert_array_equal(parts.isolated, whole.isolated)
-
-
-def test_a_handful_of_examples_has_no_neighbours_to_speak_of() -> None:
-    x, y = points(5)
-    found = find_neighbours(x, y, np.arange(5))
-    assert not found.isolated.any()
