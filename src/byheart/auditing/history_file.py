@@ -72,10 +72,7 @@ class HistoryFile:
     def append(
         self, epoch: int, margin: Half, loss: Half, examples: dict[str, NDArray[np.generic]]
     ) -> str:
-        """Add an epoch [N], NaN where not seen, with the state of the examples after it.
-
-        Returns:
-            The checksum of the epoch.
+        """Add an epoch [N], NaN where not seen, and the state of the examples; return its checksum.
 
         Raises:
             StoreError: the file cannot be written, or holds other epochs than those before.

@@ -97,11 +97,10 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
 
 
 def softened(margin: Floats) -> Floats:
-    r"""Return accuracy whose step has a width: sigma(m / (0.3 mean |m|)), of margins [S, E, H].
+    """Return accuracy whose step has a width: sigma(m / (0.3 mean |m|)), of margins [S, E, H].
 
     The mean is over the held-out examples of a seed and epoch: margins grow while a network trains,
-    and growth alone is no accuracy. A step says nothing of how nearly an example is right, so that
-    an epoch's accuracy is noisier than it need be.
+    and growth alone is no accuracy. A hard step makes an epoch's accuracy noisier.
     """
     size = np.maximum(np.abs(margin).mean(2, keepdims=True), 1e-12)
     found: Floats = expit(margin / (WIDTH * size))

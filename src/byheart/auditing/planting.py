@@ -25,9 +25,9 @@ class Layout:
     """What S runs do with N examples.
 
     Attributes:
-        held_out: int64 [S, H] ids that a run does not train on.
-        planted: int64 [S, P] ids that it trains on with another label.
-        planted_labels: int64 [S, P] the other label.
+        held_out: [S, H] ids that a run does not train on.
+        planted: [S, P] ids that it trains on with another label.
+        planted_labels: [S, P] the other label.
     """
 
     held_out: Ids

@@ -77,11 +77,10 @@ def train_runs(
         layout: what each run holds out and plants.
         recipe: how to train.
         seeds: of initial weights and order, one per run.
-        gradients_at: epochs, counted from 1, after which to compute input gradients.
-        with_histories: whether to record histories; if not, only networks are returned.
+        gradients_at: epochs, from 1, after which to compute input gradients.
+        with_histories: if not, only networks are returned.
         checkpoints: of packs in training; packs resume from them.
-        on_epoch: called with the number of runs after each epoch, and with the number of their
-            epochs so far when they resume.
+        on_epoch: called with the epochs trained since the last call, over all runs.
     """
     examined = examine(source, dataset.shape, dataset.n_classes)
     most = most_replicas(
