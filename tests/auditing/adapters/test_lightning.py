@@ -156,8 +156,7 @@ KEPT = {
 """When a checkpoint is saved: before or after the tracker's epoch ends."""
 
 
-@pytest.mark.parametrize("at", KEPT)
-@pytest.mark.parametrize("on_disk", [True, False])
+@pytest.mark.parametrize(("at", "on_disk"), [*zip(KEPT, (True, False, True), strict=True)])
 def test_a_training_that_is_resumed_leaves_the_history_of_one_that_was_not(
     package: str, tmp_path: Path, at: str, on_disk: bool
 ) -> None:

@@ -127,8 +127,7 @@ class Die(Base):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("on_disk", [True, False])
-@pytest.mark.parametrize("every", ["epoch", STEPS, 3])
+@pytest.mark.parametrize(("every", "on_disk"), [("epoch", True), (STEPS, False), (3, True)])
 def test_a_training_that_is_resumed_leaves_the_history_of_one_that_was_not(
     tmp_path: Path, every: str | int, on_disk: bool
 ) -> None:
