@@ -24,7 +24,7 @@ import torch
 from scipy import stats
 
 from byheart.data.dataset import Dataset
-from byheart.training.cost import WorkKind, work
+from byheart.training.cost import WorkKind, flops_by_kind
 from byheart.training.engine import make_loop, train
 from byheart.training.packs import Pack, make_packs
 from byheart.training.probes import take_probes
@@ -168,7 +168,9 @@ def trials(size: Size, data: Dataset, epochs: int, *probes: Probe) -> list[Trial
 
 def counted(trials: Sequence[Trial], *kinds: WorkKind) -> float:
     """Return the operations of these kinds of work."""
-    return sum(work(trial, SHAPE, CLASSES).get(kind, 0.0) for trial in trials for kind in kinds)
+    return sum(
+        flops_by_kind(trial, SHAPE, CLASSES).get(kind, 0.0) for trial in trials for kind in kinds
+    )
 
 
 def training(size: Size) -> tuple[Callable[[], object], float]:

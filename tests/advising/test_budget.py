@@ -82,8 +82,8 @@ def test_a_machine_that_becomes_twice_as_fast_buys_seeds_of_the_later_rounds(sha
 def test_where_time_gets_short_the_least_promising_are_not_compared_and_one_is_confirmed() -> None:
     seconds = least()
     found, _ = advised(seconds, lambda now: 1.0 if now < 0.05 * seconds else 2.0)
-    assert found.uncompared
-    assert len(found.compared) + len(found.uncompared) == len(KINDS)
+    assert found.not_compared
+    assert len(found.compared) + len(found.not_compared) == len(KINDS)
     assert found.recommended(0.03) is not None
 
 

@@ -100,11 +100,11 @@ def test_a_pack_equals_its_networks_one_at_a_time(name: str) -> None:
     assert (found.residual <= 1e-3).all()
 
 
-@pytest.mark.parametrize("kept", [0, mlp_loss.KEPT])
+@pytest.mark.parametrize("kept", [0, mlp_loss.MAX_STORED_BYTES])
 def test_the_written_out_product_is_that_of_autograd(
     kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlp_loss, "KEPT", kept)
+    monkeypatch.setattr(mlp_loss, "MAX_STORED_BYTES", kept)
     network, data = mlps(), examples()
     written = pack_loss(network, data, chunk=7)
     twin = AutogradLoss(AnyPack(network), data, chunk=N)
@@ -125,7 +125,7 @@ def test_the_written_out_product_is_that_of_autograd(
 def test_a_pack_too_large_for_memory_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     network, data = mlps(), examples()
     whole = pack_sharpness(network, data, tolerance=1e-8)
-    monkeypatch.setattr(sharpness, "BASIS", 1)
+    monkeypatch.setattr(sharpness, "MAX_BASIS_BYTES", 1)
     parts = pack_sharpness(network, data, tolerance=1e-8)
     assert parts.eigenvalue == pytest.approx(whole.eigenvalue, rel=1e-12)
 

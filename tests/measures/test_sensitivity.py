@@ -134,7 +134,7 @@ def test_an_example_never_trained_on_has_the_direct_term_only() -> None:
     theta = sgd.start
     for s in range(len(batches)):
         theta = sgd.step(s, theta)
-    _, direct = sgd.slope(len(batches), theta)
+    _, direct = sgd.loss_gradients(len(batches), theta)
     total = input_gradients(sgd, [len(batches)])[0]
     torch.testing.assert_close(total[-1], direct[-1], rtol=1e-12, atol=0)
     assert not torch.allclose(total[:-1], direct[:-1], rtol=0.1)
@@ -156,7 +156,7 @@ def test_adjoints_pulled_back_a_few_at_a_time_give_the_same(
     model, x, y, batches = case("convolutional")
     run = {"batches": batches, "learning_rate": 0.5, "evaluate_at": range(11)}
     together = loss_sensitivity(model, x, y, **run)
-    monkeypatch.setattr(unrolled, "ADJOINTS_TOGETHER", 3)
+    monkeypatch.setattr(unrolled, "ADJOINTS_PER_BATCH", 3)
     torch.testing.assert_close(loss_sensitivity(model, x, y, **run), together, rtol=1e-12, atol=0)
 
 

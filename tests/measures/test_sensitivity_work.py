@@ -81,11 +81,11 @@ def test_the_passes_of_training_serve_the_way_back() -> None:
     assert counted(20, [20]).flops == 20 * BATCH * (training + back) + N * 6 * weights
 
 
-@pytest.mark.parametrize(("kept", "most"), [(unrolled.KEPT, 100), (0, 200)])
+@pytest.mark.parametrize(("kept", "most"), [(unrolled.MAX_STORED_BYTES, 100), (0, 200)])
 def test_no_update_is_trained_more_often_than_memory_asks(
     kept: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unrolled, "KEPT", kept)
+    monkeypatch.setattr(unrolled, "MAX_STORED_BYTES", kept)
     run, taken = sgd(100), 0
     step = run.step
 

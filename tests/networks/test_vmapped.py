@@ -13,7 +13,7 @@ from byheart.data.sources import load_dataset
 from byheart.measures.sharpness import pack_sharpness, sharpness
 from byheart.measures.training_loss import PackData
 from byheart.networks.build import build_pack
-from byheart.networks.vmapped import Disturbed, hidden_units, places
+from byheart.networks.vmapped import Disturbed, hidden_units, noise_layers
 
 SHAPE, CLASSES = (8, 8), 10
 
@@ -104,7 +104,7 @@ def test_a_copy_is_disturbed_by_its_own_buffers() -> None:
 
 def test_without_activation_layers_dropout_layers_are_the_places() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(), nn.Linear(3, 2))
-    assert places(model) == [model[1]]
+    assert noise_layers(model) == [model[1]]
     assert hidden_units(model, torch.rand(5, 4))[0] == 3
 
 

@@ -15,7 +15,7 @@ from byheart.networks.examine import examine
 from byheart.networks.foreign import find_factory
 from byheart.networks.mlp import glorot_uniform
 from byheart.networks.size import cnn_shapes
-from byheart.networks.vmapped import noise_of
+from byheart.networks.vmapped import seeded_randomness
 from byheart.seeds import generator
 from byheart.seeds import seed as seed_of
 from byheart.training.regularizers.adversarial import SEARCH_STEPS
@@ -103,7 +103,7 @@ def plain_training(
         model.train()
         for batch in rows.split(algorithm.batch_size):
             optimizer.zero_grad()
-            with noise_of(trial.seed, step):
+            with seeded_randomness(trial.seed, step):
                 plain_loss(model, x[batch], data.y[batch], algorithm, noise).backward()
             optimizer.step()
             step += 1

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from byheart.networks.build import build_pack
 from byheart.networks.examine import examine
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.training.cost import certificate_flops, flops, pack_bytes, work
+from byheart.training.cost import certificate_flops, flops, flops_by_kind, pack_bytes
 from byheart.training.engine import make_step
 from byheart.training.examples import Examples
 from byheart.training.mlp_step import MLPStep
@@ -247,7 +247,9 @@ def test_kinds_of_work_add_up_to_the_whole() -> None:
         UNSETTLED,
         SharpnessProbe(max_iterations=3, online_iterations=2),
     )
-    kinds = work(trial(*probes), (INPUTS,), CLASSES)
+    kinds = flops_by_kind(trial(*probes), (INPUTS,), CLASSES)
     assert set(kinds) == {"training", "forward", "search", "curvature", "online"}
     assert sum(kinds.values()) == flops(trial(*probes), (INPUTS,), CLASSES)
-    assert work(trial(), (INPUTS,), CLASSES) == {"training": flops(trial(), (INPUTS,), CLASSES)}
+    assert flops_by_kind(trial(), (INPUTS,), CLASSES) == {
+        "training": flops(trial(), (INPUTS,), CLASSES)
+    }

@@ -6,7 +6,7 @@ from tests.studies.tiny import tiny_dataset, tiny_setting
 
 from byheart.studies.registry import studies_of
 from byheart.studies.session import plan
-from byheart.training.cost import KINDS, work
+from byheart.training.cost import KINDS, flops_by_kind
 from byheart.training.packs import make_packs
 from byheart.training.prediction import (
     EPOCHS_SPENT,
@@ -37,11 +37,11 @@ def test_every_kind_of_work_is_timed_with_one_thread() -> None:
 def test_time_is_operations_times_speed() -> None:
     trial = next(t for t in TRIALS if t.algorithm.stop == "converged" and not t.probes)
     seconds = Speeds({training_key(trial): 1e-6}, {}).of([trial, trial], (9,), 4)
-    counted = 2 * work(trial, (9,), 4)["training"]
+    counted = 2 * flops_by_kind(trial, (9,), 4)["training"]
     assert seconds.at_most == pytest.approx(1e-6 * counted)
     assert seconds.expected == pytest.approx(EPOCHS_SPENT["converged"] * 1e-6 * counted)
 
 
 def test_a_device_of_one_speed_does_all_work_at_it() -> None:
-    counted = sum(sum(work(trial, (9,), 4).values()) for trial in TRIALS)
+    counted = sum(sum(flops_by_kind(trial, (9,), 4).values()) for trial in TRIALS)
     assert speeds_at(PACKS, 1e9).of(TRIALS, (9,), 4).at_most == pytest.approx(counted / 1e9)

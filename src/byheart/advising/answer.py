@@ -42,7 +42,7 @@ def answer(
         margin: accuracy that may be lost.
         seconds: that it took.
     """
-    seeds = rounds.fresh
+    seeds = rounds.comparison_seeds
     plain = outcomes.effect(PLAIN, seeds)
     table = _rows(rounds, plain, obstacles, margin)
     best = rounds.recommended(margin)
@@ -92,8 +92,8 @@ def _notes(rounds: RoundsResult, obstacles: Mapping[str, str]) -> list[str]:
         f"seeds: {sizes.explore} for every strength and as many again for the better half, "
         f"{sizes.compare} fresh ones to compare, {sizes.confirm} fresh ones to confirm"
     ]
-    if rounds.uncompared:
-        named = ", ".join(arm.name for arm in rounds.uncompared)
+    if rounds.not_compared:
+        named = ", ".join(arm.name for arm in rounds.not_compared)
         notes.append(f"there was no time to compare the least promising: {named}")
     notes += [f"{name} was not tried: {why}" for name, why in obstacles.items()]
     return notes
@@ -114,7 +114,7 @@ def _rows(
         margin: accuracy that may be lost.
     """
     explored = [effect for effects in rounds.explored.values() for effect in effects]
-    explored += rounds.left_behind
+    explored += rounds.dropped
     explored.sort(key=lambda effect: (effect.arm.regularizer, effect.arm.strength))
     table = [_row(e, "confirmed", assess(e, margin)) for e in reversed(rounds.confirmed)]
     table += [_row(plain, "compared", "")]

@@ -10,7 +10,7 @@ import torch
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import EXAMPLES, Examined
 from byheart.networks.foreign import Source, initialised
-from byheart.networks.vmapped import hidden_units, kinds_of_places
+from byheart.networks.vmapped import hidden_units, noise_layer_types
 from byheart.studies.presets import log_spaced
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.base import LearningTask, Regularizer
@@ -98,7 +98,7 @@ def learning_task(
         examples=len(dataset),
         no_hidden=reason,
         checkpoints=checkpoints(recipe.epochs),
-        layers=kinds_of_places(model),
+        layers=noise_layer_types(model),
     )
 
 

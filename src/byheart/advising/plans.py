@@ -1,4 +1,4 @@
-"""How many seeds each round has: as the user says, or as many as the budget allows."""
+"""Number of seeds of each round: given by the user, or the most that the budget allows."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from byheart.errors import InputError
 from byheart.store import Store
 
 QUESTION, DECIDED = "advice", "decided"
-"""Names in the facts of a stored run: what was asked, and what was decided by the clock."""
+"""Keys in the facts of a stored run: the request, and the decisions that depended on time."""
 LARGEST = 8
-"""The largest rounds, by number: more seeds would narrow intervals by little."""
+"""Number of the largest sizes: more seeds would hardly narrow the intervals."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Seeds of each round.
+    """Number of seeds of each round.
 
     Attributes:
-        explore: for every strength; then as many again for the better half of the strengths.
-        compare: for one strength of each regularizer; fresh.
-        confirm: for one regularizer; fresh again.
+        explore: seeds of every strength, and again of the better half of the strengths.
+        compare: seeds of one strength of each regularizer.
+        confirm: seeds of one regularizer.
     """
 
     explore: int
@@ -33,26 +33,26 @@ class Sizes:
 
     @classmethod
     def number(cls, k: int) -> Sizes:
-        """Return the k-th rounds, counted from 1; smaller ones come before them."""
+        """Return the k-th smallest sizes, counted from 1."""
         return cls(1 + k, 3 + 2 * k, 4 + 4 * k)
 
 
 LEAST = Sizes(1, 4, 5)
 """The smallest rounds; their intervals cover as they should (docs/decisions/advice.md)."""
 BY_SIZE = (*(Sizes.number(k) for k in range(LARGEST, 0, -1)), LEAST)
-"""From the largest."""
+"""All sizes, the largest first."""
 
 
 class Decisions:
-    """What a run decided by the clock, kept so that the same command decides the same again.
+    """Decisions that depend on time, stored so that the same command decides the same again.
 
     Args:
-        store: where they are kept; None to keep none.
-        question: all that an answer depends on, as JSON values.
+        store: stores the decisions; None to store none.
+        question: everything that the answer depends on, as JSON values.
         command: the command line, word by word; empty if there was none.
 
     Attributes:
-        resumed: the last run in the store was asked the same.
+        resumed: the last run in the store had the same question.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Decisions:
             self._keep()
 
     def of(self, name: str, decide: Callable[[], int]) -> int:
-        """Return what was decided, or decide now and keep it."""
+        """Return the stored decision, or decide now and store it."""
         if name not in self._made:
             self._made[name] = decide()
             self._keep()
@@ -79,67 +79,67 @@ class Decisions:
 
 
 class Plan(Protocol):
-    """Decides how many seeds the next round has, when those before it are over."""
+    """Decides the number of seeds of the next round, once the earlier rounds are over."""
 
-    def explore(self) -> int:
-        """Return the seeds of every strength."""
+    def exploration_seeds(self) -> int:
+        """Return the number of seeds of every strength."""
         ...
 
-    def again(self, half: Sequence[Arm], seeds: int) -> bool:
-        """Return whether half of the strengths explore as many seeds more."""
+    def has_time_to_repeat(self, half: Sequence[Arm], seeds: int) -> bool:
+        """Return whether there is time to train ``half`` of the strengths on ``seeds`` more."""
         ...
 
-    def compare(self, arms: Sequence[Arm]) -> tuple[int, int]:
-        """Return how many of some arms, from the most promising, are compared, on which seeds."""
+    def comparison_size(self, arms: Sequence[Arm]) -> tuple[int, int]:
+        """Return how many arms, most promising first, are compared, and on how many seeds."""
         ...
 
-    def confirm(self, candidates: Sequence[Arm]) -> int:
-        """Return the seeds that the first of the candidates is confirmed on."""
+    def confirmation_seeds(self, candidates: Sequence[Arm]) -> int:
+        """Return the number of seeds for confirming the first candidate."""
         ...
 
-    def another(self, arm: Arm, seeds: int) -> bool:
-        """Return whether there is time for one more arm, after one that was not confirmed."""
+    def has_time_for(self, arm: Arm, seeds: int) -> bool:
+        """Return whether there is time for another arm, after one was not confirmed."""
         ...
 
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """The rounds that the user asks for, however long they take."""
+    """Sizes that the user gives, however long they take."""
 
     sizes: Sizes
 
-    def explore(self) -> int:
-        """Return the seeds of every strength."""
+    def exploration_seeds(self) -> int:
+        """Return the number of seeds of every strength."""
         return self.sizes.explore
 
-    def again(self, half: Sequence[Arm], seeds: int) -> bool:
+    def has_time_to_repeat(self, half: Sequence[Arm], seeds: int) -> bool:
         """Return True."""
         return True
 
-    def compare(self, arms: Sequence[Arm]) -> tuple[int, int]:
-        """Return that all arms are compared, and on which seeds."""
+    def comparison_size(self, arms: Sequence[Arm]) -> tuple[int, int]:
+        """Return the number of arms, and the number of seeds."""
         return len(arms), self.sizes.compare
 
-    def confirm(self, candidates: Sequence[Arm]) -> int:
-        """Return the seeds that a candidate is confirmed on."""
+    def confirmation_seeds(self, candidates: Sequence[Arm]) -> int:
+        """Return the number of seeds for confirming a candidate."""
         return self.sizes.confirm
 
-    def another(self, arm: Arm, seeds: int) -> bool:
+    def has_time_for(self, arm: Arm, seeds: int) -> bool:
         """Return True."""
         return True
 
 
 @dataclass(frozen=True)
 class BudgetPlan:
-    """The largest rounds that still fit into the budget, each decided when it begins.
+    """The largest rounds that fit into the time left, each decided when it begins.
 
-    A round that took longer than thought leaves fewer seeds, and in the end fewer regularizers, to
-    those after it; one that was faster leaves more.
+    After a round that took longer than predicted, later rounds get fewer seeds, and at last fewer
+    regularizers. After a faster one they get more.
 
     Attributes:
-        budget: the time there is.
-        menu: what there is to choose from.
-        decisions: what an earlier run of the same command decided is decided the same again.
+        budget: the time.
+        menu: the arms.
+        decisions: decisions of an earlier run of the same command.
     """
 
     budget: Budget
@@ -155,16 +155,16 @@ class BudgetPlan:
         if not self.decisions.resumed and self._rounds(LEAST) > 2 * self.budget.left:
             raise self._too_little()
 
-    def explore(self) -> int:
-        """Return the seeds of every strength.
+    def exploration_seeds(self) -> int:
+        """Return the number of seeds of every strength.
 
         Raises:
             InputError: not even the smallest rounds fit; says how many minutes those take.
         """
         return self.decisions.of("explore", self._explore)
 
-    def again(self, half: Sequence[Arm], seeds: int) -> bool:
-        """Return whether half of the strengths explore as many seeds more."""
+    def has_time_to_repeat(self, half: Sequence[Arm], seeds: int) -> bool:
+        """Return whether there is time to train ``half`` of the strengths on ``seeds`` more."""
         rest = self._comparing(self.menu.weakest, LEAST)
 
         def decide() -> int:
@@ -172,8 +172,8 @@ class BudgetPlan:
 
         return bool(self.decisions.of("again", decide))
 
-    def compare(self, arms: Sequence[Arm]) -> tuple[int, int]:
-        """Return how many of some arms, from the most promising, are compared, on which seeds."""
+    def comparison_size(self, arms: Sequence[Arm]) -> tuple[int, int]:
+        """Return how many arms, most promising first, are compared, and on how many seeds."""
         seeds = self.decisions.of(
             "compare",
             lambda: next(
@@ -183,8 +183,8 @@ class BudgetPlan:
         )
         return self.decisions.of("compared", lambda: self._compared(arms, seeds)), seeds
 
-    def confirm(self, candidates: Sequence[Arm]) -> int:
-        """Return the seeds that the first candidate is confirmed on; leave time for a second."""
+    def confirmation_seeds(self, candidates: Sequence[Arm]) -> int:
+        """Return the number of seeds for confirming a candidate; leave time for a second one."""
         left = self.budget.left / min(2, len(candidates))
         return self.decisions.of(
             "confirm",
@@ -194,8 +194,8 @@ class BudgetPlan:
             ),
         )
 
-    def another(self, arm: Arm, seeds: int) -> bool:
-        """Return whether there is time for one more arm, after one that was not confirmed."""
+    def has_time_for(self, arm: Arm, seeds: int) -> bool:
+        """Return whether there is time for another arm, after one was not confirmed."""
         return bool(
             self.decisions.of(
                 f"another: {arm.name}",
@@ -232,7 +232,7 @@ class BudgetPlan:
         return self.budget.cost(arms, sizes.compare) + self.budget.dearest(arms, sizes.confirm)
 
     def _compared(self, arms: Sequence[Arm], seeds: int) -> int:
-        """Return how many arms there is time for, one at least."""
+        """Return the number of arms for which there is time, at least 1."""
 
         def seconds(count: int) -> float:
             first = arms[:count]

@@ -1,7 +1,8 @@
-"""The rounds of an advice: explore strengths, compare regularizers, confirm one, on fresh seeds."""
+"""Search for a regularizer in three rounds on new seeds: explore, compare, confirm."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,56 +15,54 @@ from byheart.advising.trainings import Trainings
 from byheart.seeds import seed as seed_of
 
 OnPack = Callable[[str, int, int], None]
-MOST_CONFIRMED = 3
-"""Arms that are tried on the last seeds, at most."""
+MAX_CONFIRMATION_ARMS = 3
+"""The confirmation round tries at most this many arms."""
 
-ByKind = Mapping[Kind, Sequence[Effect]]
+EffectsByRegularizer = Mapping[Kind, Sequence[Effect]]
 
 
 @dataclass(frozen=True)
 class RoundsResult:
-    """What the rounds found.
+    """Results of the three rounds. An arm is a regularizer at one strength.
 
     Attributes:
-        explored: by regularizer, the strengths that stayed to the end of the exploration.
-        left_behind: the strengths that half of its seeds ruled out.
-        compared: the chosen strength of every regularizer, on fresh seeds, from the one that had
-            been the most promising.
-        uncompared: the least promising, for which there was no time.
-        confirmed: the most promising of these on seeds that are fresh again, one after the other up
-            to the first that helps there too.
-        fresh: seeds of the comparison.
-        sizes: seeds of each round, as they came to be.
+        explored: for each regularizer, the effects of the strengths kept to the end of exploration.
+        dropped: effects of the strengths dropped after the first half of the exploration seeds.
+        compared: effect of each regularizer's best strength on new seeds, most promising first.
+        not_compared: arms for which there was no time, the least promising ones.
+        confirmed: effects of the arms tried on a third set of seeds; only the last may have helped.
+        comparison_seeds: seeds of the comparison.
+        sizes: number of seeds of each round.
     """
 
-    explored: ByKind
-    left_behind: Sequence[Effect]
+    explored: EffectsByRegularizer
+    dropped: Sequence[Effect]
     compared: Sequence[Effect]
-    uncompared: Sequence[Arm]
+    not_compared: Sequence[Arm]
     confirmed: Sequence[Effect]
-    fresh: Sequence[int]
+    comparison_seeds: Sequence[int]
     sizes: Sizes
 
     def recommended(self, margin: float) -> Effect | None:
-        """Return the arm that is confirmed to help; None if none is."""
+        """Return the effect of the arm that was confirmed to help; None if no arm was."""
         last = self.confirmed[-1] if self.confirmed else None
         return last if last is not None and assess(last, margin) == "helps" else None
 
 
 class AdviceRounds:
-    """Explores strengths, compares regularizers and confirms the best, on fresh seeds.
+    """Explores strengths, compares regularizers and confirms the best, each on new seeds.
 
     Args:
-        trainer: of the user's network; says what trains together.
-        trainings: trains it, or reads what an earlier run has trained.
-        menu: what there is to choose from.
-        plan: decides how many seeds each round has.
-        margin: accuracy that may be lost.
-        seed: of all that is drawn.
-        on_pack: called with the name of a round, and packs done and in all within it.
+        trainer: groups the user's networks into packs that train together.
+        trainings: trains networks, or loads their stored results.
+        menu: the arms.
+        plan: decides the number of seeds of each round.
+        margin: loss of accuracy that still counts as harmless.
+        seed: base seed; all other seeds derive from it.
+        on_pack: called with the name of the round, its finished packs, and all its packs.
 
     Attributes:
-        outcomes: of everything that was trained.
+        outcomes: learning curves of all trained networks.
     """
 
     def __init__(
@@ -92,67 +91,67 @@ class AdviceRounds:
         Raises:
             InputError: the budget is too small for one round.
         """
-        # Plain training is needed anyhow, and says how long a whole training takes.
+        # Train without a regularizer first: every effect needs it, and it measures training time.
         self._train("explore", (), self._seeds("explore", 1))
-        count = self._plan.explore()
-        explored, left_behind = self._explore(count)
-        arms = self._chosen(explored)
-        many, seeds = self._plan.compare(arms)
-        fresh = self._seeds("compare", seeds)
-        compared = self._train("compare", arms[:many], fresh)
-        candidates = helping_arms(compared, self._margin)[:MOST_CONFIRMED]
-        more = self._plan.confirm(candidates) if candidates else 0
+        count = self._plan.exploration_seeds()
+        explored, dropped = self._explore(count)
+        arms = self._best_strengths(explored)
+        arm_count, seed_count = self._plan.comparison_size(arms)
+        comparison_seeds = self._seeds("compare", seed_count)
+        compared = self._train("compare", arms[:arm_count], comparison_seeds)
+        candidates = helping_arms(compared, self._margin)[:MAX_CONFIRMATION_ARMS]
+        confirmation_seeds = self._plan.confirmation_seeds(candidates) if candidates else 0
         return RoundsResult(
             explored=explored,
-            left_behind=left_behind,
+            dropped=dropped,
             compared=compared,
-            uncompared=arms[many:],
-            confirmed=self._confirm(candidates, self._seeds("confirm", more)),
-            fresh=fresh,
-            sizes=Sizes(count, seeds, more),
+            not_compared=arms[arm_count:],
+            confirmed=self._confirm(candidates, self._seeds("confirm", confirmation_seeds)),
+            comparison_seeds=comparison_seeds,
+            sizes=Sizes(count, seed_count, confirmation_seeds),
         )
 
     def _confirm(self, candidates: Sequence[Arm], seeds: Sequence[int]) -> list[Effect]:
-        """Try arms on fresh seeds, one after the other, up to the first that helps there too."""
+        """Try arms on new seeds, one after another, up to the first that helps there too."""
         tried: list[Effect] = []
         for arm in candidates:
-            if tried and not self._plan.another(arm, len(seeds)):
+            if tried and not self._plan.has_time_for(arm, len(seeds)):
                 break
             tried += self._train("confirm", [arm], seeds)
             if assess(tried[-1], self._margin) == "helps":
                 break
         return tried
 
-    def _explore(self, count: int) -> tuple[ByKind, Sequence[Effect]]:
-        """Try all strengths on some seeds, and the better half of them on as many more.
+    def _explore(self, count: int) -> tuple[EffectsByRegularizer, Sequence[Effect]]:
+        """Train all strengths on ``count`` seeds, and the better half on ``count`` more.
 
         Returns:
-            The effects of those that stayed, by regularizer, and of those that did not.
+            The effects of the better half, by regularizer, and of the other half.
         """
         all_arms, seeds = self._menu.all_arms, self._seeds("explore", 2 * count)
-        first = self._by_kind(self._train("explore", all_arms, seeds[:count]))
-        error = standard_error(_all(first))
+        first = self._by_regularizer(self._train("explore", all_arms, seeds[:count]))
+        error = standard_error(_flatten(first))
         kept = {
             arm
             for effects in first.values()
-            for arm in choose(effects, self._margin, error)[: -(-len(effects) // 2)]
+            for arm in choose(effects, self._margin, error)[: math.ceil(len(effects) / 2)]
         }
         half = [arm for arm in all_arms if arm in kept]
-        if not self._plan.again(half, count):
+        if not self._plan.has_time_to_repeat(half, count):
             return first, ()
         self._train("explore", half, seeds[count:])
-        both = self._by_kind(self.outcomes.effect(arm, seeds) for arm in half)
-        return both, [effect for effect in _all(first) if effect.arm not in kept]
+        both = self._by_regularizer(self.outcomes.effect(arm, seeds) for arm in half)
+        return both, [effect for effect in _flatten(first) if effect.arm not in kept]
 
-    def _chosen(self, explored: ByKind) -> list[Arm]:
+    def _best_strengths(self, explored: EffectsByRegularizer) -> list[Arm]:
         """Return one strength of each regularizer, the most promising regularizer first."""
-        error = standard_error(_all(explored))
+        error = standard_error(_flatten(explored))
         best = [choose(effects, self._margin, error)[0] for effects in explored.values()]
-        of_best = [effect for effect in _all(explored) if effect.arm in best]
-        return choose(of_best, self._margin, error)
+        best_effects = [effect for effect in _flatten(explored) if effect.arm in best]
+        return choose(best_effects, self._margin, error)
 
     def _train(self, name: str, arms: Sequence[Arm], seeds: Sequence[int]) -> list[Effect]:
-        """Train arms, and none, on some seeds, and return the effect of each."""
+        """Train the arms and the plain network on the seeds; return the effect of each arm."""
         packs = list(self._trainer.packs((PLAIN, *arms), seeds))
         curves: dict[Replica, Curves] = {}
         for done, pack in enumerate(packs, 1):
@@ -164,7 +163,7 @@ class AdviceRounds:
         self.outcomes.curves.update(paired(curves))
         return [self.outcomes.effect(arm, seeds) for arm in arms]
 
-    def _by_kind(self, effects: Iterable[Effect]) -> ByKind:
+    def _by_regularizer(self, effects: Iterable[Effect]) -> EffectsByRegularizer:
         effects = list(effects)
         return {kind: [e for e in effects if e.arm.kind is kind] for kind in self._menu.arms}
 
@@ -176,12 +175,12 @@ def helping_arms(compared: Sequence[Effect], margin: float) -> list[Arm]:
     """Return the arms that seem to help, the most promising first.
 
     Args:
-        compared: one arm per regularizer, on fresh seeds.
-        margin: accuracy that may be lost.
+        compared: effects of one arm per regularizer, on new seeds.
+        margin: loss of accuracy that still counts as harmless.
     """
     helping = [effect for effect in compared if assess(effect, margin) == "helps"]
     return choose(helping, margin, standard_error(helping))
 
 
-def _all(by_kind: ByKind) -> list[Effect]:
-    return [effect for effects in by_kind.values() for effect in effects]
+def _flatten(effects_by_regularizer: EffectsByRegularizer) -> list[Effect]:
+    return [effect for effects in effects_by_regularizer.values() for effect in effects]

@@ -13,10 +13,10 @@ from byheart.charts import style
 from byheart.charts.figure import Axis, Figure, Point, Span
 
 HOVER_POINTS = 120
-"""At most so many points of a series have a tooltip: a thousand would only slow the page."""
-MOST_TICKS = 8
+"""Largest number of points per series with a tooltip: a thousand would slow the page."""
+MAX_TICKS = 8
 HEADROOM = 0.04
-"""Share of the vertical axis left free, so that no label stands out above the panel."""
+"""Fraction of the y axis left free at its ends, so that tick labels stay inside the panel."""
 _LEADING = (
     (1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
     (1, 2, 3, 4, 5, 6, 7, 8, 9),
@@ -31,39 +31,41 @@ Row = dict[str, str | float | bool | None]
 
 
 def rows(figure: Figure) -> list[Row]:
-    """Return the data of the chart, one row a point, rounded to what a screen can show.
+    """Return the data of the chart, one row per point, rounded to six digits.
 
-    Points that the axes cannot show are left out: infinite ones, and on a logarithmic axis those
-    at or below zero.
+    Points that the axes cannot show are omitted: infinite ones, and on a logarithmic axis those at
+    or below zero.
     """
     points = [
-        point for point in figure.points if _fits(figure.x, point.x) and _fits(figure.y, point.y)
+        point
+        for point in figure.points
+        if _can_be_drawn(figure.x, point.x) and _can_be_drawn(figure.y, point.y)
     ]
-    bracketed, crossed = _bracketed(figure), _crossed(figure)
+    has_upper, has_x_interval = _has_upper_bounds(figure), _has_x_intervals(figure)
     sizes = Counter((point.panel, point.series) for point in points)
-    seen: Counter[tuple[str, str]] = Counter()
-    floor = min((point.y for point in points), default=1.0) if figure.y.log else -math.inf
+    points_so_far: Counter[tuple[str, str]] = Counter()
+    lowest_y = min((point.y for point in points), default=1.0) if figure.y.log else -math.inf
     result: list[Row] = []
     for point in points:
-        line = (point.panel, point.series)
-        low, high = _band(point, floor)
+        series = (point.panel, point.series)
+        low, high = _band(point, lowest_y)
         row: Row = {
             "panel": point.panel,
             "series": point.series,
-            "x": _short(point.x),
-            "y": _short(point.y),
+            "x": _six_digits(point.x),
+            "y": _six_digits(point.y),
             "low": low,
             "high": high,
-            "hover": seen[line] % math.ceil(sizes[line] / HOVER_POINTS) == 0,
-            "lone": sizes[line] == 1,
+            "hover": points_so_far[series] % math.ceil(sizes[series] / HOVER_POINTS) == 0,
+            "lone": sizes[series] == 1,
         }
-        if bracketed:
-            row["upper"] = None if point.upper is None else _short(point.upper)
-        if crossed:
-            row["left"] = None if point.left is None else _short(point.left)
-            row["right"] = None if point.right is None else _short(point.right)
+        if has_upper:
+            row["upper"] = None if point.upper is None else _six_digits(point.upper)
+        if has_x_interval:
+            row["left"] = None if point.left is None else _six_digits(point.left)
+            row["right"] = None if point.right is None else _six_digits(point.right)
         result.append(row)
-        seen[line] += 1
+        points_so_far[series] += 1
     return result
 
 
@@ -72,45 +74,45 @@ def layers(figure: Figure, *, interactive: bool) -> list[alt.Chart]:
 
     Args:
         figure: what to draw.
-        interactive: add the layer with the tooltips.
+        interactive: whether to add tooltips.
     """
     table = rows(figure)
-    colour = alt.Color("series:N", **_series(figure, style.series_colours(figure)))
+    colour = alt.Color("series:N", **_series_encoding(figure, style.series_colours(figure)))
     base = alt.Chart().encode(
         x=alt.X("x:Q", **horizontal(figure.x, _values(table, "x", "left", "right"))),
         color=colour,
     )
     y = alt.Y("y:Q", **vertical(figure.y, _values(table, "y", "low", "high", "upper")))
     result = list(_span(figure.span)) if figure.span else []
-    result += _brackets(figure, base) if _bracketed(figure) else []
+    result += _bounds_band(figure, base) if _has_upper_bounds(figure) else []
     result += _intervals(figure, base, table)
-    if _crossed(figure):
-        result.append(_across(figure, base))
-    dash = alt.StrokeDash("series:N", **_series(figure, _dashes(figure)))
+    if _has_x_intervals(figure):
+        result.append(_x_intervals(figure, base))
+    dash = alt.StrokeDash("series:N", **_series_encoding(figure, _dashes(figure)))
     result.append(base.mark_line(strokeWidth=2, strokeCap="butt").encode(y=y, strokeDash=dash))
     if figure.marks:
-        shape = alt.Shape("series:N", **_series(figure, _shapes(figure)))
+        shape = alt.Shape("series:N", **_series_encoding(figure, _shapes(figure)))
         dots = base.mark_point(filled=True, size=42, opacity=1).encode(y=y, shape=shape)
-        measured = alt.FieldOneOfPredicate("series", _plain(figure))
-        result.append(dots.transform_filter(measured) if figure.dashed else dots)
+        is_not_reference = alt.FieldOneOfPredicate("series", _solid_series(figure))
+        result.append(dots.transform_filter(is_not_reference) if figure.dashed else dots)
     if interactive:
         result.append(_hover(figure, base.encode(y=y)))
     return result
 
 
 def horizontal(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
-    """Return title, scale and ticks of the x axis as Altair's channels take them.
+    """Return title, scale and ticks of the x axis as arguments of an Altair channel.
 
     Args:
         axis: title and scale.
-        values: everything that must fit on it, in its unit.
+        values: all values that must fit on the axis, in its unit.
     """
     if axis.log:
         return _logarithmic(axis, values, alt.Scale(type="log", nice=False))
     if axis.percent and values and min(values) >= 0 and 0.95 < max(values) <= 1:
-        # The whole range of a share, though its outermost examples stand half a step inside.
+        # Show 0 to 100%, even if the outermost points lie slightly inside.
         return _linear(axis, alt.Scale(domain=[0, 1], nice=False))
-    return _linear(axis, alt.Scale(zero=_near_zero(values), nice=not axis.percent))
+    return _linear(axis, alt.Scale(zero=_starts_at_zero(values), nice=not axis.percent))
 
 
 def vertical(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
@@ -120,15 +122,15 @@ def vertical(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
         factor = (high / low) ** HEADROOM if high > low else 2.0
         domain = [low / factor, high * factor]
         return _logarithmic(axis, values, alt.Scale(type="log", domain=domain, nice=False))
-    room = HEADROOM * (high - low) or 0.5
-    domain = [0.0 if _near_zero(values) else low - room, high + room]
+    headroom = HEADROOM * (high - low) or 0.5
+    domain = [0.0 if _starts_at_zero(values) else low - headroom, high + headroom]
     return _linear(axis, alt.Scale(domain=domain, nice=False, zero=False))
 
 
 def log_ticks(values: Sequence[float]) -> list[float]:
-    """Return the values themselves if they are few whole numbers, else the finest round ones."""
+    """Return the values if they are few and whole, else the densest round ticks that are few."""
     distinct = sorted({float(value) for value in values})
-    if len(distinct) <= MOST_TICKS and all(value.is_integer() for value in distinct):
+    if len(distinct) <= MAX_TICKS and all(value.is_integer() for value in distinct):
         return distinct
     low, high = distinct[0], distinct[-1]
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -136,7 +138,7 @@ def log_ticks(values: Sequence[float]) -> list[float]:
     for leading in _LEADING:
         candidates = (float(f"{digit}e{decade}") for decade in decades for digit in leading)
         ticks = [tick for tick in candidates if low <= tick <= high]
-        if len(ticks) <= MOST_TICKS:
+        if len(ticks) <= MAX_TICKS:
             break
     return ticks
 
@@ -151,8 +153,8 @@ def _linear(axis: Axis, scale: alt.Scale) -> dict[str, Any]:
     return {"title": axis.title, "scale": scale, "axis": shown}
 
 
-def _near_zero(values: Sequence[float]) -> bool:
-    """Tell whether the axis starts at zero. Far from zero, the differences are what matters."""
+def _starts_at_zero(values: Sequence[float]) -> bool:
+    """Return whether the axis starts at zero; otherwise it fits the data."""
     low, high = float(min(values, default=0.0)), float(max(values, default=1.0))
     return 0 <= low <= 0.5 * high
 
@@ -166,7 +168,7 @@ def _number_format(axis: Axis, *, tip: bool = False) -> str:
 
 
 def _span(span: Span) -> Iterator[alt.Chart]:
-    """Yield the shade of an interval on the horizontal axis, and the line of its estimate."""
+    """Yield a shaded interval on the x axis, and a vertical line at its estimate."""
     values = alt.InlineData([{"at": span.at, "low": span.low, "high": span.high}])
     shade = alt.Chart(values).mark_rect(color=style.REFERENCE, opacity=0.18)
     yield shade.encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
@@ -187,8 +189,8 @@ def _intervals(figure: Figure, base: alt.Chart, table: list[Row]) -> Iterator[al
         yield band.transform_filter("datum.lone").mark_rule(strokeWidth=1.5)
 
 
-def _across(figure: Figure, base: alt.Chart) -> alt.Chart:
-    """Return the intervals on the horizontal axis, as lines."""
+def _x_intervals(figure: Figure, base: alt.Chart) -> alt.Chart:
+    """Return the intervals of the points on the x axis, as lines."""
     known = base.transform_filter("isValid(datum.left)")
     rule: alt.Chart = known.mark_rule(strokeWidth=1.5).encode(
         x=alt.X("left:Q", title=figure.x.title), x2=alt.X2("right:Q"), y=alt.Y("y:Q")
@@ -196,8 +198,8 @@ def _across(figure: Figure, base: alt.Chart) -> alt.Chart:
     return rule
 
 
-def _brackets(figure: Figure, base: alt.Chart) -> Iterator[alt.Chart]:
-    """Yield the shade from a lower bound to its upper bound, and its upper edge."""
+def _bounds_band(figure: Figure, base: alt.Chart) -> Iterator[alt.Chart]:
+    """Yield a band from the lower to the upper bounds, and its upper edge."""
     known = base.transform_filter("isValid(datum.upper)")
     shade = known.encode(y=alt.Y("y:Q", title=figure.y.title), y2=alt.Y2("upper:Q"))
     yield shade.mark_area(opacity=0.1, line=False)
@@ -209,34 +211,34 @@ def _hover(figure: Figure, base: alt.Chart) -> alt.Chart:
     near = alt.selection_point(name="near", on="pointerover", clear="pointerout")
     x_format, y_format = (_number_format(axis, tip=True) for axis in (figure.x, figure.y))
     tips = [
-        alt.Tooltip("series:N", title=_quoted(figure.legend or "series")),
-        alt.Tooltip("x:Q", title=_quoted(figure.x.title), format=x_format),
-        alt.Tooltip("y:Q", title=_quoted(figure.y.title), format=y_format),
+        alt.Tooltip("series:N", title=_without_backslashes(figure.legend or "series")),
+        alt.Tooltip("x:Q", title=_without_backslashes(figure.x.title), format=x_format),
+        alt.Tooltip("y:Q", title=_without_backslashes(figure.y.title), format=y_format),
     ]
     if any(point.low is not None for point in figure.points):
         tips.append(alt.Tooltip("low:Q", title=f"{figure.level:.0%} from", format=y_format))
         tips.append(alt.Tooltip("high:Q", title=f"{figure.level:.0%} to", format=y_format))
-    if _bracketed(figure):
+    if _has_upper_bounds(figure):
         tips.append(alt.Tooltip("upper:Q", title="at most", format=y_format))
-    seen = alt.condition(near, alt.value(0.45), alt.value(0), empty=False)
+    hover_opacity = alt.condition(near, alt.value(0.45), alt.value(0), empty=False)
     dots: alt.Chart = (
         base.transform_filter("datum.hover")
         .mark_point(filled=True, size=170, shape="circle", strokeWidth=0)
-        .encode(opacity=seen, tooltip=tips)
+        .encode(opacity=hover_opacity, tooltip=tips)
         .add_params(near)
     )
     return dots
 
 
-def _quoted(title: str) -> str:
-    """Return a title of a tooltip that stays a text in the expression that Vega-Lite makes of it.
+def _without_backslashes(title: str) -> str:
+    """Replace backslashes, so that a title cannot inject code into an expression of Vega-Lite.
 
-    Vega-Lite escapes quotes but not the backslashes before them, so what follows would be code.
+    Vega-Lite escapes quotes, but not the backslashes before them.
     """
     return title.replace("\\", "\N{FULLWIDTH REVERSE SOLIDUS}")
 
 
-def _series(figure: Figure, values: Iterable[Any]) -> dict[str, Any]:
+def _series_encoding(figure: Figure, range_values: Iterable[Any]) -> dict[str, Any]:
     legend: alt.Legend | None = None
     title = figure.legend or None
     if len(figure.series) > 1 and figure.marks:
@@ -244,20 +246,20 @@ def _series(figure: Figure, values: Iterable[Any]) -> dict[str, Any]:
     elif len(figure.series) > 1:
         legend = alt.Legend(title=title, symbolType="stroke", symbolSize=480)
     names = list(figure.series)
-    scale = alt.Scale(domain=names, range=list(values))
+    scale = alt.Scale(domain=names, range=list(range_values))
     return {"scale": scale, "sort": names, "title": title, "legend": legend}
 
 
-def _plain(figure: Figure) -> list[str]:
+def _solid_series(figure: Figure) -> list[str]:
     return [name for name in figure.series if name not in figure.dashed]
 
 
 def _dashes(figure: Figure) -> list[list[int]]:
-    # Kinds without markers differ in their dashes; levels differ in their place in the ramp.
+    # Unordered series without markers get different dashes; ordered series differ in colour.
     by_dash = not figure.marks and not figure.ordered
     dashes = {
         name: style.DASHES[index % len(style.DASHES)] if by_dash else style.DASHES[0]
-        for index, name in enumerate(_plain(figure))
+        for index, name in enumerate(_solid_series(figure))
     }
     return [dashes.get(name, style.REFERENCE_DASH) for name in figure.series]
 
@@ -265,37 +267,37 @@ def _dashes(figure: Figure) -> list[list[int]]:
 def _shapes(figure: Figure) -> list[str]:
     shapes = {
         name: style.SHAPES[0] if figure.ordered else _shape(index)
-        for index, name in enumerate(_plain(figure))
+        for index, name in enumerate(_solid_series(figure))
     }
     return [shapes.get(name, style.REFERENCE_SHAPE) for name in figure.series]
 
 
 def _shape(index: int) -> str:
-    # Colours repeat after as many series as there are shapes: then each with another shape.
+    # Colours repeat after len(SHAPES) series; the shift keeps pairs of colour and shape distinct.
     count = len(style.SHAPES)
     return style.SHAPES[(index + index // count) % count]
 
 
-def _bracketed(figure: Figure) -> bool:
+def _has_upper_bounds(figure: Figure) -> bool:
     return any(point.upper is not None for point in figure.points)
 
 
-def _crossed(figure: Figure) -> bool:
+def _has_x_intervals(figure: Figure) -> bool:
     return any(point.left is not None for point in figure.points)
 
 
-def _fits(axis: Axis, value: float) -> bool:
+def _can_be_drawn(axis: Axis, value: float) -> bool:
     return math.isfinite(value) and (value > 0 or not axis.log)
 
 
-def _band(point: Point, floor: float) -> tuple[float | None, float | None]:
-    """Return the interval; one that reaches zero on a logarithmic axis is cut at ``floor``."""
+def _band(point: Point, lowest_y: float) -> tuple[float | None, float | None]:
+    """Return the interval; one that reaches zero on a logarithmic axis is cut at ``lowest_y``."""
     if point.low is None or point.high is None:
         return None, None
     if not (math.isfinite(point.low) and math.isfinite(point.high)):
         return None, None
-    low = point.low if point.low > 0 or floor == -math.inf else min(floor, point.high)
-    return _short(low), _short(point.high)
+    low = point.low if point.low > 0 or lowest_y == -math.inf else min(lowest_y, point.high)
+    return _six_digits(low), _six_digits(point.high)
 
 
 def _values(table: list[Row], *fields: str) -> list[float]:
@@ -303,5 +305,5 @@ def _values(table: list[Row], *fields: str) -> list[float]:
     return [float(value) for value in values if value is not None]
 
 
-def _short(value: float) -> float:
+def _six_digits(value: float) -> float:
     return float(f"{value:.6g}")

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-WIDTH = 48
+MAX_VECTORS = 48
 """Vectors kept in memory; the iteration restarts from the best of them when they are full."""
 
 Floats = NDArray[np.float64]
@@ -49,7 +49,7 @@ def dominant_pairs(
     *,
     tolerance: float,
     max_iterations: int,
-    width: int = WIDTH,
+    width: int = MAX_VECTORS,
 ) -> RitzPairs:
     r"""Approximate the eigenpairs of largest magnitude of symmetric operators A_r, all at once.
 

@@ -12,19 +12,19 @@ from torch import Tensor
 from byheart.measures.training_loss import PackData
 from byheart.networks.mlp import ReplicatedMLP
 
-KEPT = 2**27
-"""Bytes of activations that are kept from one Hessian product to the next."""
+MAX_STORED_BYTES = 2**27
+"""Largest memory for activations stored between Hessian products, in bytes."""
 
 Layer = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class _Passes:
-    """What a forward and a backward pass over some examples leave.
+    """Results of a forward and a backward pass over a batch.
 
     Attributes:
-        inputs: of each layer, [R, B, fan_in].
-        masks: of each hidden layer, 1 where a unit is on, [R, B, units].
+        inputs: the inputs of each layer, [R, B, fan_in].
+        masks: for each hidden layer 1 where a unit is on, [R, B, units].
         deltas: for each layer dL / d(its output before the ReLU), [R, B, fan_out].
         probabilities: [R, B, classes].
         shares: probabilities / N.
@@ -54,7 +54,7 @@ class MLPLoss:
     theta + e v gives R{z_l} = h_l V_l + R{h_l} W_l + u_l, R{h_{l+1}} = R{z_l} * [z_l > 0],
     R{d_last} = p * (R{z} - p . R{z}) / N, R{d_{l-1}} = (R{d_l} W_l^T + d_l V_l^T) * [z_{l-1} > 0],
     and H v is R{h_l^T d_l} = h_l^T R{d_l} + R{h_l}^T d_l for the weights, the sum of R{d_l} for
-    the biases. h_l and d_l do not depend on v, so they are kept between products where they fit.
+    the biases. h_l and d_l do not depend on v, so they are stored between products if they fit.
 
     Args:
         network: the replicas.
@@ -141,7 +141,7 @@ class MLPLoss:
         if self._kept:
             yield from self._kept
             return
-        fits = self._data.y.numel() * self.example_bytes() <= KEPT
+        fits = self._data.y.numel() * self.example_bytes() <= MAX_STORED_BYTES
         for x, y in self._data.chunks(self._chunk):
             passes = _pass(self._layers, x, y, self._data.y.shape[1])
             if fits:
@@ -149,7 +149,7 @@ class MLPLoss:
             yield passes
 
     def example_bytes(self) -> int:
-        """Return the bytes that an example's passes leave."""
+        """Return the memory of one example's activations and gradients, in bytes."""
         widths = sum(w.shape[1] + 3 * w.shape[2] for w, _ in self._layers)
         return widths * self.theta.element_size()
 

@@ -62,8 +62,8 @@ class MlpSgd:
         numbers = sum(p.numel() for p in start) + UpdatePasses.numbers(start, largest)
         self.update_bytes = numbers * x.element_size()
 
-    def remember(self, updates: int) -> None:
-        """Keep the passes of the last so many updates for the way back."""
+    def store_activations(self, updates: int) -> None:
+        """Store the activations of the last ``updates`` updates for the backward pass."""
         self._remembered = updates
 
     @torch.no_grad()
@@ -81,29 +81,29 @@ class MlpSgd:
         return FlatParameters.of(flat, self.start)
 
     @torch.no_grad()
-    def slope(
-        self, t: int, theta: Parameters, share: Tensor | None = None
+    def loss_gradients(
+        self, t: int, theta: Parameters, weights: Tensor | None = None
     ) -> tuple[Parameters, Tensor]:
-        """Return dL/dtheta and the direct dL/dx [N, D]; see :meth:`PlainSgd.slope`."""
+        """Return dL/dtheta and dL/dx [N, D]; see :meth:`PlainSgd.loss_gradients`."""
         activations, logits = _layers(theta, self.x)
         probabilities = torch.softmax(logits, 1)
         if not finite([probabilities]):
             raise DivergedError(t, len(self.batches), self.learning_rate)
         delta = (probabilities - self._targets) / len(self.x)
-        if share is not None:
-            delta = delta * share[:, None]
-        slopes: list[Tensor] = []
+        if weights is not None:
+            delta = delta * weights[:, None]
+        gradient: list[Tensor] = []
         for weight, h in reversed(list(zip(theta[::2], activations, strict=True))):
-            slopes[:0] = (delta.T @ h, delta.sum(0))
+            gradient[:0] = (delta.T @ h, delta.sum(0))
             delta = delta @ weight
             if weight is not theta[0]:
                 delta.mul_(h > 0)
-        return tuple(slopes), delta
+        return tuple(gradient), delta
 
     def adjoints(self, count: int) -> MlpAdjoints:
-        """Return room for so many adjoints, none of them on its way yet."""
-        room = tuple(p.new_empty((count, *p.shape)) for p in self.start)
-        return MlpAdjoints(self, room, count)
+        """Allocate buffers for ``count`` adjoints; none is active yet."""
+        buffers = tuple(p.new_empty((count, *p.shape)) for p in self.start)
+        return MlpAdjoints(self, buffers, count)
 
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
         """Return the logits [N, classes] of inputs [N, D] under parameters theta."""
@@ -141,36 +141,36 @@ class MlpAdjoints:
     Source: Pearlmutter (1994) for the product with the Hessian.
     """
 
-    def __init__(self, run: MlpSgd, room: Parameters, live: int) -> None:
-        """Begin with some of the adjoints on their way.
+    def __init__(self, run: MlpSgd, buffers: Parameters, first_active: int) -> None:
+        """Begin with the adjoints from ``first_active`` on.
 
         Args:
             run: the training run.
-            room: [E, *parameter] for weight [out, in] and bias [out] of each layer in turn; it is
-                written to.
-            live: the first of those on their way.
+            buffers: [E, *parameter] for weight [out, in] and bias [out] of each layer in turn;
+                overwritten.
+            first_active: index of the first active adjoint.
         """
         self._run = run
-        self._room = room
-        self._live = live
+        self._buffers = buffers
+        self._first_active = first_active
         self._pull_backs: dict[UpdatePasses, _PullBack] = {}
 
-    def add(self, slopes: Parameters) -> None:
-        """Put the adjoint of an earlier time before those that are on their way."""
-        self._live -= 1
-        for a, slope in zip(self._room, slopes, strict=True):
-            a[self._live] = slope
+    def add(self, gradient: Parameters) -> None:
+        """Add the adjoint of the next earlier evaluation time."""
+        self._first_active -= 1
+        for a, values in zip(self._buffers, gradient, strict=True):
+            a[self._first_active] = values
         self._pull_backs.clear()
 
     @torch.no_grad()
     def pull_back(self, s: int, theta: Parameters) -> Tensor:
-        """Carry all back through update s, and return what its batch receives, [e, B, D].
+        """Propagate all adjoints through update s; return its inputs' gradients, [e, B, D].
 
         The next call overwrites the returned tensor.
         """
         passes = self._run.passes_of(s, theta)
         if passes not in self._pull_backs:
-            adjoints = tuple(a[self._live :] for a in self._room)
+            adjoints = tuple(a[self._first_active :] for a in self._buffers)
             self._pull_backs[passes] = _PullBack(adjoints, passes)
         return self._pull_backs[passes].run()
 
@@ -239,7 +239,7 @@ class UpdatePasses:
 
     @staticmethod
     def numbers(like: Sequence[Tensor], batch: int) -> int:
-        """Return how many numbers a pass leaves."""
+        """Return the number of stored activations and gradients of a batch."""
         return 3 * batch * sum(len(bias) for bias in like[1::2])
 
     def set_parameters(self, theta: Parameters) -> None:
@@ -247,8 +247,8 @@ class UpdatePasses:
         if isinstance(theta, FlatParameters):
             self.theta.flat.copy_(theta.flat)
         else:
-            for room, value in zip(self.theta, theta, strict=True):
-                room.copy_(value)
+            for parameter, value in zip(self.theta, theta, strict=True):
+                parameter.copy_(value)
 
     def read_inputs(self, x: Tensor, batch: Tensor) -> None:
         """Read the batch's inputs."""

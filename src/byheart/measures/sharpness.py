@@ -27,11 +27,11 @@ from byheart.seeds import seed as seed_of
 
 Floats = NDArray[np.float64]
 
-BASIS = 2**28
+MAX_BASIS_BYTES = 2**28
 """Bytes of Lanczos vectors in memory at once; a pack that needs more is measured in parts."""
 TOGETHER = 2**24
 """Bytes of a chunk's activations at once on a CPU: more would leave its caches."""
-WIDTH = 32
+LANCZOS_VECTORS = 32
 """Lanczos vectors kept per replica."""
 
 
@@ -270,7 +270,7 @@ def _measured(
         _start_vectors(seed, gradient * loss.theta.abs() if scale_invariant else gradient),
         tolerance=max(tolerance / 2, 0.9 * tolerance - rounding),
         max_iterations=max_iterations,
-        width=WIDTH,
+        width=LANCZOS_VECTORS,
     )
     image = operators.product(pairs.vectors)
     eigenvalue = (pairs.vectors * image).sum(1)
@@ -285,7 +285,7 @@ def _measured(
 def _parts(loss: PackLoss, examples: int) -> Iterator[PackLoss]:
     """Yield parts of a pack whose vectors fit into memory, and whose chunks into caches."""
     replicas, parameters = loss.theta.shape
-    count = BASIS // (WIDTH * parameters * loss.theta.element_size())
+    count = MAX_BASIS_BYTES // (LANCZOS_VECTORS * parameters * loss.theta.element_size())
     if isinstance(loss, MLPLoss) and loss.theta.device.type == "cpu":
         count = min(count, TOGETHER // (examples * loss.example_bytes()))
     if count >= replicas or replicas == 1:

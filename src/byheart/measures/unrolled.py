@@ -1,4 +1,4 @@
-"""Differentiating through a whole training run, for all evaluation times in one sweep."""
+"""Differentiate through a training run, for all evaluation times in one backward pass."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from byheart.errors import InputError
 Parameters = tuple[Tensor, ...]
 State = TypeVar("State")
 
-KEPT = 2**27
-"""Bytes of parameters and passes that are kept in memory for the way back."""
-ADJOINTS_TOGETHER = 64
-"""Adjoints pulled back in one batched program: bounds memory, costs nothing in speed."""
+MAX_STORED_BYTES = 2**27
+"""Largest memory for the stored parameters and activations of all updates, in bytes."""
+ADJOINTS_PER_BATCH = 64
+"""Adjoints propagated in one batched call: bounds memory, costs nothing in speed."""
 
 
 class DivergedError(InputError):
-    """A training run whose parameters or loss are no longer finite.
+    """The parameters or the loss of a training run are no longer finite.
 
     Attributes:
-        update: the first update after which they are not.
+        update: number of the first update after which they are not finite.
     """
 
     def __init__(self, update: int, updates: int, learning_rate: float) -> None:
@@ -37,19 +37,27 @@ class DivergedError(InputError):
 
 
 class Adjoints(Protocol):
-    """Adjoints dL_e/dtheta_s on their way back through the updates of a run."""
+    """Adjoints dL_e/dtheta_s during the backward pass; e counts the active evaluation times."""
 
-    def add(self, slopes: Parameters) -> None:
-        """Put the adjoint of an earlier time before those that are on their way."""
+    def add(self, gradient: Parameters) -> None:
+        """Add the adjoint of the next earlier evaluation time."""
         ...
 
     def pull_back(self, s: int, theta: Parameters) -> Tensor:
-        """Carry all back through update s, and return what its batch receives, [e, B, ...]."""
+        """Propagate all adjoints through update s; return its inputs' gradients, [e, B, ...]."""
         ...
 
 
 class UnrolledSgd(Protocol):
-    """A training run that can be walked backwards; see :class:`PlainSgd`."""
+    """A training run that can be differentiated; see :class:`PlainSgd`.
+
+    Attributes:
+        x: [N, *shape] training inputs.
+        y: [N] labels.
+        batches: indices of the examples of each update.
+        start: theta_0.
+        update_bytes: memory of one stored update.
+    """
 
     x: Tensor
     y: Tensor
@@ -57,8 +65,8 @@ class UnrolledSgd(Protocol):
     start: Parameters
     update_bytes: int
 
-    def remember(self, updates: int) -> None:
-        """Keep the passes of the last so many updates for the way back."""
+    def store_activations(self, updates: int) -> None:
+        """Store the activations of the last ``updates`` updates for the backward pass."""
         ...
 
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
@@ -69,14 +77,14 @@ class UnrolledSgd(Protocol):
         """Return theta_{s+1}."""
         ...
 
-    def slope(
-        self, t: int, theta: Parameters, share: Tensor | None = None
+    def loss_gradients(
+        self, t: int, theta: Parameters, weights: Tensor | None = None
     ) -> tuple[Parameters, Tensor]:
-        """Return dL/dtheta and the direct dL/dx."""
+        """Return dL/dtheta, and dL/dx at fixed theta."""
         ...
 
     def adjoints(self, count: int) -> Adjoints:
-        """Return room for so many adjoints, none of them on its way yet."""
+        """Allocate buffers for ``count`` adjoints; none is active yet."""
         ...
 
 
@@ -106,8 +114,8 @@ class PlainSgd:
         self.start: Parameters = tuple(p.detach().clone() for p in named.values())
         self.update_bytes = sum(p.numel() * p.element_size() for p in self.start)
 
-    def remember(self, updates: int) -> None:
-        """Keep nothing: walking back consumes a graph."""
+    def store_activations(self, updates: int) -> None:
+        """Store nothing: autograd frees a graph once it is used, so updates are computed again."""
 
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
         """Return the logits of inputs x under parameters theta."""
@@ -124,40 +132,40 @@ class PlainSgd:
         theta = _leaves(theta)
         batch = self.batches[s]
         loss = self.loss(theta, self.x[batch], self.y[batch])
-        slopes = torch.autograd.grad(loss, theta, materialize_grads=True)
+        gradients = torch.autograd.grad(loss, theta, materialize_grads=True)
         after = tuple(
-            p.detach() - self.learning_rate * g for p, g in zip(theta, slopes, strict=True)
+            p.detach() - self.learning_rate * g for p, g in zip(theta, gradients, strict=True)
         )
         if not finite((loss, *after)):
             raise DivergedError(s + 1, len(self.batches), self.learning_rate)
         return after
 
-    def slope(
-        self, t: int, theta: Parameters, share: Tensor | None = None
+    def loss_gradients(
+        self, t: int, theta: Parameters, weights: Tensor | None = None
     ) -> tuple[Parameters, Tensor]:
-        """Return dL/dtheta and the direct dL/dx [N, *shape].
+        """Return dL/dtheta, and dL/dx [N, *shape] at fixed theta.
 
-        Formula: L = 1/N sum_n share_n CE(f(x_n; theta), y_n).
+        Formula: L = 1/N sum_n w_n CE(f(x_n; theta), y_n).
 
         Args:
-            t: updates behind theta.
+            t: number of updates before theta, for the error message.
             theta: theta_t.
-            share: [N] how much each example counts; all of it if None.
+            weights: w, [N]; None means 1.
         """
         theta, x = _leaves(theta), self.x.clone().requires_grad_()
         losses = cross_entropy(self.logits(theta, x), self.y, reduction="none")
-        loss = (losses if share is None else losses * share).mean()
+        loss = (losses if weights is None else losses * weights).mean()
         if not finite((losses,)):
             raise DivergedError(t, len(self.batches), self.learning_rate)
-        *slopes, direct = torch.autograd.grad(loss, (*theta, x), materialize_grads=True)
-        return tuple(slopes), direct
+        *gradient, direct = torch.autograd.grad(loss, (*theta, x), materialize_grads=True)
+        return tuple(gradient), direct
 
     def adjoints(self, count: int) -> PlainAdjoints:
-        """Return room for so many adjoints, none of them on its way yet."""
+        """Allocate buffers for ``count`` adjoints; none is active yet."""
         return PlainAdjoints(self, count)
 
     def pull_back(self, s: int, theta: Parameters, adjoints: Parameters) -> Tensor:
-        """Carry adjoints from theta_{s+1} to theta_s, in place, and return what batch s receives.
+        """Propagate adjoints from theta_{s+1} to theta_s, in place; return the inputs' gradients.
 
         Formula: a_e <- a_e - lr H_s a_e, and -lr d/dx_batch [grad_theta l_s(theta_s) . a_e].
 
@@ -167,105 +175,106 @@ class PlainSgd:
             adjoints: [e, *parameter] for each parameter, dL_e/dtheta_{s+1}; overwritten.
 
         Returns:
-            [e, B, *shape] share of dL_e/dx of the examples in the batch, through this update.
+            [e, B, *shape] contribution of this update to dL_e/dx of its batch.
         """
         theta = _leaves(theta)
         batch = self.batches[s]
         x = self.x[batch].requires_grad_()
-        slopes = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             self.loss(theta, x, self.y[batch]), theta, create_graph=True, materialize_grads=True
         )
-        received = []
-        for together in zip(*(torch.split(a, ADJOINTS_TOGETHER) for a in adjoints), strict=True):
-            *curved, share = torch.autograd.grad(
-                slopes,
+        contributions = []
+        for together in zip(*(torch.split(a, ADJOINTS_PER_BATCH) for a in adjoints), strict=True):
+            *hessian_products, mixed = torch.autograd.grad(
+                gradients,
                 (*theta, x),
                 together,
                 retain_graph=True,
                 is_grads_batched=True,
                 materialize_grads=True,
             )
-            received.append(-self.learning_rate * share.expand(len(together[0]), *x.shape))
-            for a, c in zip(together, curved, strict=True):
-                a.sub_(c, alpha=self.learning_rate)
-        return torch.cat(received)
+            contributions.append(-self.learning_rate * mixed.expand(len(together[0]), *x.shape))
+            for a, product in zip(together, hessian_products, strict=True):
+                a.sub_(product, alpha=self.learning_rate)
+        return torch.cat(contributions)
 
 
 class PlainAdjoints:
-    """Adjoints on their way back through a run, by :meth:`PlainSgd.pull_back`."""
+    """Adjoints of a run, propagated by :meth:`PlainSgd.pull_back`."""
 
     def __init__(self, run: PlainSgd, count: int) -> None:
         self._run = run
-        self._room = tuple(p.new_empty((count, *p.shape)) for p in run.start)
-        self._live = count  # adjoints from here on are on their way
+        self._buffers = tuple(p.new_empty((count, *p.shape)) for p in run.start)
+        self._first_active = count  # adjoints from this index on are active
 
-    def add(self, slopes: Parameters) -> None:
-        """Put the adjoint of an earlier time before those that are on their way."""
-        self._live -= 1
-        for a, slope in zip(self._room, slopes, strict=True):
-            a[self._live] = slope
+    def add(self, gradient: Parameters) -> None:
+        """Add the adjoint of the next earlier evaluation time."""
+        self._first_active -= 1
+        for a, values in zip(self._buffers, gradient, strict=True):
+            a[self._first_active] = values
 
     def pull_back(self, s: int, theta: Parameters) -> Tensor:
-        """Carry all back through update s, and return what its batch receives, [e, B, *shape]."""
-        return self._run.pull_back(s, theta, tuple(a[self._live :] for a in self._room))
+        """Propagate all adjoints through update s; return its inputs' gradients, [e, B, *shape]."""
+        return self._run.pull_back(s, theta, tuple(a[self._first_active :] for a in self._buffers))
 
 
 def input_gradients(
     sgd: UnrolledSgd,
     times: Sequence[int],
-    shares: Sequence[Tensor | None] | None = None,
+    weights: Sequence[Tensor | None] | None = None,
     visit: Callable[[int, Parameters], None] | None = None,
 ) -> Tensor:
     r"""Total derivatives dL_t/dx of every training example, for all evaluation times at once.
 
     Formula: with a_e = dL_{t_e}/dtheta_{t_e} at time t_e and g_e = dL_{t_e}/dx at fixed theta, for
     s = t_e - 1..0: g_e += -lr d/dx [grad_theta l_s(theta_s) . a_e]; a_e <- (I - lr H_s) a_e. Every
-    update is linear in a_e, hence one walk over the updates serves all e.
+    update is linear in a_e, hence one backward pass over the updates serves all e.
 
     Args:
         sgd: the training run.
-        times: E update counts, ascending, from 0 to the number of batches; a time may stand more
+        times: E update counts, ascending, from 0 to the number of batches; a time may occur more
             than once.
-        shares: for each time how much every example counts in its loss, [N]; None counts all.
-        visit: called with (t, theta_t) at each distinct time, the last first.
+        weights: [N] per-example weights of the loss at each time; None means 1.
+        visit: called with (t, theta_t) at each distinct time, latest first.
 
     Returns:
         [E, N, *shape].
 
     Raises:
-        DivergedError: the training does, before the last evaluation time.
+        DivergedError: training diverges before the last evaluation time.
     """
     examples, *shape = sgd.x.shape
     # A row for each example and time: index_add_ is fastest on the rows of one matrix.
     total = sgd.x.new_zeros((examples * len(times), math.prod(shape)))
     slots = torch.arange(len(times), device=sgd.x.device)[:, None]
-    alive = slots[:0]
-    live = len(times)  # adjoints from here on have begun their way back
+    active_slots = slots[:0]
+    first_active = len(times)
     stride = kept_stride(times[-1], sgd.update_bytes)
-    sgd.remember(times[-1] if stride == 1 else stride)
+    sgd.store_activations(times[-1] if stride == 1 else stride)
     adjoints = sgd.adjoints(len(times))
     for t, theta in Trajectory(sgd.start, sgd.step, times[-1], stride=stride).backwards():
-        if live < len(times):
-            # Update t leads from theta_t to theta_{t+1}, where every adjoint alive now stands.
-            share = adjoints.pull_back(t, theta)
-            rows = torch.add(alive, sgd.batches[t], alpha=len(times)).view(-1)
-            total.index_add_(0, rows, share.reshape(len(rows), -1))
-        if visit is not None and live and times[live - 1] == t:
+        if first_active < len(times):
+            # Active adjoints are derivatives at theta_{t+1}; update t leads there from theta_t.
+            contribution = adjoints.pull_back(t, theta)
+            rows = torch.add(active_slots, sgd.batches[t], alpha=len(times)).view(-1)
+            total.index_add_(0, rows, contribution.reshape(len(rows), -1))
+        if visit is not None and first_active and times[first_active - 1] == t:
             visit(t, theta)
-        while live and times[live - 1] == t:
-            live -= 1
-            slopes, direct = sgd.slope(t, theta, None if shares is None else shares[live])
-            total[live :: len(times)] += direct.flatten(1)
-            adjoints.add(slopes)
-            alive = slots[live:]
+        while first_active and times[first_active - 1] == t:
+            first_active -= 1
+            of_examples = None if weights is None else weights[first_active]
+            gradient, direct = sgd.loss_gradients(t, theta, of_examples)
+            total[first_active :: len(times)] += direct.flatten(1)
+            adjoints.add(gradient)
+            active_slots = slots[first_active:]
     return total.view(examples, len(times), *shape).transpose(0, 1)
 
 
 class Trajectory(Generic[State]):
-    """States 0..length of a deterministic process, held in memory of order sqrt(length).
+    """States 0..length of a deterministic process, stored in O(sqrt(length)) memory.
 
-    Every ceil(sqrt(length))-th state is kept; what lies between two of them is computed again
-    when the walk backwards reaches it, so that each step is taken at most twice.
+    Every ceil(sqrt(length))-th state is stored. The states in between are computed again in the
+    backward pass, so that each step is taken at most twice.
     """
 
     def __init__(
@@ -282,25 +291,25 @@ class Trajectory(Generic[State]):
             start: state 0.
             step: ``step(t, state)`` returns state t + 1 from state t, a new object.
             length: number of steps.
-            stride: keep every stride-th state; 1 keeps all of them, and takes each step once.
+            stride: store every stride-th state; 1 stores all, and takes each step once.
         """
         self._step = step
         self._length = length
         self._stride = stride or max(1, math.ceil(math.sqrt(length)))
-        self._kept = [start]
+        self._stored = [start]
         state = start
-        last = length - length % self._stride  # no state beyond the last one kept is needed yet
+        last = length - length % self._stride  # states after the last stored one are not needed yet
         for t in range(last):
             state = step(t, state)
             if (t + 1) % self._stride == 0:
-                self._kept.append(state)
+                self._stored.append(state)
 
     def backwards(self) -> Iterator[tuple[int, State]]:
-        """Yield (t, state t) for t = length..0. A walk consumes the states: take one only."""
+        """Yield (t, state t) for t = length..0. Call it once: it frees the states."""
         end = self._length
-        while self._kept:
-            segment = [self._kept.pop()]
-            first = len(self._kept) * self._stride
+        while self._stored:
+            segment = [self._stored.pop()]
+            first = len(self._stored) * self._stride
             for t in range(first, end):
                 segment.append(self._step(t, segment[-1]))
             while segment:
@@ -309,8 +318,8 @@ class Trajectory(Generic[State]):
 
 
 def kept_stride(updates: int, update_bytes: int) -> int:
-    """Return every how many updates the parameters are kept: each, where there is room for it."""
-    return 1 if updates * update_bytes <= KEPT else math.ceil(math.sqrt(updates))
+    """Return the interval of stored states in updates: 1 if all parameters fit in memory."""
+    return 1 if updates * update_bytes <= MAX_STORED_BYTES else math.ceil(math.sqrt(updates))
 
 
 def _leaves(theta: Parameters) -> Parameters:
@@ -318,5 +327,5 @@ def _leaves(theta: Parameters) -> Parameters:
 
 
 def finite(tensors: Iterable[Tensor]) -> bool:
-    """Return whether all numbers are finite (and their sum: what is near to overflow counts)."""
+    """Return whether all numbers are finite; numbers whose sum overflows count as infinite."""
     return all(math.isfinite(float(tensor.detach().sum())) for tensor in tensors)

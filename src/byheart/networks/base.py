@@ -44,11 +44,11 @@ class TrainableNetwork(PackNetwork, Protocol):
     """A pack whose gradients come from autograd."""
 
     def parameters(self) -> Sequence[Tensor]:
-        """Return what is trained, each [R, ...]; the optimizer updates it in place."""
+        """Return the trained parameters, each [R, ...]; the optimizer updates them in place."""
         ...
 
     def kept(self) -> Sequence[Tensor]:
-        """Return what training changes besides, and what is frozen, each [R, ...]."""
+        """Return buffers and frozen parameters, each [R, ...]."""
         ...
 
     def training_logits(self, x: Tensor) -> Tensor:

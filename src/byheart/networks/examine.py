@@ -23,7 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from byheart.errors import InputError
 from byheart.networks.foreign import Source, called, initialised
 from byheart.networks.size import NetworkSize
-from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork, noise_of
+from byheart.networks.vmapped import (
+    ForeignPack,
+    SeparateNetworks,
+    VmappedNetwork,
+    seeded_randomness,
+)
 
 EXAMPLES = 5
 """Random inputs that a network is tried on; one or three could be taken for channels."""
@@ -165,14 +170,14 @@ def shape_it_takes(name: Source, model: nn.Module, x: Tensor, classes: int) -> t
 def _require_fixed(name: Source, model: nn.Module, x: Tensor) -> None:
     """Require finite outputs, and noise that ends with training and comes from torch."""
     model.eval()
-    with noise_of(0, 0):
+    with seeded_randomness(0, 0):
         logits = model(x)
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
             f"{called(name)}: the network returns NaN or infinity with its initial weights, for "
             "random inputs in [0, 1]: see that it divides by nothing that may be 0"
         )
-    with noise_of(1, 0):
+    with seeded_randomness(1, 0):
         if not torch.equal(model(x), logits):
             raise InputError(
                 f"{called(name)}: the network is not deterministic in eval mode: equal inputs give "
@@ -180,7 +185,7 @@ def _require_fixed(name: Source, model: nn.Module, x: Tensor) -> None:
             )
     noisy = []
     for _ in range(2):
-        with noise_of(0, 0):
+        with seeded_randomness(0, 0):
             try:
                 noisy.append(copy.deepcopy(model).train()(x))
             except Exception as error:
@@ -237,7 +242,7 @@ def _step(model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Step:
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     with torch.enable_grad():
-        with noise_of(seed, 0):
+        with seeded_randomness(seed, 0):
             logits = model(x)
         loss = functional.cross_entropy(logits, y)
         gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)

@@ -1,4 +1,4 @@
-"""Packs of a user's module: as one program by ``torch.func.vmap``, or one network after another."""
+"""Evaluate R copies of a user's module: together by ``torch.func.vmap``, or one after another."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class ForeignPack(ABC):
     """R copies of a user's module, whose parameters and buffers are stacked.
 
     Args:
-        modules: one per replica; where one computes for all, the first does.
+        modules: one per replica; under vmap only the first is used.
         trained: parameters by name, each [R, ...].
         kept: buffers and frozen parameters by name, each [R, ...].
-        takes: the shape that the module wants an input in.
-        shape: of an input of the source.
-        seeds: of the replicas.
-        steps: of training that were taken.
+        takes: shape of an input that the module expects, without the batch.
+        shape: shape of an input in the data set.
+        seeds: one per replica.
+        steps: number of training steps so far.
 
     Attributes:
         module_per_replica: every replica needs its own module.
@@ -70,7 +70,7 @@ class ForeignPack(ABC):
         shape: tuple[int, ...],
         seeds: Sequence[int],
     ) -> Self:
-        """Return a pack of copies of modules, of one architecture, type and device."""
+        """Return a pack of copies of modules that share architecture, dtype and device."""
         trained, kept = zip(*(_state(module) for module in modules), strict=True)
         return cls(modules, _stack(trained), _stack(kept), takes=takes, shape=shape, seeds=seeds)
 
@@ -80,7 +80,7 @@ class ForeignPack(ABC):
         return len(self._seeds)
 
     def parameters(self) -> Sequence[Tensor]:
-        """Return what is trained, each [R, ...]; see :class:`TrainableNetwork`."""
+        """Return the trained parameters, each [R, ...]; see :class:`TrainableNetwork`."""
         return list(self._trained.values())
 
     def kept(self) -> Sequence[Tensor]:
@@ -90,7 +90,7 @@ class ForeignPack(ABC):
     def disturb(self, shift: Tensor | None, scale: Tensor | None) -> None:
         """Shift and scale hidden units, each [R, B, units], in the next training batch.
 
-        The modules are :class:`Disturbed`.
+        The modules must be :class:`Disturbed`.
         """
         for name, values in ((SHIFT, shift), (SCALE, scale)):
             if values is not None:
@@ -98,11 +98,11 @@ class ForeignPack(ABC):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] in eval mode; see :class:`PackNetwork`."""
-        return self._logits(self._shaped(x), training=False)
+        return self._logits(self._to_module_shape(x), training=False)
 
     def training_logits(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] in train mode; see :class:`TrainableNetwork`."""
-        logits = self._logits(self._shaped(x), training=True)
+        logits = self._logits(self._to_module_shape(x), training=True)
         self._steps += 1
         return logits
 
@@ -121,15 +121,15 @@ class ForeignPack(ABC):
         )
 
     def state(self) -> dict[str, Any]:
-        """Return all that training has changed: tensors and plain values."""
+        """Return everything that training changes: tensors and plain values."""
         return {"trained": self._trained, "kept": self._kept, "steps": self._steps}
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` gave, in place."""
-        for current, held in ((self._trained, state["trained"]), (self._kept, state["kept"])):
+        """Load a state that :meth:`state` returned, in place."""
+        for current, loaded in ((self._trained, state["trained"]), (self._kept, state["kept"])):
             for name, values in current.items():
-                values.copy_(held[name])
+                values.copy_(loaded[name])
         self._steps = state["steps"]
 
     def finite(self) -> Tensor:
@@ -140,23 +140,23 @@ class ForeignPack(ABC):
     @torch.no_grad()
     def module(self, replica: int) -> nn.Module:
         """Return one replica as an ordinary module; see :class:`PackNetwork`."""
-        alone = copy.deepcopy(self._modules[replica if self.module_per_replica else 0])
-        tensors = dict(alone.named_parameters()) | dict(alone.named_buffers())
+        module = copy.deepcopy(self._modules[replica if self.module_per_replica else 0])
+        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
         for name, values in (self._trained | self._kept).items():
             tensors[name].copy_(values[replica])
-        return (alone if self._takes == self._shape else Reshaped(alone, self._takes)).eval()
+        return (module if self._takes == self._shape else Reshaped(module, self._takes)).eval()
 
     @abstractmethod
     def _logits(self, x: Tensor, *, training: bool) -> Tensor:
         """Return logits [R, N, classes] of inputs [R, N, *takes]."""
 
-    def _shaped(self, x: Tensor) -> Tensor:
+    def _to_module_shape(self, x: Tensor) -> Tensor:
         x = x.expand(self.replicas, *x.shape[-2:])
         return x.reshape(*x.shape[:2], *self._takes)
 
 
 class VmappedNetwork(ForeignPack):
-    """Replicas evaluated as one program."""
+    """Replicas evaluated together, by vmap."""
 
     module_per_replica = False
 
@@ -168,43 +168,44 @@ class VmappedNetwork(ForeignPack):
             state = trained | kept
             return functional_call(module, state, (x,)), {name: state[name] for name in kept}
 
-        # Random numbers are an error: drawn for all at once, those of a replica would depend on
-        # the pack that it sits in.
+        # No random layers: under vmap, a replica's random numbers would depend on its pack.
         logits, after = vmap(replica, randomness="error")(self._trained, self._kept, x)
         if training:
-            _keep(after, self._kept)
+            _copy_reassigned(after, self._kept)
         return logits
 
 
 class SeparateNetworks(ForeignPack):
-    """Replicas evaluated one after another, where vmap cannot.
+    """Replicas evaluated one after another, if vmap cannot evaluate the module.
 
-    What a module draws at random while it trains depends on the replica's seed and on the steps
-    taken, and on nothing else.
+    Random numbers in training depend only on the replica's seed and the number of steps so far.
     """
 
     module_per_replica = True
 
     def _logits(self, x: Tensor, *, training: bool) -> Tensor:
-        # Taken apart at once: a slice per replica would give the gradient a full tensor for each.
-        trained, kept = _rows(self._trained, self.replicas), _rows(self._kept, self.replicas)
+        # One unbind: an index per replica would allocate a full-size gradient for each of them.
+        trained, kept = (
+            _by_replica(self._trained, self.replicas),
+            _by_replica(self._kept, self.replicas),
+        )
         logits = []
-        for module, seed_, weights, held, inputs in zip(
+        for module, seed_, weights, buffers, inputs in zip(
             self._modules, self._seeds, trained, kept, x, strict=True
         ):
             _set_mode(module, training)
-            state = weights | held
+            state = weights | buffers
             if training:
-                with noise_of(seed_, self._steps, x.device):
+                with seeded_randomness(seed_, self._steps, x.device):
                     logits.append(functional_call(module, state, (inputs,)))
-                _keep({name: state[name] for name in held}, held)
+                _copy_reassigned({name: state[name] for name in buffers}, buffers)
             else:
                 logits.append(functional_call(module, state, (inputs,)))
         return torch.stack(logits)
 
 
 class Reshaped(nn.Module):
-    """A module that sees its inputs in another shape than they come in."""
+    """A module that reshapes its inputs first."""
 
     def __init__(self, model: nn.Module, takes: tuple[int, ...]) -> None:
         super().__init__()
@@ -218,14 +219,14 @@ class Reshaped(nn.Module):
 
 
 class Disturbed(nn.Module):
-    r"""A network in which each activation layer may be shifted and scaled, unit by unit.
+    r"""A network whose hidden units can be shifted and scaled in training.
 
-    Formula: h <- (h + shift) * scale after every activation, in train mode alone. All layers take
-    their columns from two buffers of one row per example, in the order in which they compute.
+    Formula: h <- (h + shift) * scale after every activation layer, in train mode only. The layers
+    read consecutive column ranges of the two buffers, in order of evaluation.
 
     Args:
-        model: the user's; its activation layers (``nn.ReLU`` and the like) get a hook, or where it
-            has none its dropout layers.
+        model: the user's network. Its activation layers (such as ``nn.ReLU``) get a hook; if it has
+            none, its dropout layers do.
 
     Attributes:
         shift: [B, units], or [] for none.
@@ -240,21 +241,21 @@ class Disturbed(nn.Module):
         self.model = model
         self.register_buffer(SHIFT, torch.zeros(()))
         self.register_buffer(SCALE, torch.ones(()))
-        self.widths: list[int] = []
-        for layer in places(model):
+        self.units_per_layer: list[int] = []
+        for layer in noise_layers(model):
             layer.register_forward_hook(_Hook(self))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's logits of inputs [B, *takes]."""
-        self.widths = []
+        self.units_per_layer = []
         logits: Tensor = self.model(x)
         return logits
 
     def disturb(self, h: Tensor) -> Tensor:
-        """Return a layer [B, ...], disturbed if the network is in train mode."""
-        start = sum(self.widths)
-        self.widths.append(math.prod(h.shape[1:]))
-        columns = slice(start, start + self.widths[-1])
+        """Return a layer's outputs [B, ...], shifted and scaled in train mode."""
+        start = sum(self.units_per_layer)
+        self.units_per_layer.append(math.prod(h.shape[1:]))
+        columns = slice(start, start + self.units_per_layer[-1])
         if self.training and self.shift.dim():
             h = h + self.shift[:, columns].reshape(h.shape)
         if self.training and self.scale.dim():
@@ -263,7 +264,7 @@ class Disturbed(nn.Module):
 
 
 class _Hook:
-    """Disturbs what a layer returns; copied along with the network that it belongs to."""
+    """Shifts and scales the outputs of a layer; copied together with its network."""
 
     def __init__(self, owner: Disturbed) -> None:
         self.owner = owner
@@ -272,8 +273,8 @@ class _Hook:
         return self.owner.disturb(h)
 
 
-def places(model: nn.Module) -> Sequence[nn.Module]:
-    """Return the layers after which a network can be disturbed; none where there are none."""
+def noise_layers(model: nn.Module) -> Sequence[nn.Module]:
+    """Return the activation layers (if none, the dropout layers) of a network."""
 
     def of(kinds: tuple[type[nn.Module], ...]) -> Iterator[nn.Module]:
         return (layer for layer in model.modules() if isinstance(layer, kinds))
@@ -281,44 +282,44 @@ def places(model: nn.Module) -> Sequence[nn.Module]:
     return list(of(ACTIVATIONS)) or list(of(DROPOUTS))
 
 
-def kinds_of_places(model: nn.Module) -> tuple[str, ...]:
-    """Return the types of these layers, by their names in ``torch.nn``."""
-    layers = places(model)
+def noise_layer_types(model: nn.Module) -> tuple[str, ...]:
+    """Return the names in ``torch.nn`` of the types of :func:`noise_layers`."""
+    layers = noise_layers(model)
     kinds = (*ACTIVATIONS, *DROPOUTS)
     return tuple(k.__name__ for k in kinds if any(isinstance(layer, k) for layer in layers))
 
 
 @torch.no_grad()
 def hidden_units(model: nn.Module, x: Tensor) -> tuple[int, str]:
-    """Return how many hidden units of a network can be disturbed, and why none if none.
+    """Return the number of hidden units that :class:`Disturbed` reaches, and why if it is 0.
 
     Args:
-        model: the user's; it stays in eval mode.
-        x: [N, *takes] some inputs.
+        model: the user's network; it stays in eval mode.
+        x: [N, *takes] inputs.
     """
-    if not places(model):
+    if not noise_layers(model):
         return 0, (
             "the network has no layer such as nn.ReLU or nn.Dropout to put it after: "
             "make its activations modules"
         )
-    rows: set[int] = set()
+    batch_sizes: set[int] = set()
     hooks = [
-        layer.register_forward_hook(lambda _layer, _inputs, h: rows.add(len(h)))
-        for layer in places(model)
+        layer.register_forward_hook(lambda _layer, _inputs, h: batch_sizes.add(len(h)))
+        for layer in noise_layers(model)
     ]
     model.eval()(x)
     for hook in hooks:
         hook.remove()
-    if rows != {len(x)}:
+    if batch_sizes != {len(x)}:
         return 0, "its activation layers do not see one row per example"
     disturbed = Disturbed(model).eval()
     disturbed(x)
-    return sum(disturbed.widths), ""
+    return sum(disturbed.units_per_layer), ""
 
 
 @contextmanager
-def noise_of(seed_: int, step: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Let torch's random numbers depend on a replica's seed and on its training step alone."""
+def seeded_randomness(seed_: int, step: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Make torch's random numbers depend only on a replica's seed and its training step."""
     device = torch.device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed("noise", seed_, step))
@@ -326,7 +327,7 @@ def noise_of(seed_: int, step: int, device: torch.device | str = "cpu") -> Itera
 
 
 def _state(module: nn.Module) -> tuple[State, State]:
-    """Return what is trained of a module, and what is not, by name."""
+    """Return a module's trained parameters, and its other tensors, by name."""
     parameters = dict(module.named_parameters())
     trained = {name: p.detach() for name, p in parameters.items() if p.requires_grad}
     frozen = {name: p.detach() for name, p in parameters.items() if not p.requires_grad}
@@ -337,15 +338,15 @@ def _stack(states: Sequence[State]) -> State:
     return {name: torch.stack([state[name] for state in states]) for name in states[0]}
 
 
-def _rows(state: State, replicas: int) -> list[State]:
-    """Take a stacked state apart: views, into which a module may write."""
+def _by_replica(state: State, replicas: int) -> list[State]:
+    """Split a stacked state into one per replica; the tensors are views."""
     columns = {name: values.unbind(0) for name, values in state.items()}
     return [{name: rows[r] for name, rows in columns.items()} for r in range(replicas)]
 
 
 @torch.no_grad()
-def _keep(after: Mapping[str, Tensor], kept: State) -> None:
-    """Keep buffers that a module put in the place of others; those written into are kept."""
+def _copy_reassigned(after: Mapping[str, Tensor], kept: State) -> None:
+    """Copy buffers that a module reassigned; buffers changed in place need no copy."""
     for name, values in after.items():
         if values.data_ptr() != kept[name].data_ptr():
             kept[name].copy_(values)

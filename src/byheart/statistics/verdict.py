@@ -1,4 +1,4 @@
-"""From per-seed values to a verdict, by a rule declared before the data are seen."""
+"""Judge claims from per-seed values, by rules declared before the data are seen."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ FEWEST_SEEDS = 3
 
 @dataclass(frozen=True)
 class Criterion:
-    """One number that the papers' statement is about, and what it must be.
+    """One measured quantity of a claim, and the range it must lie in.
 
     Attributes:
-        name: what is measured, per seed.
+        name: the quantity, measured per seed.
         kind: ``above`` or ``below`` the null by the smallest effect, ``within`` the smallest effect
             of the null, or different from it in either direction (``differs``).
-        smallest: the smallest effect worth having, in the unit of the values.
+        smallest: the smallest effect that counts, in the unit of the values.
         null: the value without the effect.
-        unit: what the values are counted in.
+        unit: unit of the values.
     """
 
     name: str
@@ -66,18 +66,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the records say on a claim.
+    """Per-seed values for the criteria of a claim.
 
     Attributes:
-        values: for each criterion's name, one value per seed; NaN where a seed gave none.
-        censored: trials that never reached 100% training accuracy though the claim asks for it.
-        diverged: trials whose loss stopped being finite.
-        failed: trials that ended with an error.
-        note: what a reader should know, in a sentence.
+        values: for each criterion's name, one value per seed; NaN if a seed gave none.
+        censored: number of trials that never reached the 100% training accuracy of the claim.
+        diverged: number of trials whose loss was no longer finite.
+        failed: number of trials that ended with an error.
+        note: a remark for the reader, in a sentence.
         undecidable: why no verdict can be given ("most trials were censored"); empty if one can.
-        bounds: for a criterion whose values are only known to lie in a bracket, the smallest and
-            the largest value per seed that the brackets allow. They decide nothing: they say
-            whether the verdict would stand whatever the truth.
+        bounds: lower and upper limits per seed, for a criterion whose values are only known to lie
+            between them. They do not change the verdict; they only test its robustness.
     """
 
     values: Mapping[str, NDArray[np.float64]]
@@ -92,14 +91,14 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Bracketed:
-    """What a criterion's estimate can be, if the truth is anywhere inside the measured brackets.
+class SensitivityToBounds:
+    """The range of a criterion's estimate, if each value may lie anywhere between its bounds.
 
     Attributes:
-        low: mean over seeds of the smallest value that the brackets allow.
-        high: of the largest.
-        ci: from the lower end of the 95% interval of the one to the upper end of the other.
-        stands: whether either extreme would be given the criterion's own verdict.
+        low: mean over seeds of the lower limits.
+        high: mean over seeds of the upper limits.
+        ci: lower 95% limit of ``low`` and upper 95% limit of ``high``.
+        stands: both the lower and the upper limits give the same verdict as the values.
     """
 
     low: float
@@ -109,8 +108,20 @@ class Bracketed:
 
 
 @dataclass(frozen=True)
-class Part:
-    """The outcome of one criterion."""
+class CriterionResult:
+    """The result of one criterion.
+
+    Attributes:
+        criterion: the criterion.
+        n: number of seeds with a value.
+        estimate: mean over seeds; None without a value.
+        ci: its 95% interval; None for fewer than :data:`FEWEST_SEEDS` seeds.
+        p: p value of the side on which the estimate lies.
+        claimed: the estimate lies on the claimed side.
+        corrected: interval at the level that Holm's correction leaves.
+        verdict: the verdict on this criterion alone, after the correction.
+        bracket: see :class:`SensitivityToBounds`; None without bounds.
+    """
 
     criterion: Criterion
     n: int
@@ -118,19 +129,18 @@ class Part:
     ci: tuple[float, float] | None
     p: float
     claimed: bool
-    """Whether the estimate lies on the claimed side."""
     corrected: tuple[float, float] | None = None
     verdict: Verdict = "inconclusive"
-    bracket: Bracketed | None = None
+    bracket: SensitivityToBounds | None = None
 
 
 @dataclass(frozen=True)
 class CloseCall:
-    """A verdict that would be another one if the estimates lay one standard error away.
+    """The verdict changes if the estimates move by one standard error.
 
     Attributes:
-        toward: whether they would have to lie closer to what the claim says, or further from it.
-        verdict: what the verdict would then be.
+        toward: True if they move toward the claim, False if away from it.
+        verdict: the verdict after the move.
     """
 
     toward: bool
@@ -139,14 +149,22 @@ class CloseCall:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The outcome of a claim: its parts, and the one that decides.
+    """The verdict on a claim, with the results of its criteria.
 
-    Among the parts that share the claim's verdict (if it has one: else those that keep it from one)
-    the weakest decides where all must hold, the strongest where any is enough.
+    Attributes:
+        parts: results of the criteria.
+        decisive: among the parts with the claim's verdict (if no part has it: among all), the
+            weakest under ``all`` and the strongest under ``any``.
+        p: p value of the claim.
+        p_holm: p after Holm's correction over the claims.
+        level: confidence level of the corrected intervals.
+        verdict: the verdict.
+        reasons: why no verdict can be given; empty otherwise.
+        close_call: see :class:`CloseCall`; None if the verdict is stable.
     """
 
-    parts: tuple[Part, ...]
-    decisive: Part
+    parts: tuple[CriterionResult, ...]
+    decisive: CriterionResult
     p: float
     p_holm: float
     level: float
@@ -158,10 +176,11 @@ class Judgement:
 def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
     """Judge all claims of one run, with Holm's correction over them.
 
-    A claim combined by ``all`` is an intersection-union test: its p is the largest of its parts'
-    when all point the claimed way, else that of the part against it, times the number of parts.
-    ``any`` is the mirror image. A verdict needs the corrected p below 0.05, the corrected interval
-    on its side of the null, and the smallest effect.
+    A claim combined by ``all`` is an intersection-union test: its p is the largest p of its
+    parts if all estimates lie on the claimed side, else the smallest p of the parts on the other
+    side, times the number of parts. For ``any`` the two sides change
+    places. A verdict needs the corrected p below 0.05, the corrected interval on its side of the
+    null, and the smallest effect.
 
     Args:
         cases: for each claim its id, its rule and its evidence.
@@ -177,12 +196,13 @@ def decide(cases: Sequence[tuple[str, Rule, Evidence]]) -> list[Judgement]:
         for claim, rule, evidence in cases
     ]
     p_values = [
-        _combined_p(of_claim, rule) for of_claim, (_, rule, _) in zip(parts, cases, strict=True)
+        _combined_p(claim_parts, rule)
+        for claim_parts, (_, rule, _) in zip(parts, cases, strict=True)
     ]
     adjusted, levels = holm(p_values, alpha=ALPHA)
     judgements = [
-        _judge(case, of_claim, p, p_holm, level, claims=len(cases))
-        for case, of_claim, p, p_holm, level in zip(
+        _judge(case, claim_parts, p, p_holm, level, claims=len(cases))
+        for case, claim_parts, p, p_holm, level in zip(
             cases, parts, p_values, adjusted.tolist(), levels.tolist(), strict=True
         )
     ]
@@ -200,16 +220,16 @@ def _usable(evidence: Evidence, criterion: Criterion) -> NDArray[np.float64]:
     return np.asarray(values[np.isfinite(values)])
 
 
-def _measure(claim: str, criterion: Criterion, evidence: Evidence) -> Part:
+def _measure(claim: str, criterion: Criterion, evidence: Evidence) -> CriterionResult:
     values = _usable(evidence, criterion)
     n = len(values)
     if n < FEWEST_SEEDS:
         estimate = float(values.mean()) if n else None
-        return Part(criterion, n, estimate, None, 1.0, claimed=False)
+        return CriterionResult(criterion, n, estimate, None, 1.0, claimed=False)
     name = f"{claim}/{criterion.name}"
     estimate = float(values.mean())
     p, claimed = _p_and_side(criterion, values, estimate, name)
-    return Part(criterion, n, estimate, bca_interval(values, name=name), p, claimed)
+    return CriterionResult(criterion, n, estimate, bca_interval(values, name=name), p, claimed)
 
 
 def _p_and_side(
@@ -220,37 +240,43 @@ def _p_and_side(
         claimed = estimate > null if criterion.kind == "above" else estimate < null
         return sign_flip_p(values, null=null, name=name), claimed
     inside = abs(estimate - null) < smallest
-    equivalent = max(
+    p_equivalence = max(
         sign_flip_p(values, null=null - smallest, alternative="greater", name=name),
         sign_flip_p(values, null=null + smallest, alternative="less", name=name),
     )
     if criterion.kind == "differs":
-        return (equivalent if inside else sign_flip_p(values, null=null, name=name)), not inside
-    outside = sign_flip_p(values, null=null + np.copysign(smallest, estimate - null), name=name)
-    return (equivalent if inside else outside), inside
+        return (p_equivalence if inside else sign_flip_p(values, null=null, name=name)), not inside
+    edge = null + np.copysign(smallest, estimate - null)
+    p_outside = sign_flip_p(values, null=edge, name=name)
+    return (p_equivalence if inside else p_outside), inside
 
 
-def _combined_p(parts: Sequence[Part], rule: Rule) -> float:
-    """Return max p where all (``any``: none) are on the claimed side, else the Bonferroni min."""
-    decisive_side = rule.combine == "any"
-    breaking = [part.p for part in parts if part.claimed == decisive_side]
-    if breaking:
-        return min(1.0, len(parts) * min(breaking))
+def _combined_p(parts: Sequence[CriterionResult], rule: Rule) -> float:
+    """Return the p value of a claim, see :func:`decide`."""
+    # One part on this side suffices for a verdict, so Bonferroni corrects its p.
+    sufficient = [part.p for part in parts if _suffices(part, rule)]
+    if sufficient:
+        return min(1.0, len(parts) * min(sufficient))
     return max(part.p for part in parts)
 
 
-def seeds_needed(claims: int) -> int:
-    """Return the fewest seeds with which the sign-flip test can decide one of so many claims.
+def _suffices(part: CriterionResult, rule: Rule) -> bool:
+    """Return whether this part alone decides: against ``all``, or in favour of ``any``."""
+    return part.claimed == (rule.combine == "any")
 
-    Formula: the smallest n with 2^(1-n) <= alpha / m: all n values on one side give p = 2^(1-n),
-    and Holm asks the smallest of m p values for alpha / m.
+
+def seeds_needed(claims: int) -> int:
+    """Return the fewest seeds with which the sign-flip test can decide one of ``claims`` claims.
+
+    Formula: the smallest n with 2^(1-n) <= alpha / m: n values on one side give p = 2^(1-n),
+    and Holm requires p <= alpha / m of the smallest of m p values.
     """
     return 1 + math.ceil(math.log2(claims / ALPHA))
 
 
 def _judge(
     case: tuple[str, Rule, Evidence],
-    parts: Sequence[Part],
+    parts: Sequence[CriterionResult],
     p: float,
     p_holm: float,
     level: float,
@@ -258,19 +284,19 @@ def _judge(
     claims: int,
 ) -> Judgement:
     claim, rule, evidence = case
-    # A side that one part alone can decide shares the error rate between the parts.
-    shared = 1.0 - (1.0 - level) / len(parts)
+    # Where one part suffices for a verdict, Bonferroni divides alpha among the parts.
+    bonferroni_level = 1.0 - (1.0 - level) / len(parts)
     judged = []
     for part in parts:
-        alone = part.claimed == (rule.combine == "any")
-        judged.append(_corrected(claim, part, evidence, shared if alone else level))
+        part_level = bonferroni_level if _suffices(part, rule) else level
+        judged.append(_judge_criterion(claim, part, evidence, part_level))
     reasons = [evidence.undecidable] if evidence.undecidable else []
     if min(part.n for part in judged) < FEWEST_SEEDS:
         reasons.append(f"fewer than {FEWEST_SEEDS} seeds gave a value")
     verdict: Verdict = "inconclusive"
     if not reasons and p_holm <= ALPHA:
         verdict = _combined([part.verdict for part in judged], rule)
-    decisive = _decisive(judged, rule, verdict)
+    decisive = _deciding_part(judged, rule, verdict)
     if verdict == "inconclusive" and not reasons and decisive.n < seeds_needed(claims):
         count = f"{claims} claims" if claims > 1 else "a claim"
         reasons.append(f"{decisive.n} seeds cannot decide {count}: {seeds_needed(claims)} can")
@@ -279,21 +305,21 @@ def _judge(
 
 def _combined(verdicts: Sequence[Verdict], rule: Rule) -> Verdict:
     """Return the verdict of a rule from those of its criteria."""
-    by_some: Verdict = "contradicted" if rule.combine == "all" else "supported"
-    by_all: Verdict = "supported" if rule.combine == "all" else "contradicted"
-    if by_some in verdicts:
-        return by_some
-    return by_all if all(verdict == by_all for verdict in verdicts) else "inconclusive"
+    if_any: Verdict = "contradicted" if rule.combine == "all" else "supported"
+    if_all: Verdict = "supported" if rule.combine == "all" else "contradicted"
+    if if_any in verdicts:
+        return if_any
+    return if_all if all(verdict == if_all for verdict in verdicts) else "inconclusive"
 
 
 def _close_call(
     index: int,
     cases: Sequence[tuple[str, Rule, Evidence]],
-    parts: Sequence[Part],
+    parts: Sequence[CriterionResult],
     p_values: Sequence[float],
     verdict: Verdict,
 ) -> CloseCall | None:
-    """Return the other verdict that a claim has within one standard error, if there is one.
+    """Return the different verdict within one standard error, if there is one.
 
     The values of each criterion are moved by the standard error of their mean, first all toward the
     claim, then all away from it, and the claim is judged again. Other claims keep their p values.
@@ -340,7 +366,9 @@ def _moved(criterion: Criterion, values: NDArray[np.float64], toward: bool) -> N
     return values + error if upward == toward else values - error
 
 
-def _corrected(claim: str, part: Part, evidence: Evidence, level: float) -> Part:
+def _judge_criterion(
+    claim: str, part: CriterionResult, evidence: Evidence, level: float
+) -> CriterionResult:
     if part.ci is None or part.estimate is None:
         return part
     criterion = part.criterion
@@ -348,18 +376,22 @@ def _corrected(claim: str, part: Part, evidence: Evidence, level: float) -> Part
         _usable(evidence, criterion), level=level, name=f"{claim}/{criterion.name}"
     )
     significant = part.p <= 1.0 - level + 1e-12
-    verdict = _side(criterion, part.estimate, low, high) if significant else "inconclusive"
+    verdict = (
+        _verdict_from_interval(criterion, part.estimate, low, high)
+        if significant
+        else "inconclusive"
+    )
     return replace(
         part,
         corrected=(low, high),
         verdict=verdict,
-        bracket=_bracketed(claim, part, evidence, level, verdict),
+        bracket=_sensitivity_to_bounds(claim, part, evidence, level, verdict),
     )
 
 
-def _bracketed(
-    claim: str, part: Part, evidence: Evidence, level: float, verdict: Verdict
-) -> Bracketed | None:
+def _sensitivity_to_bounds(
+    claim: str, part: CriterionResult, evidence: Evidence, level: float, verdict: Verdict
+) -> SensitivityToBounds | None:
     criterion, estimate = part.criterion, part.estimate
     if criterion.name not in evidence.bounds or estimate is None:
         return None
@@ -373,16 +405,22 @@ def _bracketed(
         mean = float(values.mean())
         p, _ = _p_and_side(criterion, values, mean, name)
         corrected = bca_interval(values, level=level, name=name)
-        judged = _side(criterion, mean, *corrected) if p <= 1.0 - level + 1e-12 else "inconclusive"
-        verdicts.append(judged)
+        extreme_verdict: Verdict = "inconclusive"
+        if p <= 1.0 - level + 1e-12:
+            extreme_verdict = _verdict_from_interval(criterion, mean, *corrected)
+        verdicts.append(extreme_verdict)
         ends.append((mean, bca_interval(values, name=name)))
     (low, low_ci), (high, high_ci) = ends
-    stands = all(judged == verdict for judged in verdicts)
-    # Rounding must not put the estimate outside its bracket.
-    return Bracketed(min(low, estimate), max(high, estimate), (low_ci[0], high_ci[1]), stands)
+    stands = all(extreme == verdict for extreme in verdicts)
+    # min and max: rounding must not put the estimate outside the range.
+    return SensitivityToBounds(
+        min(low, estimate), max(high, estimate), (low_ci[0], high_ci[1]), stands
+    )
 
 
-def _side(criterion: Criterion, estimate: float, low: float, high: float) -> Verdict:
+def _verdict_from_interval(
+    criterion: Criterion, estimate: float, low: float, high: float
+) -> Verdict:
     null, smallest = criterion.null, criterion.smallest
     above = low > null and estimate >= null + smallest
     below = high < null and estimate <= null - smallest
@@ -400,8 +438,10 @@ def _side(criterion: Criterion, estimate: float, low: float, high: float) -> Ver
     return "supported" if claimed else "contradicted" if against else "inconclusive"
 
 
-def _decisive(parts: Sequence[Part], rule: Rule, verdict: Verdict) -> Part:
-    def strength(part: Part) -> float:
+def _deciding_part(
+    parts: Sequence[CriterionResult], rule: Rule, verdict: Verdict
+) -> CriterionResult:
+    def effect_in_smallest_effects(part: CriterionResult) -> float:
         if part.estimate is None:
             return -np.inf
         distance = (part.estimate - part.criterion.null) / part.criterion.smallest
@@ -416,4 +456,6 @@ def _decisive(parts: Sequence[Part], rule: Rule, verdict: Verdict) -> Part:
                 return abs(distance)
 
     agreeing = [part for part in parts if part.verdict == verdict]
-    return (min if rule.combine == "all" else max)(agreeing or parts, key=strength)
+    return (min if rule.combine == "all" else max)(
+        agreeing or parts, key=effect_in_smallest_effects
+    )

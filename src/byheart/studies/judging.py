@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from byheart.record import Record
-from byheart.statistics.verdict import Evidence, Judgement, Part, Rule, Verdict, decide
+from byheart.statistics.verdict import CriterionResult, Evidence, Judgement, Rule, Verdict, decide
 from byheart.studies.base import Claim, Records, Setting, Study
 from byheart.studies.registry import studies_of
 
@@ -206,7 +206,7 @@ def _close_call(judgement: Judgement) -> str:
     return f"close call: with all estimates one standard error {side}, {close.verdict}"
 
 
-def _part(part: Part) -> FindingPart:
+def _part(part: CriterionResult) -> FindingPart:
     criterion, bracket = part.criterion, part.bracket
     return FindingPart(
         statistic=criterion.name,

@@ -1,4 +1,4 @@
-"""What a plan costs before it is run: arithmetic and memory."""
+"""Count the FLOPs and the memory of a plan before it runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 from collections import defaultdict
 from typing import Literal, get_args
 
-from byheart.measures.critical.branching import FIRST_STEPS
-from byheart.measures.mlp_loss import KEPT
-from byheart.measures.sharpness import BASIS, WIDTH
+from byheart.measures.critical.branching import ROOT_STEPS
+from byheart.measures.mlp_loss import MAX_STORED_BYTES
+from byheart.measures.sharpness import LANCZOS_VECTORS, MAX_BASIS_BYTES
 from byheart.measures.unrolled import kept_stride
 from byheart.networks.size import NetworkSize
 from byheart.training.examples import CHUNK
@@ -28,43 +28,45 @@ from byheart.trial import (
 
 WorkKind = Literal["training", "forward", "search", "certificate", "curvature", "online", "sweep"]
 KINDS: tuple[WorkKind, ...] = get_args(WorkKind)
-"""Kinds of work that a machine does at speeds of their own."""
-NUMBER = 4
-"""Bytes of a float32."""
-SEARCH_COPIES = 10
-"""Tensors of the size of its inputs that a search holds: point, witness, box, noise, gradient."""
-COPIES = 3
-"""Arrays of the size of what a batch receives that one update holds: it, a copy, activations."""
+"""Kinds of work whose FLOP rates are measured separately.
+
+``curvature`` is products with the Hessian, ``online`` the on-line estimate of sharpness, and
+``sweep`` the backward pass of loss-sensitivity over all updates.
+"""
+FLOAT32_BYTES = 4
+SEARCH_INPUT_COPIES = 10
+"""Tensors of the inputs' size in one search: point, witness, box, noise, gradient."""
+BATCH_COPIES = 3
+"""Arrays of the batch gradient's size in one backward update: gradient, copy, activations."""
 
 
 def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
-    """Return the floating-point operations of a trial that spends its whole budget.
+    """Return the FLOPs of a trial that trains for all its epochs.
 
     Args:
-        trial: what is trained and measured.
-        shape: of one input of the source.
-        classes: of the source.
+        trial: the trial.
+        shape: shape of one input.
+        classes: number of classes.
     """
-    return sum(work(trial, shape, classes).values())
+    return sum(flops_by_kind(trial, shape, classes).values())
 
 
-def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[WorkKind, float]:
-    r"""Return the floating-point operations of a trial that spends its whole budget, by kind.
+def flops_by_kind(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[WorkKind, float]:
+    r"""Return the FLOPs of a trial that trains for all its epochs, by kind of work.
 
     Formula: with W weights, W_1 of them in the first layer, a training example costs 2W forward,
     2W for the gradients of the weights and 2 (W - W_1) for those of the activations; a probe's
-    forward pass 2W; an iteration of the search 4W (the verdict on a point and the gradient with
-    respect to it share their forward pass), and a search two more forward passes. Searches count
-    to their limit, and activation functions not at all: an upper bound for trials that stop early
-    and searches that settle.
+    forward pass 2W; an iteration of the search 4W (classifying a point and its gradient share a
+    forward pass), and a search two more forward passes. Searches count to their limit; activation
+    functions do not count. This is an upper bound for trials and searches that stop early.
 
     Args:
-        trial: what is trained and measured.
-        shape: of one input of the source.
-        classes: of the source.
+        trial: the trial.
+        shape: shape of one input.
+        classes: number of classes.
 
     Returns:
-        Operations of each kind of work that the trial has.
+        FLOPs of each kind of work in the trial.
     """
     size = trial_size(trial, shape, classes)
     weights = size.products
@@ -80,8 +82,9 @@ def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[WorkKind, f
                 total["forward"] += times * 2 * weights * data.train
             case CriticalProbe():
                 total["search"] += search_flops(probe, times, weights)
-                certificates = probe.certify_examples * _certified(probe, budget)
-                total["certificate"] += certificates * certificate_flops(trial, shape, classes)
+                per_certificate = certificate_flops(trial, shape, classes)
+                certificates = probe.certify_examples * _certificates_per_example(probe, budget)
+                total["certificate"] += per_certificate * certificates
             case SensitivityProbe():
                 total["sweep"] += sweep_flops(probe, trial, size, data.outputs(classes))
             case SharpnessProbe():
@@ -92,28 +95,28 @@ def work(trial: Trial, shape: tuple[int, ...], classes: int) -> dict[WorkKind, f
 
 
 def search_flops(probe: CriticalProbe, times: int, weights: int) -> float:
-    """Return the operations of searches that go to their limit, at so many checkpoints.
+    """Return the FLOPs of searches that go to their limit, at ``times`` checkpoints.
 
     Args:
-        probe: what is sought.
-        times: checkpoints.
-        weights: of the network.
+        probe: the search.
+        times: number of checkpoints.
+        weights: number of weights W.
     """
     searched = probe.examples * (len(probe.radii) + len(probe.train_radii))
-    # The noise-only control needs no gradient and is taken once.
+    # The random-noise baseline uses forward passes only, at one checkpoint.
     control = probe.examples * len(probe.radii) * (2 * probe.max_steps + 2)
     return float((times * searched * (4 * probe.max_steps + 4) + control) * weights)
 
 
 def example_flops(trial: Trial, size: NetworkSize) -> float:
-    r"""Return the operations of training on one example once.
+    r"""Return the FLOPs of one training step, per example.
 
-    Formula: 6W - 2 W_1; with critical samples twice that, and 4W for each of the k iterations of
-    their search and 4W around them. Drawing noise is not counted.
+    Formula: 6W - 2 W_1; with critical samples twice that, plus 4W for each of the k steps of their
+    search, and 4W in total before and after it. Drawing noise is not counted.
 
     Args:
-        trial: may train on critical samples.
-        size: of the network.
+        trial: the trial; it may train on critical samples.
+        size: its size.
     """
     gradient = 6 * size.products - 2 * size.first_products
     if trial.algorithm.adversarial_weight == 0:
@@ -122,17 +125,17 @@ def example_flops(trial: Trial, size: NetworkSize) -> float:
 
 
 def certificate_flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
-    r"""Return the operations of one example's certificate at one radius, at most.
+    r"""Return the FLOPs of one example's certificate at one radius, at most.
 
-    Formula: a lower and an upper bound of each unit behind the first layer is followed back through
-    the layers before it, 4 w_l (W_1 + ... + W_l) for the w_l units of layer l; of a network that is
-    no MLP only the sum over all layers is known, and 4 w W stands for it. Then the bounds of each
-    class, 2W, and ``FIRST_STEPS`` of the optimiser that improves their slopes, 6W each.
+    Formula: the lower and upper bound of each unit after layer 1 is propagated back to the input,
+    4 w_l (W_1 + ... + W_l) for the w_l units of layer l; for other networks than MLPs, 4 w W is an
+    upper bound. Then each class takes 2W for its bounds, and 6W for each of ``ROOT_STEPS`` steps of
+    the optimiser that improves their slopes.
 
     Args:
-        trial: whose network is certified.
-        shape: of one input of the source.
-        classes: of the source.
+        trial: the trial.
+        shape: shape of one input.
+        classes: number of classes.
     """
     size = trial_size(trial, shape, classes)
     seen, outputs = trial.data.seen_shape(shape), trial.data.outputs(classes)
@@ -142,30 +145,31 @@ def certificate_flops(trial: Trial, shape: tuple[int, ...], classes: int) -> flo
         units = sum(4 * w * p for w, p in zip(widths[2:], products[1:], strict=True))
     else:
         units = 4 * (size.activations - math.prod(seen) - outputs) * size.products
-    return float(units + outputs * (2 + 6 * FIRST_STEPS) * size.products)
+    return float(units + outputs * (2 + 6 * ROOT_STEPS) * size.products)
 
 
-def _certified(probe: CriticalProbe, budget: int) -> int:
-    """Return how often an example is certified: at some checkpoints, at some radii."""
+def _certificates_per_example(probe: CriticalProbe, budget: int) -> int:
+    """Return the number of (checkpoint, radius) pairs at which an example is certified."""
     times = [epoch for epoch in probe.certify_epochs if epoch <= budget]
     in_train = bool(set(probe.train_radii) & set(probe.certify_radii))
-    per_time = len(probe.certify_radii) + in_train
+    per_checkpoint = len(probe.certify_radii) + in_train
+    # The last checkpoint certifies at every radius.
     last = len(probe.radii) + len(probe.train_radii) if max(probe.epochs) in times else 0
-    return per_time * (len(times) - bool(last)) + last
+    return per_checkpoint * (len(times) - bool(last)) + last
 
 
 def curvature_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
-    r"""Return the operations of a sharpness probe's eigenvalues whose searches go to their limit.
+    r"""Return the FLOPs of a sharpness probe's two eigenvalues, searched to the limit.
 
-    Formula: once a forward and a backward pass are kept, a product with the Hessian takes 4W for
-    R{.} forward, 4W backward and 4W for the gradients, less 8 W_1: the data do not move, and need
-    no gradient. One product verifies each of the two eigenvalues. Lanczos' own vectors are not
-    counted.
+    Formula: with stored activations and gradients, a product with the Hessian takes 4W for
+    Pearlmutter's R{.} forward, 4W backward and 4W for the gradients, minus 8 W_1: inputs have
+    neither a tangent nor a gradient. One more product checks each eigenvalue. Operations on the
+    Lanczos vectors are not counted.
 
     Args:
-        probe: what is measured.
+        probe: the probe.
         train: number of training examples.
-        size: of the network.
+        size: its size.
     """
     weights, first = size.products, size.first_products
     products = probe.max_iterations + 1
@@ -173,12 +177,12 @@ def curvature_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> flo
 
 
 def online_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
-    """Return the operations of the on-line estimator: two gradients per iteration.
+    """Return the FLOPs of the on-line estimator: two gradients per iteration.
 
     Args:
-        probe: what is measured.
+        probe: the probe.
         train: number of training examples.
-        size: of the network.
+        size: its size.
     """
     batch = min(probe.online_batch_size, train)
     gradient = 6 * size.products - 2 * size.first_products
@@ -186,104 +190,105 @@ def online_flops(probe: SharpnessProbe, train: int, size: NetworkSize) -> float:
 
 
 def pack_bytes(pack: Pack, shape: tuple[int, ...], classes: int) -> int:
-    """Return about how much memory a pack holds at its peak, beside the data set and libraries.
+    """Return the approximate peak memory of a pack in bytes, without data set and libraries.
 
-    Weights and momentum, the inputs its replicas share, and the largest of what a chunk of
-    examples, a search, and an eigenvalue need.
+    It is the sum of weights, momentum and shared inputs, plus the largest need of a chunk of
+    examples, a search, an eigenvalue, and loss-sensitivity.
 
     Args:
-        pack: the replicas.
-        shape: of first input of the source.
-        classes: of the source.
-
-    Returns:
-        Bytes.
+        pack: the pack.
+        shape: shape of one input.
+        classes: number of classes.
     """
     first, replicas = pack.trials[0], len(pack.trials)
     size, inputs = trial_size(first, shape, classes), math.prod(first.data.seen_shape(shape))
     momentum = 2 if any(trial.algorithm.momentum for trial in pack.trials) else 1
-    weights = NUMBER * replicas * momentum * size.parameters
-    draws = {trial.data.seed: 0.0 for trial in pack.trials}
+    weights = FLOAT32_BYTES * replicas * momentum * size.parameters
+    noise_by_seed = {trial.data.seed: 0.0 for trial in pack.trials}
     for trial in pack.trials:
-        draws[trial.data.seed] = max(draws[trial.data.seed], trial.data.inputs)
+        level = noise_by_seed[trial.data.seed]
+        noise_by_seed[trial.data.seed] = max(level, trial.data.inputs)
     examples = first.data.train + first.data.validation
-    distinct = sum(examples + round(level * first.data.train) for level in draws.values())
-    shared = NUMBER * inputs * distinct + 3 * 8 * replicas * examples
+    distinct = sum(examples + round(level * first.data.train) for level in noise_by_seed.values())
+    # Each replica has a row, a label and a mask for every example.
+    shared = FLOAT32_BYTES * inputs * distinct + 3 * 8 * replicas * examples
     chunk = max(CHUNK, first.algorithm.batch_size)
-    working = NUMBER * replicas * chunk * size.activations
+    working = FLOAT32_BYTES * replicas * chunk * size.activations
     searched = max((p.examples for p in first.probes if isinstance(p, CriticalProbe)), default=0)
-    search = NUMBER * replicas * searched * (SEARCH_COPIES * inputs + size.activations)
+    search = FLOAT32_BYTES * replicas * searched * (SEARCH_INPUT_COPIES * inputs + size.activations)
     curvature = 0
     if any(isinstance(probe, SharpnessProbe) for probe in first.probes):
-        vectors = min(NUMBER * replicas * WIDTH * size.parameters, BASIS)
-        kept = min(NUMBER * replicas * first.data.train * 2 * size.activations, KEPT)
-        curvature = max(vectors, NUMBER * WIDTH * size.parameters) + kept
+        vectors = min(FLOAT32_BYTES * replicas * LANCZOS_VECTORS * size.parameters, MAX_BASIS_BYTES)
+        stored = min(
+            FLOAT32_BYTES * replicas * first.data.train * 2 * size.activations, MAX_STORED_BYTES
+        )
+        curvature = max(vectors, FLOAT32_BYTES * LANCZOS_VECTORS * size.parameters) + stored
     sensitivity = sensitivity_probe(first)
-    swept = 0
+    unrolled = 0
     if sensitivity is not None:
-        swept = sweep_bytes(sensitivity, first, size, inputs, first.data.outputs(classes))
-    return weights + shared + max(working, search, curvature, swept)
+        unrolled = sweep_bytes(sensitivity, first, size, inputs, first.data.outputs(classes))
+    return weights + shared + max(working, search, curvature, unrolled)
 
 
-def adjoints_of(probe: SensitivityProbe, classes: int) -> list[int]:
-    """Return the update at which each adjoint begins its way back; by class there are several."""
+def adjoint_times(probe: SensitivityProbe, classes: int) -> list[int]:
+    """Return the evaluation time of each adjoint: one per class at ``per_class_at``, else one."""
     return [t for t in probe.evaluate_at for _ in range(classes if t in probe.per_class_at else 1)]
 
 
 def sweep_flops(probe: SensitivityProbe, trial: Trial, size: NetworkSize, classes: int) -> float:
-    r"""Return the operations of a sweep, beside those of training once.
+    r"""Return the FLOPs of loss-sensitivity, without those of the training itself.
 
-    Formula: with W weights, W_1 of them in the first layer, each adjoint that passes an update
-    takes 12W - 4W_1 per example of the batch. Where the parameters of all updates find no room,
-    each takes 6W - 2W_1 a second time. An MLP is linearised by its training; any other network
-    takes 4W - 2W_1 more for it. An adjoint is born from 6W per training example.
+    Formula: with W weights, W_1 of them in the first layer, propagating one adjoint through an
+    update takes 12W - 4W_1 per example of the batch. If the parameters of all updates do not fit in
+    memory, each update is computed again for 6W - 2W_1. Networks other than MLPs take another
+    4W - 2W_1 for the graph. Creating an adjoint takes 6W per training example.
 
     Args:
-        probe: what is measured.
-        trial: what is trained.
-        size: of its network.
-        classes: that the network tells apart.
+        probe: the probe.
+        trial: the trial.
+        size: its size.
+        classes: number of outputs.
     """
     weights, first = size.products, size.first_products
-    born = adjoints_of(probe, classes)
+    starts = adjoint_times(probe, classes)
     batch = trial.data.train / updates_per_epoch(trial)
-    once = 0 if isinstance(trial.algorithm.network, MLP) else 4 * weights - 2 * first
-    if kept_stride(born[-1], _update_bytes(trial, size)) > 1:
-        once += 6 * weights - 2 * first
+    per_update = 0 if isinstance(trial.algorithm.network, MLP) else 4 * weights - 2 * first
+    if kept_stride(starts[-1], _update_bytes(trial, size)) > 1:
+        per_update += 6 * weights - 2 * first
     return (
-        born[-1] * batch * once
-        + sum(born) * batch * (12 * weights - 4 * first)
-        + len(born) * trial.data.train * 6 * weights
+        starts[-1] * batch * per_update
+        + sum(starts) * batch * (12 * weights - 4 * first)
+        + len(starts) * trial.data.train * 6 * weights
     )
 
 
 def _update_bytes(trial: Trial, size: NetworkSize) -> int:
-    """Return the memory of an update that is remembered."""
+    """Return the memory of one stored update, in bytes."""
     numbers = size.parameters
     if isinstance(trial.algorithm.network, MLP):
-        units = size.parameters - size.products  # a bias each
+        units = size.parameters - size.products  # one bias per unit
         numbers += 3 * units * min(trial.algorithm.batch_size, trial.data.train)
-    return NUMBER * numbers
+    return FLOAT32_BYTES * numbers
 
 
 def sweep_bytes(
     probe: SensitivityProbe, trial: Trial, size: NetworkSize, inputs: int, classes: int
 ) -> int:
-    """Return about how much memory a sweep holds, one replica at a time.
+    """Return the approximate memory of loss-sensitivity in bytes; replicas run one at a time.
 
-    The gradients of every adjoint with respect to every example, the adjoints, what is remembered
-    of all updates or about 2 sqrt(T) of them, and one update.
+    It is the sum of the gradient of every adjoint with respect to every example, the adjoints, the
+    stored updates (all, or about 2 sqrt(T)), and one update.
 
     Args:
-        probe: what is measured.
-        trial: what is trained.
-        size: of its network.
-        inputs: numbers in an input.
-        classes: that the network tells apart.
+        probe: the probe.
+        trial: the trial.
+        size: its size.
+        inputs: number of elements of one input.
+        classes: number of outputs.
     """
-    born, examples = adjoints_of(probe, classes), trial.data.train
-    gradients = (len(born) + COPIES) * examples * inputs
-    stride = kept_stride(born[-1], _update_bytes(trial, size))
-    remembered = (born[-1] if stride == 1 else 2 * stride) * _update_bytes(trial, size)
-    update = COPIES * len(born) * trial.algorithm.batch_size * size.activations
-    return NUMBER * (gradients + len(born) * size.parameters + update) + remembered
+    starts, examples = adjoint_times(probe, classes), trial.data.train
+    gradients = (len(starts) + BATCH_COPIES) * examples * inputs
+    stride = kept_stride(starts[-1], _update_bytes(trial, size))
+    stored = (starts[-1] if stride == 1 else 2 * stride) * _update_bytes(trial, size)
+    update = BATCH_COPIES * len(starts) * trial.algorithm.batch_size * size.activations
+    return FLOAT32_BYTES * (gradients + len(starts) * size.parameters + update) + stored

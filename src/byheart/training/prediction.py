@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from byheart.data.dataset import Dataset
-from byheart.training.cost import KINDS, WorkKind, example_flops, work
+from byheart.training.cost import KINDS, WorkKind, example_flops, flops_by_kind
 from byheart.training.engine import at_goal, make_loop
 from byheart.training.loop import TrainingLoop
 from byheart.training.packs import STRENGTHS, Pack, trial_size
@@ -96,7 +96,7 @@ class Speeds:
         slowest = max(self.training.values(), default=0.0)
         for trial in trials:
             spent = EPOCHS_SPENT[trial.algorithm.stop]
-            for kind, count in work(trial, shape, classes).items():
+            for kind, count in flops_by_kind(trial, shape, classes).items():
                 pace = (
                     self.training.get(training_key(trial), slowest)
                     if kind == "training"
@@ -194,7 +194,7 @@ def _probe_paces(packs: Sequence[Pack], dataset: Dataset, device: str) -> dict[W
     for pack in packs:
         total: Counter[WorkKind] = Counter()
         for trial in pack.trials:
-            total.update(work(trial, dataset.shape, dataset.n_classes))
+            total.update(flops_by_kind(trial, dataset.shape, dataset.n_classes))
         for kind, count in total.items():
             if kind != "training" and count > most.get(kind, (0.0, pack))[0]:
                 most[kind] = count, pack
@@ -221,7 +221,7 @@ def _probe_pace(kind: WorkKind, pack: Pack, dataset: Dataset, device: str) -> fl
     def operations(counted: Probe) -> float:
         one_epoch = trial.algorithm.model_copy(update={"epochs": 1})
         short = _short(trial, train, (counted,)).model_copy(update={"algorithm": one_epoch})
-        return work(short, dataset.shape, dataset.n_classes).get(kind, 0.0)
+        return flops_by_kind(short, dataset.shape, dataset.n_classes).get(kind, 0.0)
 
     take(probe)  # Buffers are made once.
     seconds, count = take(probe), operations(probe)
@@ -280,4 +280,4 @@ def _sweep_pace(trial: Trial, dataset: Dataset, device: str) -> float:
     seconds = _seconds(
         lambda: train_and_differentiate(Pack((short,)), shorter, dataset, device=device), device
     )
-    return seconds / work(short, dataset.shape, dataset.n_classes)["sweep"]
+    return seconds / flops_by_kind(short, dataset.shape, dataset.n_classes)["sweep"]

@@ -26,7 +26,7 @@ from byheart.measures.critical.bounds import (
 )
 from byheart.measures.critical.second_layer import SecondLayer, Spectrum, dense_layers
 from byheart.measures.critical.steps import Node, Reach, Relu
-from byheart.measures.critical.tracing import nodes_of
+from byheart.measures.critical.tracing import trace_nodes
 
 WIDTHS = [[5, 7, 3], [5, 6, 7, 4], [4, 8, 6, 5, 3]]
 
@@ -48,7 +48,7 @@ def dense(model: nn.Sequential) -> Layers:
 @pytest.mark.parametrize("radius", [0.01, 0.2])
 def test_bounds_equal_those_of_the_slow_twin(widths: list[int], radius: float) -> None:
     model, x = mlp(widths), torch.rand(4, widths[0], dtype=torch.float64)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     box, layers = box_around(x, radius), dense(model)
     rows = torch.eye(widths[-1], dtype=torch.float64).expand(len(x), -1, -1)
     for ours, twin in (
@@ -71,7 +71,7 @@ def test_bounds_equal_those_of_the_slow_twin(widths: list[int], radius: float) -
 def test_no_bound_exceeds_the_exact_minimum_and_tiny_boxes_reach_it(seed: int) -> None:
     model = mlp([2, 3, 3, 2], seed)
     x = torch.rand(2, 2, dtype=torch.float64)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     rows = torch.tensor([[[1.0, -1.0]]], dtype=torch.float64).expand(2, 1, 2)
     for radius in (1e-4, 0.05, 0.5):
         box = box_around(x, radius)
@@ -92,7 +92,7 @@ def test_no_bound_exceeds_the_exact_minimum_and_tiny_boxes_reach_it(seed: int) -
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_chosen_slopes_and_multipliers_bound_as_the_slow_twin_does(widths: list[int]) -> None:
     model, x = mlp(widths), torch.rand(4, widths[0], dtype=torch.float64)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     box, layers = box_around(x, 0.2), dense(model)
     reaches = interval_bounds(nodes, box)
     rows = torch.eye(widths[-1], dtype=torch.float64).expand(len(x), -1, -1)
@@ -137,7 +137,7 @@ def convolutional() -> nn.Sequential:
 @pytest.mark.parametrize("radius", [1e-3, 0.1])
 def test_every_activation_lies_within_its_bounds(bounds: str, radius: float) -> None:
     model, x = convolutional(), torch.rand(3, 2, 11, 11)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     box = box_around(x, radius)
     reaches = (
         interval_bounds(nodes, box) if bounds == "intervals" else tightened_bounds(nodes, box, 4096)
@@ -156,7 +156,7 @@ def test_every_activation_lies_within_its_bounds(bounds: str, radius: float) -> 
 
 def test_relaxation_through_every_layer_bounds_the_network_and_beats_intervals() -> None:
     model, x = convolutional(), torch.rand(3, 2, 11, 11)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     rows = torch.eye(3, dtype=torch.float64).expand(3, 3, 3)
     for radius, gain in ((1e-3, True), (0.05, False)):
         box = box_around(x, radius)
@@ -174,7 +174,7 @@ def test_relaxation_through_every_layer_bounds_the_network_and_beats_intervals()
 
 def test_intermediate_bounds_are_never_looser_than_intervals() -> None:
     model, x = mlp([6, 20, 20, 20, 4]), torch.rand(8, 6, dtype=torch.float64)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     box = box_around(x, 0.1)
     for loose, tight in zip(
         interval_bounds(nodes, box), tightened_bounds(nodes, box, 10_000), strict=True
@@ -186,7 +186,7 @@ def test_intermediate_bounds_are_never_looser_than_intervals() -> None:
 
 def test_how_the_work_is_divided_changes_no_bound() -> None:
     model, x = mlp([6, 20, 20, 4]), torch.rand(8, 6, dtype=torch.float64)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     box = box_around(x, 0.1)
     whole, parts = (tightened_bounds(nodes, box, elements)[-1] for elements in (10**6, 1))
     torch.testing.assert_close(whole.low, parts.low, atol=1e-12, rtol=0.0)
@@ -203,7 +203,7 @@ def dense_network(*widths: int, dtype: torch.dtype = torch.float64) -> nn.Sequen
 def meeting(
     model: nn.Module, x: torch.Tensor, dtype: torch.dtype, directions: int = 0
 ) -> tuple[list[Node], SecondLayer]:
-    nodes = nodes_of(model, x, Arithmetic.of(model, x), dtype)
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x), dtype)
     weight = model[1].weight.double()
     spectrum = Spectrum.of(weight, 8)
     assert spectrum is not None
@@ -311,4 +311,4 @@ def width(reach: Reach) -> torch.Tensor:
 )
 def test_other_beginnings_are_left_to_intervals(model: nn.Sequential) -> None:
     x = torch.rand(2, 4)
-    assert dense_layers(nodes_of(model.eval(), x, Arithmetic.of(model, x))) is None
+    assert dense_layers(trace_nodes(model.eval(), x, Arithmetic.of(model, x))) is None

@@ -15,7 +15,7 @@ from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import box_around, tightened_bounds
 from byheart.measures.critical.branching import Certificate, Domains, Problem
 from byheart.measures.critical.certificate import certificate
-from byheart.measures.critical.tracing import nodes_of
+from byheart.measures.critical.tracing import trace_nodes
 
 
 def settled(model: nn.Module, x: torch.Tensor, radius: float, splits: int) -> Certificate:
@@ -76,7 +76,8 @@ def test_the_ratio_of_a_small_network_on_digits_is_exact(labels: str, radius: fl
 def problem(radius: float) -> tuple[nn.Sequential, torch.Tensor, Problem]:
     model, x = mlp([6, 12, 12, 4], 3), torch.rand(10, 6, dtype=torch.float64)
     nodes, fast = (
-        nodes_of(model, x, Arithmetic.of(model, x), kind) for kind in (torch.float64, torch.float32)
+        trace_nodes(model, x, Arithmetic.of(model, x), kind)
+        for kind in (torch.float64, torch.float32)
     )
     reaches = tightened_bounds(nodes, box_around(x, radius), 10_000)
     return model, x, Problem(nodes, fast, reaches, model(x).argmax(1))

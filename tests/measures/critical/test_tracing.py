@@ -12,7 +12,7 @@ from torch.nn import functional
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import box_around, interval_bounds
 from byheart.measures.critical.steps import values
-from byheart.measures.critical.tracing import UnknownLayerError, nodes_of
+from byheart.measures.critical.tracing import UnknownLayerError, trace_nodes
 
 Forward = Callable[["Body", Tensor], Tensor]
 
@@ -67,7 +67,7 @@ def test_a_traced_network_computes_what_the_module_does(way: Forward) -> None:
     model, x = Body(way).double(), torch.randn(20, 1, 4, 4, dtype=torch.float64)
     model(x)
     model.eval().requires_grad_(False)
-    nodes = nodes_of(model, x, Arithmetic.of(model, x))
+    nodes = trace_nodes(model, x, Arithmetic.of(model, x))
     torch.testing.assert_close(values(nodes, x)[-1], model(x.clone()))
     last = interval_bounds(nodes, box_around(x, 0.05))[-1]
     for _ in range(50):
@@ -140,7 +140,7 @@ def test_a_forward_that_does_more_is_refused_by_name(way: Forward, name: str) ->
     torch.manual_seed(0)
     model, x = Body(way).eval(), torch.randn(3, 1, 4, 4)
     with pytest.raises(UnknownLayerError) as refused:
-        nodes_of(model, x, Arithmetic.of(model, x))
+        trace_nodes(model, x, Arithmetic.of(model, x))
     assert str(refused.value) == name
 
 
@@ -156,4 +156,4 @@ def test_a_forward_that_changes_from_call_to_call_is_refused() -> None:
 
     model, x = Alternating().eval(), torch.rand(3, 4)
     with pytest.raises(UnknownLayerError, match="cannot be traced"):
-        nodes_of(model, x, Arithmetic.of(model, x))
+        trace_nodes(model, x, Arithmetic.of(model, x))

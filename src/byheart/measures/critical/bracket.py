@@ -164,7 +164,7 @@ class Bracket:
         """
         for replica in range(len(self.x)):
             model, x = self.networks.module(replica), self._inputs(replica, slice(None))
-            samples = Samples.of(x, logits[replica].argmax(-1), logits[replica])
+            samples = Samples.from_logits(x, logits[replica].argmax(-1), logits[replica])
             prover, cheap = None, None
             if certify:
                 try:
@@ -202,14 +202,14 @@ class Bracket:
         if splits is None:
             search = 2 * self.settings.max_steps
             budget = int(BUDGET_SHARE * search * len(samples))
-            near = rows[(cheap.missing[rows] < CLOSER_BELOW) & (cheap.passes[rows] > search)]
+            near = rows[(cheap.gap[rows] < CLOSER_BELOW) & (cheap.passes[rows] > search)]
             if len(near):
-                closer = prover.closer_bounds(samples.take(near))
+                closer = prover.spectral_bounds(samples.take(near))
                 self.certified[replica, near] = closer.certified
-                cheap.missing[near], cheap.passes[near] = closer.missing, closer.passes
+                cheap.gap[near], cheap.passes[near] = closer.gap, closer.passes
                 rows = self._open(replica)
             rows = rows[cheap.passes[rows] <= search]
-            rows, splits = rows[cheap.missing[rows].argsort(stable=True)], SPLITS
+            rows, splits = rows[cheap.gap[rows].argsort(stable=True)], SPLITS
         proof = prover.prove(samples.take(rows), splits, budget)
         rows = rows[: len(proof.certified)]
         self.certified[replica, rows] = proof.certified

@@ -12,7 +12,7 @@ from torch import Tensor
 from byheart.measures.critical.bounds import Choice, Relaxed, lower_bounds
 from byheart.measures.critical.steps import Node, Reach, Relu, values
 
-FIRST_STEPS = 20
+ROOT_STEPS = 20
 """Steps of the optimiser on whole boxes."""
 LATER_STEPS = 5
 """The same on parts of boxes, which start from the choices of what they are a part of."""
@@ -250,7 +250,7 @@ def branch_and_bound(
     Wang et al., Beta-CROWN (2021), section 3.
     """
     tree = _Tree(problem, x, classify, splits, budget)
-    steps = FIRST_STEPS
+    steps = ROOT_STEPS
     while len(domains := tree.affordable(domains, steps)):
         parts = torch.split(torch.arange(len(domains), device=x.device), together)
         bounded = Domains.together([tree.bound(domains.take(part), steps) for part in parts])

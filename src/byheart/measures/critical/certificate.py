@@ -1,4 +1,4 @@
-"""The proof that samples are not critical: bounds of rising cost on the margins of many samples."""
+"""Prove that no nearby input changes the predicted class, by bounds of rising cost."""
 
 from __future__ import annotations
 
@@ -22,32 +22,38 @@ from byheart.measures.critical.branching import Certificate, Problem, branch_and
 from byheart.measures.critical.lass import Box
 from byheart.measures.critical.second_layer import Norms, SecondLayer, Spectrum, dense_layers
 from byheart.measures.critical.steps import Affine, Flatten, Node, Reach, Relu, values
-from byheart.measures.critical.tracing import UnknownLayerError, nodes_of
+from byheart.measures.critical.tracing import UnknownLayerError, trace_nodes
 
-ELEMENTS = 2**23
-"""Numbers that one tensor of a pass may hold (64 MiB)."""
-DIRECTIONS = 8
-"""In which the second layer is bounded exactly where a cheaper bound has failed."""
+MAX_TENSOR_ELEMENTS = 2**23
+"""Largest number of elements of one tensor (64 MiB in float64)."""
+LEADING_EIGENVECTORS = 8
+"""Eigenvectors that tighten the bound of the second dense layer, if the cheaper bound failed."""
 GROUP_SIZE = 32
-"""Samples to prove together where proving may end early."""
-SHARE_TO_GO_ON = 0.25
-"""Of a group, what must be settled for the next group to be tried."""
+"""Samples per group, if a budget limits the proofs."""
+MIN_SETTLED_FRACTION = 0.25
+"""Proving stops after a group of which a smaller fraction was proved or refuted."""
 SMALLEST_MARGIN = 2.0**-40
-"""A margin below this proves nothing in single precision: underflow may have made it."""
+"""A smaller margin proves nothing in float32: it may be an effect of underflow."""
 LARGEST_VALUE = 2.0**46
-"""What weights may grow a number to. Fewer than 2^40 products lose 2^-126 each, so grown."""
-TINY = 1e-300
+"""Largest value that inputs and weights may produce, for float32 bounds to be used.
+
+Fewer than 2^40 products lose at most 2^-126 each by underflow. Multiplied by 2^46, this loss stays
+below :data:`SMALLEST_MARGIN`.
+"""
+MIN_DIVISOR = 1e-300
+TENSORS_PER_ROW, TENSORS_PER_TIGHTENED_ROW = 8, 64
+"""Tensors of the largest layer's size that a row needs, without and with tightened ReLU inputs."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What is to be proved.
+    """Inputs, with the class predicted at each.
 
     Attributes:
         x: [N, *shape] the inputs.
-        predicted: [N] int64, the class predicted at each.
-        rival: [N] int64, the class that comes closest.
-        margin: [N] by how much it is behind.
+        predicted: [N] int64, the predicted class.
+        rival: [N] int64, the class with the second largest logit.
+        margin: [N] predicted logit minus rival logit.
     """
 
     x: Tensor
@@ -56,8 +62,8 @@ class Samples:
     margin: Tensor
 
     @classmethod
-    def of(cls, x: Tensor, predicted: Tensor, logits: Tensor) -> Samples:
-        """Return samples with the logits [N, classes] that the network has for them."""
+    def from_logits(cls, x: Tensor, predicted: Tensor, logits: Tensor) -> Samples:
+        """Return samples, given the network's logits [N, classes]."""
         index = predicted.unsqueeze(1)
         rivals = logits.scatter(1, index, float("-inf")).max(1)
         margin = logits.gather(1, index).squeeze(1) - rivals.values
@@ -67,23 +73,24 @@ class Samples:
         return len(self.x)
 
     def take(self, rows: Tensor | slice) -> Samples:
-        """Return some of them."""
+        """Return the samples of these rows."""
         return Samples(*(value[rows] for value in vars(self).values()))
 
 
 class CheapBounds(NamedTuple):
-    """What the cheap bounds say of some samples.
+    """Results of the cheap bounds.
 
     Attributes:
-        certified: bool [N], no point of the box is of another class.
-        missing: [N], the share of what the relaxation loses that would have to be won back for a
-            proof: above 0 where nothing is proved, and 1 on the edge between two classes.
-        passes: [N], what bounding the inputs of undecided ReLUs by relaxation would cost, in passes
-            of one input through the network.
+        certified: bool [N], no point of the box changes the predicted class.
+        gap: [N], -bound / (margin - bound) for the bound on the rival's margin: the fraction of the
+            relaxation's loss that a proof must win back. 1 if the margin is 0; at most 0 if
+            the rival is excluded.
+        passes: [N], cost of tightening the inputs of all undecided (unstable) ReLUs, in forward
+            passes of one input.
     """
 
     certified: Tensor
-    missing: Tensor
+    gap: Tensor
     passes: Tensor
 
 
@@ -91,14 +98,15 @@ class CheapBounds(NamedTuple):
 def certificate(
     model: nn.Module, x: Tensor, predicted: Tensor, radius: float, *, splits: int = 0
 ) -> Certificate:
-    r"""Prove, where possible, that a box holds no point of another predicted class.
+    r"""Prove, where possible, that a box contains no point with another predicted class.
 
     Formula: x is certified if min_{j != k} min_{||x^ - x||_inf <= r} (z_k - z_j)(x^) > 0 holds for
-    a lower bound of the left side, where k is the class predicted at x. A dearer bound is tried
-    only where the cheaper failed, for the classes j that it left open: interval propagation, in
-    the second of two dense layers with the spectrum of the first; backward linear relaxation over
-    these intervals; the same with every undecided ReLU bounded by relaxation; optimised slopes;
-    and branch and bound on undecided ReLUs, which may also find a point of another class.
+    a lower bound of the left side, where k is the class predicted at x. A costlier bound is
+    tried only where the cheaper failed, for the classes j that it left open: interval propagation,
+    in the second of two dense layers with the spectrum of the first; backward linear relaxation
+    over these intervals (CROWN); the same with the input of every undecided
+    (unstable) ReLU bounded by relaxation; optimised slopes (alpha-CROWN); and branch and bound on
+    undecided ReLUs, which may also find a counterexample.
 
     The bounds hold for the network as evaluated in its own floating-point format: every layer adds
     an error term (see :class:`byheart.measures.critical.steps.Affine`).
@@ -109,15 +117,15 @@ def certificate(
         x: [N, *shape] inputs.
         predicted: [N] int64, the class predicted at each.
         radius: r, in the unit of x.
-        splits: cuts that branch and bound may spend on a sample; with 0 it stops at slopes. A count
-            and not a time, so that results do not depend on the machine.
+        splits: largest number of splits per sample in branch and bound; 0 stops after slopes. A
+            count, not a time, so that results do not depend on the machine.
 
     Returns:
-        The masks, or the name of the layer that has no certificate.
+        Masks of certified and refuted samples, or the name of the unsupported layer.
 
     Raises:
-        RuntimeError: from the model, if it does not take x. A layer without a certificate is no
-            error: it is named in the result.
+        RuntimeError: from the model, if it does not accept x. An unsupported layer is no error:
+            the result names it.
 
     Source: Zhang et al. (2018), CROWN; Xu et al. (2021), alpha-CROWN; Wang et al. (2021),
     beta-CROWN; Higham (2002), section 3.1, for rounding.
@@ -128,7 +136,7 @@ def certificate(
         prover = Prover.of(model, x, radius)
     except UnknownLayerError as unknown:
         return Certificate.nothing(x, str(unknown))
-    samples = Samples.of(x, predicted, model(x.clone()))
+    samples = Samples.from_logits(x, predicted, model(x.clone()))
     certified = prover.cheap_bounds(samples).certified
     rows = (~certified).nonzero().squeeze(1)
     proof = prover.prove(samples.take(rows), splits)
@@ -143,19 +151,19 @@ class Prover:
     """A network, prepared for proofs.
 
     Attributes:
-        model: in eval mode.
-        nodes: of the network, in float64.
-        fast: the same in float32.
-        radius: of the boxes.
-        single: whether what float32 proves, with its own rounding, holds.
-        widest: numbers in the network's largest value.
+        model: the network, in eval mode.
+        nodes: its layers, in float64.
+        nodes32: its layers, in float32.
+        radius: half the side of the boxes.
+        float32_is_sound: float32 bounds, with their rounding error, are valid.
+        widest: number of elements of the largest activation.
     """
 
     model: nn.Module
     nodes: Sequence[Node]
-    fast: Sequence[Node]
+    nodes32: Sequence[Node]
     radius: float
-    single: bool
+    float32_is_sound: bool
     widest: int
 
     @classmethod
@@ -163,60 +171,60 @@ class Prover:
         """Prepare for inputs like ``x``.
 
         Raises:
-            UnknownLayerError: there is a layer that no bound can travel through, or x lies on a
-                device without float64.
+            UnknownLayerError: a layer has no bounds, or the device of x has no float64.
         """
         if x.device.type == "mps":
             raise UnknownLayerError("the device mps, which has no float64")
         arithmetic = Arithmetic.of(model, x)
-        nodes, fast = (
-            nodes_of(model, x, arithmetic, dtype) for dtype in (torch.float64, torch.float32)
+        nodes, nodes32 = (
+            trace_nodes(model, x, arithmetic, dtype) for dtype in (torch.float64, torch.float32)
         )
         widest = max(value[0].numel() for value in values(nodes, x[:1].double()))
-        single = single_is_sound(nodes, fast, x, radius)
-        return cls(model, nodes, fast, radius, single, widest)
+        sound = float32_is_sound(nodes, nodes32, x, radius)
+        return cls(model, nodes, nodes32, radius, sound, widest)
 
     def cheap_bounds(self, samples: Samples) -> CheapBounds:
-        """Try one relaxation over intervals."""
+        """Bound the margins by one relaxation over intervals."""
         return self._cheap_bounds(samples, self._plain_norms)
 
-    def closer_bounds(self, samples: Samples) -> CheapBounds:
-        """Try the same, with the leading directions of the first of two dense layers."""
-        return self._cheap_bounds(samples, self._close_norms)
+    def spectral_bounds(self, samples: Samples) -> CheapBounds:
+        """Do the same, with the leading eigenvectors of the first of two dense layers."""
+        return self._cheap_bounds(samples, self._spectral_norms)
 
     def prove(self, samples: Samples, splits: int, budget: int | None = None) -> Certificate:
-        """Settle what bounds of every undecided ReLU, better slopes and cuts can settle.
+        """Prove or refute samples by tightened bounds, alpha-CROWN and branch and bound.
 
         Args:
-            samples: what is to be proved.
-            splits: cuts to spend on a sample.
-            budget: passes of one input through the network to spend on slopes and cuts of all of
-                them; no limit if None. With a budget, samples that miss least must come first, and
-                it ends with the first group of which too few could be settled.
+            samples: the samples; with a budget, sorted by ``gap``, ascending.
+            splits: largest number of splits per sample.
+            budget: forward passes of one input to spend on slopes and splits of all samples; no
+                limit if None. With a budget, proving also stops after the first group in which
+                less than :data:`MIN_SETTLED_FRACTION` was proved or refuted.
 
         Returns:
-            What became of the first samples, as far as it went.
+            Results of the samples before the stop.
         """
-        deep = any(relaxation_helps(self.nodes, number) for number in range(len(self.nodes)))
+        tightens = any(relaxation_helps(self.nodes, number) for number in range(len(self.nodes)))
         second = self._second_layer(self._plain_norms, torch.float64)
-        fast = self._second_layer(self._plain_norms, torch.float32) if self.single else second
+        second32 = second
+        if self.float32_is_sound:
+            second32 = self._second_layer(self._plain_norms, torch.float32)
 
         def bounds(nodes: Sequence[Node], box: Reach) -> list[Reach]:
-            return tightened_bounds(nodes, box, ELEMENTS, second, fast)
+            return tightened_bounds(nodes, box, MAX_TENSOR_ELEMENTS, second, second32)
 
         parts = []
-        together = self._together(64 if deep else 8)
-        group = together if budget is None else min(together, GROUP_SIZE)
+        group = self._together(TENSORS_PER_TIGHTENED_ROW if tightens else TENSORS_PER_ROW)
+        if budget is not None:
+            group = min(group, GROUP_SIZE)
         for problem, part in self._problems(samples, group, bounds):
-            whole = problem.whole(*self._open_classes(problem).nonzero(as_tuple=True))
-            classify = self._classifier(part)
-            proof = branch_and_bound(
-                problem, whole, part.x, classify, splits, self._together(8), budget
-            )
+            root = problem.whole(*self._open_classes(problem).nonzero(as_tuple=True))
+            classify, together = self._classifier(part), self._together(TENSORS_PER_ROW)
+            proof = branch_and_bound(problem, root, part.x, classify, splits, together, budget)
             parts.append(proof)
             if budget is not None:
                 budget -= proof.passes
-                if int((proof.certified | proof.broken).sum()) < SHARE_TO_GO_ON * len(part):
+                if int((proof.certified | proof.broken).sum()) < MIN_SETTLED_FRACTION * len(part):
                     break
         if not parts:
             return Certificate.nothing(samples.x)
@@ -228,7 +236,7 @@ class Prover:
         )
 
     def _classifier(self, samples: Samples) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return what tries points of the samples' boxes on the network as it is evaluated."""
+        """Return a function that tests whether points, projected on boxes, change the class."""
         box = Box.around(samples.x, self.radius)
 
         def classify(rows: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,24 +247,25 @@ class Prover:
         return classify
 
     def _cheap_bounds(self, samples: Samples, norms: Norms | None) -> CheapBounds:
-        # What single precision proves, with its own rounding, need not be proved in double.
-        dtype = torch.float32 if self.single else torch.float64
+        dtype = torch.float32 if self.float32_is_sound else torch.float64
         second, parts = self._second_layer(norms, dtype), []
 
         def bounds(nodes: Sequence[Node], box: Reach) -> list[Reach]:
             return interval_bounds(nodes, box, second)
 
-        for problem, part in self._problems(samples, self._together(8), bounds, dtype):
-            left = self._left_by_intervals(problem)
-            missing = self._bound_rival(problem, part, left)
+        for problem, part in self._problems(
+            samples, self._together(TENSORS_PER_ROW), bounds, dtype
+        ):
+            open_classes = self._open_by_intervals(problem)
+            gap = self._bound_rival(problem, part, open_classes)
             passes = tightening_passes(problem.nodes, problem.reaches, second)
-            parts.append((~left.any(1), missing, passes))
-        if not parts:
+            parts.append((~open_classes.any(1), gap, passes))
+        if not parts:  # no samples: empty tensors of the right types
             return CheapBounds(samples.predicted > 0, samples.margin, samples.margin)
         return CheapBounds(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def _second_layer(self, norms: Norms | None, dtype: torch.dtype) -> SecondLayer | None:
-        nodes = self.nodes if dtype is torch.float64 else self.fast
+        nodes = self.nodes if dtype is torch.float64 else self.nodes32
         return None if norms is None else SecondLayer.of(nodes, norms)
 
     @cached_property
@@ -264,14 +273,14 @@ class Prover:
         return None if self._spectrum is None else self._spectrum.norms(0)
 
     @cached_property
-    def _close_norms(self) -> Norms | None:
-        return None if self._spectrum is None else self._spectrum.norms(DIRECTIONS)
+    def _spectral_norms(self) -> Norms | None:
+        return None if self._spectrum is None else self._spectrum.norms(LEADING_EIGENVECTORS)
 
     @cached_property
     def _spectrum(self) -> Spectrum | None:
         layers = dense_layers(self.nodes)
         weight = layers[1].weight if layers else None
-        return None if weight is None else Spectrum.of(weight, DIRECTIONS)
+        return None if weight is None else Spectrum.of(weight, LEADING_EIGENVECTORS)
 
     def _problems(
         self,
@@ -280,79 +289,84 @@ class Prover:
         bounds: Callable[[Sequence[Node], Reach], list[Reach]],
         dtype: torch.dtype = torch.float64,
     ) -> Iterator[tuple[Problem, Samples]]:
-        nodes = self.nodes if dtype is torch.float64 else self.fast
+        nodes = self.nodes if dtype is torch.float64 else self.nodes32
         for start in range(0, len(samples), together):
             part = samples.take(slice(start, start + together))
             reaches = bounds(nodes, box_around(part.x, self.radius, dtype))
-            yield Problem(nodes, self.fast, reaches, part.predicted), part
+            yield Problem(nodes, self.nodes32, reaches, part.predicted), part
 
     def _open_classes(self, problem: Problem) -> Tensor:
-        """Return which classes no bound rules out, bool [N, classes]."""
-        left = self._left_by_intervals(problem)
-        self._rule_out(problem, left, left.clone())
-        return left
+        """Return the classes that no bound excludes, bool [N, classes]."""
+        open_classes = self._open_by_intervals(problem)
+        self._exclude(problem, open_classes, open_classes.clone())
+        return open_classes
 
-    def _left_by_intervals(self, problem: Problem) -> Tensor:
-        """Return which classes intervals of the logits leave open, bool [N, classes]."""
+    def _open_by_intervals(self, problem: Problem) -> Tensor:
+        """Return the classes that intervals of the logits do not exclude, bool [N, classes]."""
         last, index = problem.reaches[-1], problem.predicted.unsqueeze(1)
-        left = ~(last.low.gather(1, index) - last.high > _least(problem))
-        return left.scatter_(1, index, False)
+        open_classes = ~(last.low.gather(1, index) - last.high > _min_margin(problem))
+        return open_classes.scatter_(1, index, False)
 
-    def _bound_rival(self, problem: Problem, samples: Samples, left: Tensor) -> Tensor:
-        """Rule out what one relaxation can: the rival, and others only where it is ruled out.
+    def _bound_rival(self, problem: Problem, samples: Samples, open_classes: Tensor) -> Tensor:
+        """Bound the rival class, and the other classes only if the rival is excluded.
+
+        Excluded classes are removed from ``open_classes``.
 
         Returns:
-            ``missing``, as in :class:`CheapBounds`.
+            ``gap``, as in :class:`CheapBounds`.
         """
-        missing = samples.margin.new_zeros(len(samples))
-        rows = left.any(1).nonzero().squeeze(1)
-        wanted = left.clone()
+        gap = samples.margin.new_zeros(len(samples))
+        rows = open_classes.any(1).nonzero().squeeze(1)
+        wanted = open_classes.clone()
         if len(rows):
             rival = samples.rival[rows]
             bound = problem.margins(rows, rival.unsqueeze(1)).bound.squeeze(1)
-            left[rows, rival] &= ~(bound > _least(problem))
-            short = -bound.double()
-            missing[rows] = short / (samples.margin[rows] + short).clamp(min=TINY)
-            wanted[rows] &= ~left[rows, rival].unsqueeze(1)
-        self._rule_out(problem, left, wanted)
-        return missing
+            open_classes[rows, rival] &= ~(bound > _min_margin(problem))
+            shortfall = -bound.double()
+            lost = (samples.margin[rows] + shortfall).clamp(min=MIN_DIVISOR)
+            gap[rows] = shortfall / lost
+            wanted[rows] &= ~open_classes[rows, rival].unsqueeze(1)
+        self._exclude(problem, open_classes, wanted)
+        return gap
 
-    def _rule_out(self, problem: Problem, left: Tensor, wanted: Tensor) -> None:
-        """Drop the wanted ones of the classes that a relaxation of the network rules out."""
+    def _exclude(self, problem: Problem, open_classes: Tensor, wanted: Tensor) -> None:
+        """Bound the classes in ``wanted``; remove those excluded from ``open_classes``."""
         counts = wanted.sum(1)
         order = counts.argsort(stable=True)
         order = order[counts[order] > 0]
         while len(order):
             longest = int(counts[order[-1]])
-            together = self._together(8 * longest)
+            together = self._together(TENSORS_PER_ROW * longest)
             rows, order = order[-together:].sort().values, order[:-together]
             ranked = torch.sort((~wanted[rows]).to(torch.uint8), dim=1, stable=True).indices
             targets = ranked[:, :longest]
             bound = problem.margins(rows, targets).bound
-            left[rows.unsqueeze(1), targets] &= ~(bound > _least(problem))
+            open_classes[rows.unsqueeze(1), targets] &= ~(bound > _min_margin(problem))
 
     def _together(self, tensors: int) -> int:
-        """Return how many rows to treat together, if as many tensors are held for each."""
-        return max(1, ELEMENTS // (tensors * self.widest))
+        """Return the number of rows that fit in memory, with ``tensors`` activations per row."""
+        return max(1, MAX_TENSOR_ELEMENTS // (tensors * self.widest))
 
 
-def single_is_sound(nodes: Sequence[Node], fast: Sequence[Node], x: Tensor, radius: float) -> bool:
-    """Return whether bounds in single precision, with their own rounding, hold for a network.
+def float32_is_sound(
+    nodes: Sequence[Node], nodes32: Sequence[Node], x: Tensor, radius: float
+) -> bool:
+    """Return whether float32 bounds of a network, with their rounding error, are valid.
 
-    They do for dense layers whose weights are numbers of single precision, on a CPU that computes
-    in it, and for numbers so far from underflow that :data:`SMALLEST_MARGIN` covers what it takes.
+    They are valid for dense layers whose weights are exact in float32, on a CPU, if
+    :data:`SMALLEST_MARGIN` covers all underflow (see :data:`LARGEST_VALUE`).
 
     Args:
-        nodes: of the network in float64.
-        fast: the same in float32.
+        nodes: the layers in float64.
+        nodes32: the layers in float32.
         x: inputs.
-        radius: of the boxes around them.
+        radius: half the side of the boxes around them.
     """
     if x.dtype is not torch.float32 or x.device.type != "cpu":
         return False
     size = 1.0 + float(x.abs().max()) + radius
-    for node, fast_node in zip(nodes, fast, strict=True):
-        exact, rough = node.step, fast_node.step
+    for node, node32 in zip(nodes, nodes32, strict=True):
+        exact, rough = node.step, node32.step
         if isinstance(exact, Affine) and isinstance(rough, Affine):
             if exact.weight is None or rough.weight is None:
                 return False
@@ -367,6 +381,6 @@ def single_is_sound(nodes: Sequence[Node], fast: Sequence[Node], x: Tensor, radi
     return size < LARGEST_VALUE
 
 
-def _least(problem: Problem) -> float:
-    """Return what a margin's bound must exceed to prove something."""
+def _min_margin(problem: Problem) -> float:
+    """Return the value that the bound of a margin must exceed for a proof."""
     return 0.0 if problem.reaches[-1].low.dtype is torch.float64 else SMALLEST_MARGIN

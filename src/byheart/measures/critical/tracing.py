@@ -1,4 +1,4 @@
-"""From a module to the nodes that the certificate can follow, or the layer that it cannot."""
+"""Convert a module to nodes for bound propagation, or name the unsupported layer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from byheart.measures.critical.steps import (
     transpose_of,
 )
 
-SAME_IN_EVAL = (
+IDENTITY_IN_EVAL = (
     nn.Identity,
     nn.Dropout,
     nn.Dropout1d,
@@ -35,7 +35,7 @@ SAME_IN_EVAL = (
 )
 """Layers that change nothing in eval mode."""
 KNOWN = (
-    *SAME_IN_EVAL,
+    *IDENTITY_IN_EVAL,
     nn.ReLU,
     nn.Flatten,
     nn.Linear,
@@ -47,7 +47,7 @@ KNOWN = (
     nn.MaxPool2d,
     nn.ZeroPad2d,
 )
-"""Layers that bounds can travel through, by exact class: a subclass may compute anything."""
+"""Layers with bounds. Subclasses are excluded, since their forward may compute anything."""
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 RELUS = (functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_")
 SHAPES = (torch.flatten, torch.reshape, "flatten", "reshape", "view")
@@ -56,49 +56,51 @@ POOLS: dict[Any, type[nn.Module]] = {
     functional.avg_pool2d: nn.AvgPool2d,
     functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
 }
-"""Functions with the leading arguments of a layer, after the input."""
-SIZES = (getattr, operator.getitem, operator.mul, "size", "dim")
-"""What a forward may compute beside values: the sizes that it gives them."""
+"""Functions whose arguments after the input are those of the layer's constructor."""
+SIZE_FUNCTIONS = (getattr, operator.getitem, operator.mul, "size", "dim")
+"""Functions with which a forward may compute the sizes of tensors."""
 IN_PLACE = (operator.iadd, functional.relu_, torch.relu_, "add_", "relu_")
 
 
 class UnknownLayerError(Exception):
-    """A layer without a certificate; its message is the layer's name."""
+    """An unsupported layer; the message names it."""
 
 
-def nodes_of(
+def trace_nodes(
     model: nn.Module, x: Tensor, arithmetic: Arithmetic, dtype: torch.dtype = torch.float64
 ) -> list[Node]:
     """Return the nodes of a network, in the order of their evaluation.
 
-    The forward methods of a user's modules are traced symbolically: they may call known layers, add
-    values, and use ReLU, pooling and flatten as functions.
+    The forward methods of a user's modules are traced symbolically: they may call supported layers,
+    add tensors, and use ReLU, pooling and flatten as functions.
 
     Args:
         model: in eval mode.
         x: [N, *shape] inputs, to learn the shapes between layers.
-        arithmetic: in which the model is evaluated.
-        dtype: in which bounds shall be computed.
+        arithmetic: rounding errors of the model's own floating-point format.
+        dtype: format in which bounds are computed.
 
     Raises:
-        UnknownLayerError: a layer is of another kind, or does not do what its class does.
+        UnknownLayerError: a layer is not supported, is patched or hooked, or cannot be traced.
     """
     for name, module in model.named_modules():
         # A hook or a patched method may compute anything.
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-            raise UnknownLayerError(_called(name, module) + " with a hook or a patched forward")
+            raise UnknownLayerError(
+                _display_name(name, module) + " with a hook or a patched forward"
+            )
     root = nn.Sequential(model) if isinstance(model, KNOWN) else model
-    probe = torch.cat([x[:1], x[:1]])  # two, to see what stays within an example
-    walk = _Walk(root, root is not model, arithmetic, dtype)
+    probe = torch.cat([x[:1], x[:1]])  # two rows: a forward may merge them
+    converter = _GraphConverter(root, root is not model, arithmetic, dtype)
     # Copies, since layers may work in place.
-    result = walk.run(_Tracer().trace(root), probe.clone())
-    if not torch.allclose(walk.seen[result], model(probe.clone()), rtol=1e-3, atol=1e-5):
-        raise UnknownLayerError(_called("", model) + " whose forward cannot be traced")
-    return walk.nodes[: walk.numbers[result]]
+    result = converter.run(_Tracer().trace(root), probe.clone())
+    if not torch.allclose(converter.values[result], model(probe.clone()), rtol=1e-3, atol=1e-5):
+        raise UnknownLayerError(_display_name("", model) + " whose forward cannot be traced")
+    return converter.nodes[: converter.node_number[result]]
 
 
 class _Tracer(fx.Tracer):
-    """Traces through a user's modules, and no further than a layer of PyTorch."""
+    """Traces a user's modules; layers of PyTorch are leaves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, KNOWN) or super().is_leaf_module(m, module_qualified_name)
@@ -121,159 +123,173 @@ class _Tracer(fx.Tracer):
 
 
 def _untraceable(name: str, module: nn.Module) -> UnknownLayerError:
-    return UnknownLayerError(_called(name, module) + " whose forward cannot be traced")
+    return UnknownLayerError(_display_name(name, module) + " whose forward cannot be traced")
 
 
-def _called(name: str, module: nn.Module) -> str:
+def _display_name(name: str, module: nn.Module) -> str:
     kind = type(module).__name__
     return f"{name} ({kind})" if name else kind
 
 
 @dataclass
-class _Walk:
-    """One pass over a traced graph, with a real value at hand for each of its nodes."""
+class _GraphConverter:
+    """Converts a traced graph in one pass, with the actual tensor of each node.
+
+    Attributes:
+        root: the traced module.
+        root_is_wrapper: ``root`` wraps a single layer, since fx does not trace a layer itself.
+        arithmetic: see :func:`trace_nodes`.
+        dtype: see :func:`trace_nodes`.
+        nodes: the nodes so far.
+        values: the tensor, or the size, that each node of the graph computes.
+        node_number: number of ``nodes`` up to the one that computes a tensor; 0 for the input.
+    """
 
     root: nn.Module
-    wrapped: bool
+    root_is_wrapper: bool
     arithmetic: Arithmetic
     dtype: torch.dtype
     nodes: list[Node] = field(default_factory=list)
-    seen: dict[fx.Node, Any] = field(default_factory=dict)
-    numbers: dict[fx.Node, int] = field(default_factory=dict)
+    values: dict[fx.Node, Any] = field(default_factory=dict)
+    node_number: dict[fx.Node, int] = field(default_factory=dict)
 
     def run(self, graph: fx.Graph, x: Tensor) -> fx.Node:
-        """Follow the graph; return what it returns."""
+        """Convert the graph of inputs ``x``; return its last node."""
         for node in graph.nodes:
-            if node.op == "placeholder" and not self.numbers:
-                self.seen[node], self.numbers[node] = x, 0
+            if node.op == "placeholder" and not self.node_number:
+                self.values[node], self.node_number[node] = x, 0
             elif node.op == "call_module":
                 self._module(node)
             elif node.op in ("call_function", "call_method"):
                 self._function(node)
-            elif node.op == "output" and node.args[0] in self.numbers:
+            elif node.op == "output" and node.args[0] in self.node_number:
                 result: fx.Node = node.args[0]
                 return result
             else:
-                raise UnknownLayerError(f"{_called('', self.root)} ({node.op} {node.target})")
+                raise UnknownLayerError(f"{_display_name('', self.root)} ({node.op} {node.target})")
         raise AssertionError("a graph without an output")
 
     def _module(self, node: fx.Node) -> None:
         module = self.root.get_submodule(str(node.target))
-        called = _called("" if self.wrapped else str(node.target), module)
-        source = self._source(node, called)
-        # Before it is run: another kind of layer may compute anything.
-        if not known(module) or len(node.args) != 1 or node.kwargs:
-            raise UnknownLayerError(called)
+        layer_name = _display_name("" if self.root_is_wrapper else str(node.target), module)
+        source = self._source(node, layer_name)
+        # Checked before it runs: an unsupported layer may compute anything.
+        if not is_supported(module) or len(node.args) != 1 or node.kwargs:
+            raise UnknownLayerError(layer_name)
         if getattr(module, "inplace", False):
-            self._last_use(source, node, called)
-        if type(module) in SAME_IN_EVAL:
-            self._same(node, source)
+            self._refuse_overwrite(source, node, layer_name)
+        if type(module) in IDENTITY_IN_EVAL:
+            self._pass_through(node, source)
         else:
-            self._layer(node, module, called)
+            self._layer(node, module, layer_name)
 
     def _function(self, node: fx.Node) -> None:
         target: Any = node.target
-        called = f"{getattr(target, '__name__', target)} (a function)"
+        layer_name = f"{getattr(target, '__name__', target)} (a function)"
         extra = {name: value for name, value in node.kwargs.items() if name != "inplace"}
-        if target in SIZES and self._is_size(node):
-            arguments = fx.node.map_arg(node.args, lambda used: self.seen[used])
+        if target in SIZE_FUNCTIONS and self._is_size(node):
+            arguments = fx.node.map_arg(node.args, lambda used: self.values[used])
             method = getattr(arguments[0], target) if isinstance(target, str) else None
-            self.seen[node] = method(*arguments[1:]) if method else target(*arguments)
+            self.values[node] = method(*arguments[1:]) if method else target(*arguments)
             return
-        source = self._source(node, called)
+        source = self._source(node, layer_name)
         if target in IN_PLACE or node.kwargs.get("inplace", False):
-            self._last_use(source, node, called)
+            self._refuse_overwrite(source, node, layer_name)
         if target in ADDITIONS and len(node.args) == 2 and not node.kwargs:
-            self._addition(node, source, node.args[1], called)
+            self._addition(node, source, node.args[1], layer_name)
         elif target in RELUS and len(node.args) == 1 and not extra:
-            self._append(node, Node(Relu(), (self.numbers[source],)), self.seen[source].relu())
+            self._append(
+                node, Node(Relu(), (self.node_number[source],)), self.values[source].relu()
+            )
         elif target in SHAPES:
-            self._shape(node, source, called)
+            self._shape(node, source, layer_name)
         elif target in POOLS and len(node.args) <= 5:
-            rest = fx.node.map_arg((node.args[1:], node.kwargs), lambda used: self.seen[used])
-            self._layer(node, POOLS[target](*rest[0], **rest[1]), called)
+            rest = fx.node.map_arg((node.args[1:], node.kwargs), lambda used: self.values[used])
+            self._layer(node, POOLS[target](*rest[0], **rest[1]), layer_name)
         elif target is functional.dropout and _training(node) is False:
-            self._same(node, source)
+            self._pass_through(node, source)
         else:
-            raise UnknownLayerError(called)
+            raise UnknownLayerError(layer_name)
 
     def _is_size(self, node: fx.Node) -> bool:
-        """Return whether a node computes numbers, from a value's shape or other such numbers."""
-        of_value = node.args[0] in self.numbers
-        shape = node.target is getattr and node.args[1] == "shape"
-        return shape or isinstance(node.target, str) if of_value else node.args[0] in self.seen
+        """Return whether a node computes integers, from a tensor's shape or from such integers."""
+        if node.args[0] in self.node_number:
+            is_shape = node.target is getattr and node.args[1] == "shape"
+            return is_shape or isinstance(node.target, str)
+        return node.args[0] in self.values
 
-    def _source(self, node: fx.Node, called: str) -> fx.Node:
+    def _source(self, node: fx.Node, layer_name: str) -> fx.Node:
         source = node.args[0] if node.args else None
-        if not isinstance(source, fx.Node) or source not in self.numbers:
-            raise UnknownLayerError(called)
+        if not isinstance(source, fx.Node) or source not in self.node_number:
+            raise UnknownLayerError(layer_name)
         return source
 
-    def _last_use(self, source: fx.Node, node: fx.Node, called: str) -> None:
-        """Refuse to overwrite a value that is used again, under whatever name."""
-        memory = self.seen[source].untyped_storage().data_ptr()
-        for value in self.numbers:
-            shared = self.seen[value].untyped_storage().data_ptr() == memory
+    def _refuse_overwrite(self, source: fx.Node, node: fx.Node, layer_name: str) -> None:
+        """Raise if an in-place layer overwrites memory that a later node reads."""
+        memory = self.values[source].untyped_storage().data_ptr()
+        for value in self.node_number:
+            shared = self.values[value].untyped_storage().data_ptr() == memory
             if shared and any(user > node for user in value.users):
-                raise UnknownLayerError(f"{called} in place, on a value that is used again")
+                raise UnknownLayerError(f"{layer_name} in place, on a value that is used again")
 
     def _append(self, node: fx.Node, step: Node, after: Tensor) -> None:
         self.nodes.append(step)
-        self.numbers[node], self.seen[node] = len(self.nodes), after
+        self.node_number[node], self.values[node] = len(self.nodes), after
 
-    def _same(self, node: fx.Node, source: fx.Node) -> None:
-        self.numbers[node], self.seen[node] = self.numbers[source], self.seen[source]
+    def _pass_through(self, node: fx.Node, source: fx.Node) -> None:
+        self.node_number[node], self.values[node] = self.node_number[source], self.values[source]
 
-    def _layer(self, node: fx.Node, module: nn.Module, called: str) -> None:
+    def _layer(self, node: fx.Node, module: nn.Module, layer_name: str) -> None:
         source: Any = node.args[0]
-        before = self.seen[source]
+        before = self.values[source]
         after = module(before)
         step = step_of(module, before, after, self.arithmetic, self.dtype)
         if step is None:
-            raise UnknownLayerError(called)
-        self._append(node, Node(step, (self.numbers[source],)), after)
+            raise UnknownLayerError(layer_name)
+        self._append(node, Node(step, (self.node_number[source],)), after)
 
-    def _addition(self, node: fx.Node, source: fx.Node, addend: Any, called: str) -> None:
-        if not isinstance(addend, fx.Node) or addend not in self.numbers:
-            raise UnknownLayerError(called)
-        left, right = self.seen[source], self.seen[addend]
+    def _addition(self, node: fx.Node, source: fx.Node, addend: Any, layer_name: str) -> None:
+        if not isinstance(addend, fx.Node) or addend not in self.node_number:
+            raise UnknownLayerError(layer_name)
+        left, right = self.values[source], self.values[addend]
         if left.shape != right.shape or left.dtype != right.dtype:
-            raise UnknownLayerError(called)
-        inputs = (self.numbers[source], self.numbers[addend])
+            raise UnknownLayerError(layer_name)
+        inputs = (self.node_number[source], self.node_number[addend])
         self._append(node, Node(Add(self.arithmetic), inputs), left + right)
 
-    def _shape(self, node: fx.Node, source: fx.Node, called: str) -> None:
+    def _shape(self, node: fx.Node, source: fx.Node, layer_name: str) -> None:
         target: Any = node.target
-        value = self.seen[source]
-        rest = fx.node.map_arg((node.args[1:], node.kwargs), lambda used: self.seen[used])
+        value = self.values[source]
+        rest = fx.node.map_arg((node.args[1:], node.kwargs), lambda used: self.values[used])
         method = getattr(value, target if isinstance(target, str) else target.__name__)
         after = method(*rest[0], **rest[1])
         if not isinstance(after, Tensor) or len(after) != len(value) or after.dtype != value.dtype:
-            raise UnknownLayerError(called)
-        self._append(node, Node(Flatten(after.shape[1:]), (self.numbers[source],)), after)
+            raise UnknownLayerError(layer_name)
+        self._append(node, Node(Flatten(after.shape[1:]), (self.node_number[source],)), after)
 
 
 def _training(node: fx.Node) -> Any:
-    """Return the argument of ``functional.dropout`` that switches it on."""
+    """Return the argument ``training`` of ``functional.dropout``."""
     return node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True)
 
 
-def known(module: nn.Module) -> bool:
-    """Return whether a layer can be run to learn its shapes: no other is run at all."""
+def is_supported(module: nn.Module) -> bool:
+    """Return whether bounds may exist for a layer; batch norm must have running statistics."""
+    # Layers without the attribute count as having them.
     return type(module) in KNOWN and getattr(module, "running_mean", module) is not None
 
 
 def step_of(
     module: nn.Module, x: Tensor, after: Tensor, arithmetic: Arithmetic, dtype: torch.dtype
 ) -> Step | None:
-    """Return the step that a known layer is, computed in ``dtype``; None if it has none.
+    """Return the bound-propagation step of a supported layer; None if there is none.
 
     Args:
-        module: in eval mode, and not one of :data:`SAME_IN_EVAL`.
-        x: [batch, *shape] an input.
-        after: what the layer returns for it.
-        arithmetic: in which the model is evaluated.
-        dtype: of the bounds.
+        module: in eval mode, and not one of :data:`IDENTITY_IN_EVAL`.
+        x: [batch, *shape] inputs.
+        after: the layer's outputs for them.
+        arithmetic: see :func:`trace_nodes`.
+        dtype: see :func:`trace_nodes`.
     """
     kind = type(module)
     if kind is nn.ReLU:
@@ -287,15 +303,15 @@ def step_of(
     if kind in (nn.BatchNorm1d, nn.BatchNorm2d):
         return _normalisation(cast(nn.BatchNorm2d, module), x.dim(), arithmetic, dtype)
     if kind is nn.AvgPool2d and module.divisor_override is None and after.dim() == 4:
-        down, across = _pair(module.kernel_size)
-        return _unbiased(module, down * across, arithmetic)
+        height, width = _pair(module.kernel_size)
+        return _pooling_step(module, height * width, arithmetic)
     if kind is nn.ZeroPad2d and after.dim() == 4:
-        return _unbiased(module, 1, arithmetic)
+        return _pooling_step(module, 1, arithmetic)
     if kind is nn.AdaptiveAvgPool2d and after.dim() == 4:
         (height, width), (rows, columns) = x.shape[2:], after.shape[2:]
         if height % rows == 0 and width % columns == 0:
             window = (height // rows, width // columns)
-            return _unbiased(nn.AvgPool2d(window), window[0] * window[1], arithmetic)
+            return _pooling_step(nn.AvgPool2d(window), window[0] * window[1], arithmetic)
     if kind is nn.MaxPool2d and after.dim() == 4:
         pool = cast(nn.MaxPool2d, module)
         if not pool.ceil_mode and not pool.return_indices:
@@ -306,7 +322,7 @@ def step_of(
 
 def _linear(module: nn.Linear, arithmetic: Arithmetic, dtype: torch.dtype) -> Affine:
     weight = module.weight.detach().to(dtype)
-    bias = _held(module.bias, weight)
+    bias = _bias_or_zero(module.bias, weight)
     magnitude = weight.abs()
     return Affine(
         apply=lambda z: functional.linear(z, weight),
@@ -322,7 +338,7 @@ def _linear(module: nn.Linear, arithmetic: Arithmetic, dtype: torch.dtype) -> Af
 
 def _convolution(module: nn.Conv2d, arithmetic: Arithmetic, dtype: torch.dtype) -> Affine:
     apply = copy.deepcopy(module).to(dtype).requires_grad_(False)
-    bias = _held(module.bias, apply.weight)
+    bias = _bias_or_zero(module.bias, apply.weight)
     bias = bias.reshape(-1, 1, 1) if bias.dim() else bias
     apply.bias = None
     absolute = copy.deepcopy(apply)
@@ -364,21 +380,21 @@ def _normalisation(
     )
 
 
-def _unbiased(module: nn.Module, terms: int, arithmetic: Arithmetic) -> Affine:
-    """Return the step of a layer that adds so many numbers, weighted by 0 or more, and no bias."""
-    none = torch.zeros(())
+def _pooling_step(module: nn.Module, terms: int, arithmetic: Arithmetic) -> Affine:
+    """Return the step of a layer that sums ``terms`` inputs, with weights >= 0 and no bias."""
+    zero = torch.zeros(())
     return Affine(
         apply=module,
         absolute=module,
         transpose=transpose_of(module),
-        bias=none,
-        offset=none,
+        bias=zero,
+        offset=zero,
         terms=(terms, terms),
         arithmetic=arithmetic,
     )
 
 
-def _held(bias: Tensor | None, weight: Tensor) -> Tensor:
+def _bias_or_zero(bias: Tensor | None, weight: Tensor) -> Tensor:
     return weight.new_zeros(()) if bias is None else bias.detach().to(weight)
 
 

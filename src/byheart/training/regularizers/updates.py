@@ -1,4 +1,4 @@
-"""Regularizers that change the gradients, or when training ends."""
+"""Regularizers that change the gradient or the epoch at which training stops."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ class WeightDecay(Regularizer):
     r"""L2 on all parameters, added to the gradient.
 
     Formula: g <- g + lambda theta, before momentum and the learning rate (PyTorch's convention),
-    on top of the coefficient that the recipe has.
+    in addition to the recipe's own weight decay.
 
-    Source: Krogh & Hertz (1992); A17 Figure 10.
+    Source: Krogh & Hertz (1992); Arpit et al. (2017), Figure 10.
     """
 
     name = "weight decay"
     symbol = "lambda"
     strengths_to_try = (1e-4, 1e-3, 1e-2, 1e-1)
-    """A17 Figure 10 goes from 0 to 1."""
+    """Arpit et al. (2017), Figure 10, use 0 to 1."""
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
-        """Return how to train with it."""
+        """Return PyTorch code that trains with this strength."""
         return Snippet(weight_decay=strength)
 
     def gradients(
         self, network: TrainableNetwork, parameters: Sequence[Tensor], compute: Gradients
     ) -> list[Tensor]:
-        """Return the gradients with the parameters' share."""
-        decay = _times(parameters, self.strengths)
-        return [gradient + share for gradient, share in zip(compute(), decay, strict=True)]
+        """Return the gradients plus the weight-decay term."""
+        decay = _scaled(parameters, self.strengths)
+        return [gradient + term for gradient, term in zip(compute(), decay, strict=True)]
 
 
 class GradientClipping(Regularizer):
-    r"""Steps no longer than the gradient may be.
+    r"""Scales the gradient to a norm of at most c.
 
-    Formula: g <- g min(1, c / ||g||_2), over all parameters together. The lower c, the stronger.
+    Formula: g <- g min(1, c / ||g||_2), over all parameters together. A lower c is stronger.
 
     Source: Pascanu, Mikolov & Bengio (2013), algorithm 1; with wrong labels, Menon et al. (2020).
     """
@@ -52,7 +52,7 @@ class GradientClipping(Regularizer):
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
-        """Return how to train with it."""
+        """Return PyTorch code that trains with this strength."""
         clip = f"torch.nn.utils.clip_grad_norm_(model.parameters(), {strength:g})"
         return Snippet(after=clip)
 
@@ -62,15 +62,15 @@ class GradientClipping(Regularizer):
         """Return the gradients, clipped."""
         gradients = compute()
         # As torch.nn.utils.clip_grad_norm_ does it.
-        factors = self.strengths / (_lengths(gradients) + 1e-6)
-        return _times(gradients, factors.clamp_max(1.0))
+        factors = self.strengths / (_norms(gradients) + 1e-6)
+        return _scaled(gradients, factors.clamp_max(1.0))
 
 
 class SharpnessAware(Regularizer):
-    r"""Steps by the gradient at the worst nearby parameters.
+    r"""Uses the gradient at the nearby parameters with the highest loss.
 
     Formula: g <- grad L(theta + rho g / ||g||_2), with g = grad L(theta), both on the same batch.
-    What batch norm keeps is updated by the first pass alone, as in the usual implementation.
+    Only the first pass updates the running statistics of batch norm, as usual.
 
     Source: Foret, Kleiner, Mobahi & Neyshabur (2021), equations 2 and 3, algorithm 1.
     """
@@ -78,11 +78,11 @@ class SharpnessAware(Regularizer):
     name = "sharpness-aware minimization"
     symbol = "rho"
     strengths_to_try = (0.02, 0.05, 0.2, 0.5)
-    """The authors go from 0.01 to 0.5, and take 0.05."""
+    """The authors try 0.01 to 0.5, and use 0.05."""
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
-        """Return how to train with it."""
+        """Return PyTorch code that trains with this strength."""
         return Snippet(
             after=f"""
             start = [p.detach().clone() for p in model.parameters()]
@@ -102,28 +102,28 @@ class SharpnessAware(Regularizer):
     def gradients(
         self, network: TrainableNetwork, parameters: Sequence[Tensor], compute: Gradients
     ) -> list[Tensor]:
-        """Return the gradients at the worst nearby parameters."""
+        """Return the gradients at the nearby parameters with the highest loss."""
         first = compute()
-        away = _times(first, self.strengths / _lengths(first).clamp_min(1e-12))
-        kept = [values.clone() for values in network.kept()]
+        perturbation = _scaled(first, self.strengths / _norms(first).clamp_min(1e-12))
+        statistics = [values.clone() for values in network.kept()]
         before = [values.clone() for values in parameters]
-        torch._foreach_add_(list(parameters), away)
+        torch._foreach_add_(list(parameters), perturbation)
         second = compute()
         # Copied back rather than subtracted: rounding would move the parameters a little.
         torch._foreach_copy_(list(parameters), before)
-        for values, first_pass in zip(network.kept(), kept, strict=True):
+        for values, first_pass in zip(network.kept(), statistics, strict=True):
             values.copy_(first_pass)
         return second
 
 
 class EarlyStopping(Regularizer):
-    r"""Training that ends at an epoch, before memorization sets in.
+    r"""Stops training at an epoch, before memorization begins.
 
-    It needs no further training: its outcome is that of plain training at this epoch. The epoch is
-    chosen on other seeds than those it is judged on, as every strength is.
+    It needs no training of its own: its result is that of plain training at this epoch. As for any
+    strength, the epoch is chosen and evaluated on different seeds.
 
     Source: Prechelt (1998); against wrong labels, Li, Soltanolkotabi & Oymak (2020); the two phases
-    of training, A17 section 3.4 and Figure 7.
+    of training, Arpit et al. (2017), section 3.4 and Figure 7.
     """
 
     name = "early stopping"
@@ -136,21 +136,21 @@ class EarlyStopping(Regularizer):
 
     @classmethod
     def grid(cls, task: LearningTask) -> tuple[float, ...]:
-        """Return the epochs to stop at, from the last: the earlier, the stronger."""
+        """Return the epochs to stop at, latest first; earlier stopping is stronger."""
         return tuple(float(e) for e in reversed(task.checkpoints[:-1]))
 
     @classmethod
     def snippet(cls, strength: float) -> Snippet:
-        """Return how to train with it."""
+        """Return PyTorch code that trains with this strength."""
         return Snippet(epochs=int(strength))
 
 
-def _lengths(gradients: Sequence[Tensor]) -> Tensor:
-    """Return the Euclidean length [R] of each replica's gradient over all parameters."""
+def _norms(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the Euclidean norm [R] of each replica's gradient over all parameters."""
     squares = [(g.flatten(1) ** 2).sum(1) for g in gradients]
     return torch.stack(squares).sum(0).sqrt()
 
 
-def _times(gradients: Sequence[Tensor], factors: Tensor) -> list[Tensor]:
+def _scaled(gradients: Sequence[Tensor], factors: Tensor) -> list[Tensor]:
     """Return gradients, each [R, ...], times a factor [R] per replica."""
     return [g * factors.view(-1, *[1] * (g.dim() - 1)) for g in gradients]
