@@ -1,4 +1,4 @@
-"""``byheart plan``: what a study would take. Trains nothing."""
+"""``byheart plan``: estimate a study's compute, memory and time; train nothing."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ def plan(
     own_network = request.own_network
     for line in own_network.lines() if own_network else ():
         say(line)
-    known = _stored(out or Path("out", preset), request)
+    records = _stored(out or Path("out", preset), request)
     cost = estimate(
         request.studies,
         request.setting,
         request.dataset,
-        known,
+        records,
         how,
         device=where,
         speed=accelerator.speed if accelerator else None,
     )
     drawing = drawing_pace().page(len(request.claims))
-    soon, late = cost.seconds.expected + drawing, cost.seconds.at_most + drawing
+    expected, at_most = cost.seconds.expected + drawing, cost.seconds.at_most + drawing
     if as_json:
         write_json(
             {
@@ -97,8 +97,8 @@ def plan(
                 "flops": cost.flops,
                 "bytes_per_pack": cost.bytes_per_pack,
                 "side_by_side": cost.workers,
-                "hours": soon / 3600,
-                "hours_at_most": late / 3600,
+                "hours": expected / 3600,
+                "hours_at_most": at_most / 3600,
                 "drawing_seconds": drawing,
                 "gpu": asdict(accelerator) | {"utilisation": UTILISATION} if accelerator else None,
                 "shapes": [asdict(share) for share in cost.shares],
@@ -108,7 +108,7 @@ def plan(
     results().print(_table(cost.shares))
     stored = f", {cost.stored} of them stored already" if cost.stored else ""
     tell(f"\n{cost.trials} trials on {request.setting.data.name}{stored}; {cost.packs} packs")
-    time = f"about {_long(soon)}, at most {_long(late)}"
+    time = f"about {_long(expected)}, at most {_long(at_most)}"
     if accelerator:
         tell(f"{time} {_on_accelerator(accelerator, cost)}")
     else:
@@ -116,7 +116,7 @@ def plan(
 
 
 def _stored(folder: Path, request: Request) -> Mapping[str, Record]:
-    """Return the records that are there already, by key."""
+    """Return the records that the output folder already holds, by trial key."""
     from byheart.store import Store
     from byheart.studies.session import stored_records
 
@@ -147,7 +147,7 @@ def _table(shares: Sequence[Share]) -> Table:
             str(share.train),
             str(share.trials),
             str(share.packs),
-            _operations(share.flops),
+            _with_si_prefix(share.flops),
             f"{share.bytes_per_pack / 2**20:.0f}",
             _short(share.seconds),
             _short(share.at_most),
@@ -155,14 +155,14 @@ def _table(shares: Sequence[Share]) -> Table:
     return table
 
 
-def _operations(count: float) -> str:
+def _with_si_prefix(count: float) -> str:
     """Return a count with three digits and a unit: 10^9 G, 10^12 T, 10^15 P, 10^18 E."""
     unit, size = next((unit for unit in UNITS if count >= unit[1]), UNITS[-1])
     return f"{float(f'{count / size:.3g}'):g} {unit}"
 
 
 def _long(seconds: float) -> str:
-    """Return a time in words; minutes are lost in hundreds of hours."""
+    """Return a time in words; from 100 hours on without minutes."""
     return f"{seconds / 3600:,.0f} h" if seconds >= 100 * 3600 else in_words(seconds)
 
 

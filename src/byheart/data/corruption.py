@@ -18,12 +18,12 @@ from byheart.seeds import generator
 
 @dataclass(frozen=True, eq=False)
 class Corruption:
-    """What a corruption replaces, and by what.
+    """Examples that a corruption replaces, with their new inputs and labels.
 
     Attributes:
-        input_mask: whose input is replaced, bool ``[N]``.
+        input_mask: bool ``[N]``, True where the input is replaced.
         inputs: the noise, float32 ``[k, *shape]``, for the masked rows in row order.
-        label_mask: whose label is replaced, if only by itself by chance, bool ``[N]``.
+        label_mask: bool ``[N]``, True where a label was drawn; it may equal the old one.
         y: all labels after corruption, int64 ``[N]``.
     """
 
@@ -40,17 +40,18 @@ def corrupt(
 
     randX: an input becomes i.i.d. Gaussian noise with the scalar mean and variance of all inputs
     of the data set, unclipped. randY: a label is drawn uniformly from all classes. Which examples
-    are hit is drawn independently for inputs and labels.
+    are replaced is drawn independently for inputs and labels.
 
     Args:
-        dataset: left as it is.
+        dataset: the data set; it is not modified.
         inputs: fraction of inputs to replace; exactly ``round(inputs * N)`` are.
         labels: fraction of labels to replace; exactly ``round(labels * N)`` are.
         seed: with the same seed, the examples replaced at a lower level are among those replaced
             at a higher one, and by the same noise.
 
     Returns:
-        A data set whose ``noisy_inputs``, ``noisy_labels`` and ``clean_y`` tell what was done.
+        A data set whose ``noisy_inputs`` and ``noisy_labels`` mark the replaced examples;
+        ``clean_y`` still holds the original labels.
 
     Raises:
         InputError: a level outside 0..1.
@@ -85,7 +86,7 @@ def moments(x: Tensor) -> tuple[float, float]:
     """Return the scalar mean and standard deviation over all numbers of ``x``."""
     if x.numel() == 0:
         return 0.0, 0.0
-    # In float64: a float32 sum over a whole data set loses digits, and threads would show in it.
+    # In float64: a float32 sum of a data set loses digits, and depends on the number of threads.
     values = x.detach().cpu().numpy()
     return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
 
@@ -104,15 +105,15 @@ def draw_corruption(
     """Draw what :func:`corrupt` replaces, without touching or copying any input.
 
     Each example has one random number for its input and one for its label; the examples with the
-    lowest are replaced. Noise is dealt out in the order of those numbers, so an example gets the
-    same noise at every level that reaches it.
+    lowest are replaced. Noise is assigned in the order of those numbers, so an example gets the
+    same noise at every level at which it is replaced.
 
     Args:
         x_mean: mean of the noise.
         x_sd: standard deviation of the noise.
         shape: shape of one input.
         y: labels ``[N]``.
-        n_classes: labels are drawn from 0..n_classes-1.
+        n_classes: number of classes; labels are drawn from 0..n_classes-1.
         inputs: fraction of inputs to replace.
         labels: fraction of labels to replace.
         seed: see :func:`corrupt`.
@@ -124,11 +125,11 @@ def draw_corruption(
     input_count, label_count = _count("inputs", inputs, n), _count("labels", labels, n)
 
     rng = generator("noise inputs", seed)
-    hit = np.argsort(rng.random(n), kind="stable")[:input_count]
+    replaced_rows = np.argsort(rng.random(n), kind="stable")[:input_count]
     noise = rng.standard_normal((input_count, math.prod(shape)), dtype=np.float32)
     noise *= np.float32(x_sd)
     noise += np.float32(x_mean)
-    in_row_order = noise[np.argsort(hit)].reshape(input_count, *shape)
+    in_row_order = noise[np.argsort(replaced_rows)].reshape(input_count, *shape)
 
     rng = generator("noise labels", seed)
     relabelled = np.argsort(rng.random(n), kind="stable")[:label_count]
@@ -136,7 +137,7 @@ def draw_corruption(
     new_y[relabelled] = rng.integers(n_classes, size=n)[:label_count]
 
     return Corruption(
-        input_mask=_mask(n, hit),
+        input_mask=_mask(n, replaced_rows),
         inputs=torch.from_numpy(in_row_order),
         label_mask=_mask(n, relabelled),
         y=torch.from_numpy(new_y),
@@ -144,7 +145,7 @@ def draw_corruption(
 
 
 def _count(what: str, level: float, n: int) -> int:
-    if not 0 <= level <= 1:  # NaN is not within either
+    if not 0 <= level <= 1:  # also rejects NaN
         raise InputError(f"noise level {level:g} of {what} is outside 0..1")
     return round(level * n)
 

@@ -1,4 +1,4 @@
-"""An estimate with its interval as a small drawing, on a scale of its own."""
+"""Positions for a small drawing of an estimate and its interval."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from byheart.studies.judging import FindingPart, Interval
 
 WIDTH = 176.0
 _MARGIN = 10.0
+"""Pixels left free at either side."""
 _LABEL_GAP = 34.0
-_DIGIT = 6.0
+"""Smallest distance between labels, in pixels."""
+_DIGIT_WIDTH = 6.0
+"""Width of a digit, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,10 @@ class Drawing:
         estimate: the dot.
         ci: the bar of the 95% interval.
         corrected: the thin line of the interval after Holm's correction.
-        bracket: the bar of where the truth can be, for an estimate from bracketed values.
-        null: where there is no effect.
-        zones: where the claim holds, by the smallest effect or more.
-        labels: the null and the bounds of the zones, in numbers.
+        bracket: the range of the estimate, if values per seed are known only between bounds.
+        null: the value without an effect.
+        zones: the ranges in which the effect is large enough for the criterion.
+        labels: numbers at the null and at the bounds of the zones.
     """
 
     estimate: float
@@ -48,14 +51,14 @@ class Drawing:
 
 
 def draw(part: FindingPart) -> Drawing | None:
-    """Return the drawing of one criterion, or None where there is no estimate."""
+    """Return the drawing of one criterion, or None if there is no estimate."""
     if part.estimate is None or not math.isfinite(part.estimate):
         return None
-    bounds = _bounds(part)
+    limits = _criterion_limits(part)
     known: list[float] = [
         part.estimate,
         part.null,
-        *bounds,
+        *limits,
         *(part.ci or ()),
         *(part.ci_corrected or ()),
         *(part.bracket or ()),
@@ -65,25 +68,25 @@ def draw(part: FindingPart) -> Drawing | None:
     if high == low:
         low, high = low - 1.0, high + 1.0
 
-    def place(value: float) -> float:
-        share = (min(max(value, low), high) - low) / (high - low)
-        return round(_MARGIN + share * (WIDTH - 2 * _MARGIN), 1)
+    def to_pixel(value: float) -> float:
+        fraction = (min(max(value, low), high) - low) / (high - low)
+        return round(_MARGIN + fraction * (WIDTH - 2 * _MARGIN), 1)
 
     def span(ends: Interval | None) -> Interval | None:
-        return None if ends is None else (place(ends[0]), place(ends[1]))
+        return None if ends is None else (to_pixel(ends[0]), to_pixel(ends[1]))
 
     return Drawing(
-        estimate=place(part.estimate),
+        estimate=to_pixel(part.estimate),
         ci=span(part.ci),
         corrected=span(part.ci_corrected),
         bracket=span(part.bracket),
-        null=place(part.null),
-        zones=_zones(part, [place(value) for value in bounds]),
-        labels=tuple(_labels([(place(value), value) for value in (part.null, *bounds)])),
+        null=to_pixel(part.null),
+        zones=_zones(part, [to_pixel(value) for value in limits]),
+        labels=tuple(_labels([(to_pixel(value), value) for value in (part.null, *limits)])),
     )
 
 
-def _bounds(part: FindingPart) -> list[float]:
+def _criterion_limits(part: FindingPart) -> list[float]:
     if part.kind is None or part.smallest is None:
         return []
     below, above = part.null - part.smallest, part.null + part.smallest
@@ -96,26 +99,26 @@ def _bounds(part: FindingPart) -> list[float]:
             return [below, above]
 
 
-def _zones(part: FindingPart, at: list[float]) -> tuple[Interval, ...]:
-    match part.kind if at else None:
+def _zones(part: FindingPart, limit_pixels: list[float]) -> tuple[Interval, ...]:
+    match part.kind if limit_pixels else None:
         case "above":
-            return ((at[0], WIDTH),)
+            return ((limit_pixels[0], WIDTH),)
         case "below":
-            return ((0.0, at[0]),)
+            return ((0.0, limit_pixels[0]),)
         case "within":
-            return ((at[0], at[1]),)
+            return ((limit_pixels[0], limit_pixels[1]),)
         case "differs":
-            return ((0.0, at[0]), (at[1], WIDTH))
+            return ((0.0, limit_pixels[0]), (limit_pixels[1], WIDTH))
     return ()
 
 
 def _labels(candidates: list[tuple[float, float]]) -> Iterator[Label]:
-    """Yield the labels that do not run into one that came before; the null comes first."""
+    """Yield the labels that do not overlap an earlier one; the null comes first."""
     taken: list[float] = []
     for x, value in candidates:
         if all(abs(x - other) >= _LABEL_GAP for other in taken):
             taken.append(x)
             text = exact(value)
-            half = len(text) * _DIGIT / 2
+            half = len(text) * _DIGIT_WIDTH / 2
             anchor = "start" if x < half else "end" if x > WIDTH - half else "middle"
             yield Label(x, anchor, text)

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from byheart.runners.timeleft import in_words
 
 HANG_AFTER = 600.0
-"""Default: seconds without a sign of life after which a pack hangs."""
+"""Default: seconds without an epoch or CPU use after which a pack counts as hung."""
 CHECK_EVERY = 5.0
 """Seconds between two checks, at most."""
-_BUSY_SHARE = 1 / 600
-"""A pack lives if it uses this share of ``hang_after`` as processor time: 1 s in 10 minutes."""
-_CPU_REPORTS = 10
-"""Reports of processor time, and checks, within ``hang_after``."""
-_ENDLESS = 100.0
-"""A pack that computes hangs if one epoch takes so many times its expected total time..."""
-_ENDLESS_AT_LEAST = 3600.0
-"""...and at least so many seconds."""
+_MIN_CPU_FRACTION = 1 / 600
+"""A report of CPU time shows progress if it grew by this fraction of ``hang_after``."""
+_REPORTS_PER_HANG_AFTER = 10
+"""Number of reports of CPU time, and of checks, within ``hang_after``."""
+_MAX_SLOWDOWN = 100.0
+"""A busy pack counts as hung if one epoch takes this many times its expected total time."""
+_MIN_EPOCH_LIMIT = 3600.0
+"""Shortest epoch that can count as hung, in seconds."""
 
 
 def cpu_report_interval(hang_after: float | None) -> float | None:
     """Return the seconds between two reports of processor time; None without hang detection."""
-    return None if hang_after is None else hang_after / _CPU_REPORTS
+    return None if hang_after is None else hang_after / _REPORTS_PER_HANG_AFTER
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def cpu_time_reports(report: Callable[[float], object], every: float | None) -> 
     even if the training thread waits forever.
 
     Args:
-        report: is called with the seconds used; its OSError means that the driver is gone.
+        report: called with the seconds used; its OSError means that the driver is gone.
         every: seconds between two reports; None reports nothing.
     """
     if every is None:
@@ -61,7 +61,7 @@ def cpu_time_reports(report: Callable[[float], object], every: float | None) -> 
 
 
 def _cpu_time_of_this_thread() -> Callable[[], float]:
-    if not hasattr(time, "pthread_getcpuclockid"):  # macOS: the process must stand for the thread
+    if not hasattr(time, "pthread_getcpuclockid"):  # macOS: all threads but the reporting one
         return lambda: time.process_time() - time.thread_time()
     clock = time.pthread_getcpuclockid(threading.get_ident())
     return lambda: time.clock_gettime(clock)
@@ -72,20 +72,20 @@ class _Watched:
     cost: float
     begun: float
     last_epoch: float
-    last_sign: float
+    last_progress: float
     cpu_seconds: float = 0.0
 
 
 class HangDetector:
     """Tells which packs hang.
 
-    A pack that waits for something that never comes uses no processor time. This needs no estimate
+    A pack that waits forever uses no processor time. This needs no estimate
     of how long the pack should take, and a slow pack never looks like it. A pack that computes
     without end is found by its cost: the slowest pack that has ended gives the seconds per
     operation.
 
     Args:
-        hang_after: seconds allowed without a sign of life; None turns hang detection off.
+        hang_after: seconds allowed without an epoch or CPU use; None turns hang detection off.
         clock: seconds from any fixed moment.
     """
 
@@ -102,13 +102,13 @@ class HangDetector:
     @property
     def check_every(self) -> float:
         """Seconds between two checks."""
-        return min(CHECK_EVERY, self._hang_after / _CPU_REPORTS)
+        return min(CHECK_EVERY, self._hang_after / _REPORTS_PER_HANG_AFTER)
 
     def tick(self) -> None:
         """Advance the time; call it at each check.
 
-        A long gap between two checks counts as two intervals at most: the driver did something
-        else, or the machine slept.
+        A long gap between two checks counts as two intervals at most: the driver was busy, or
+        the machine slept.
         """
         now = self._clock()
         self._now += min(now - self._last_tick, 2 * self.check_every)
@@ -120,27 +120,31 @@ class HangDetector:
     def start_process(self, name: str) -> None:
         """Watch a process that starts. It has ten minutes at least: loading torch can be slow."""
         self.begin(name, 0.0)
-        self._watched[name].last_sign += max(0.0, HANG_AFTER - self._hang_after)
+        # A time in the future.
+        self._watched[name].last_progress += max(0.0, HANG_AFTER - self._hang_after)
 
     def begin(self, name: str, cost: float) -> None:
         """Watch a pack from now on.
 
         Args:
-            name: of the pack, or of the process that trains it.
-            cost: floating-point operations of the pack.
+            name: name of the pack, or of the process that trains it.
+            cost: FLOPs of the pack.
         """
         self._watched[name] = _Watched(cost, self._now, self._now, self._now)
 
     def epoch(self, name: str) -> None:
         """Note that a pack has reported an epoch."""
         if watched := self._watched.get(name):
-            watched.last_epoch = watched.last_sign = self._now
+            watched.last_epoch = watched.last_progress = self._now
 
     def cpu_time(self, name: str, seconds: float) -> None:
         """Note the processor time of a pack; less than before means that the process is new."""
         watched = self._watched.get(name)
-        if watched and not 0 <= seconds - watched.cpu_seconds < self._hang_after * _BUSY_SHARE:
-            watched.cpu_seconds, watched.last_sign = seconds, self._now
+        if (
+            watched
+            and not 0 <= seconds - watched.cpu_seconds < self._hang_after * _MIN_CPU_FRACTION
+        ):
+            watched.cpu_seconds, watched.last_progress = seconds, self._now
 
     def end(self, name: str) -> None:
         """Note that a pack has ended, and how long it took."""
@@ -158,11 +162,11 @@ class HangDetector:
         watched = self._watched.get(name)
         if watched is None:
             return None
-        if self._now - watched.last_sign > self._hang_after:
+        if self._now - watched.last_progress > self._hang_after:
             return f"no epoch and no processor time in {in_words(self._hang_after)}"
         if math.isinf(self._hang_after) or self._slowest is None or not watched.cost:
             return None
-        endless = max(_ENDLESS_AT_LEAST, _ENDLESS * self._slowest * watched.cost)
-        if self._now - watched.last_epoch > endless:
-            return f"it computes, but reported no epoch in {in_words(endless)}"
+        epoch_limit = max(_MIN_EPOCH_LIMIT, _MAX_SLOWDOWN * self._slowest * watched.cost)
+        if self._now - watched.last_epoch > epoch_limit:
+            return f"it computes, but reported no epoch in {in_words(epoch_limit)}"
         return None

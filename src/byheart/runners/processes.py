@@ -1,4 +1,7 @@
-"""One pack per core, in worker processes. A worker may die without ending the study."""
+"""Train one pack per core, in worker processes. A worker may die without ending the study.
+
+The driver is the process that started the workers.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +51,10 @@ if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
 
 _ATTEMPTS = 2
-"""Workers that may be lost with a pack before the pack counts as failed."""
-_FAILED_STARTS = 3
-"""Workers in a row that may die before they are ready to train."""
-_EPOCHS_EVERY = 0.25
+"""A pack fails when it has lost this many workers."""
+_MAX_FAILED_STARTS = 3
+"""After this many failed starts in a row, no more workers are started."""
+_SECONDS_BETWEEN_EPOCHS = 0.25
 """Seconds between two reports of epochs: enough for a progress bar, cheap for the driver."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -67,8 +70,8 @@ class ProcessesRunner:
         workers: number of processes; None for one per core.
         threads: CPU threads of each process.
         train: the training function ("module:callable", or importable by name).
-        hang_after: seconds without a sign of life after which a worker is ended; None never ends
-            one.
+        hang_after: seconds without an epoch or CPU use after which a worker is killed; None never
+            kills one.
     """
 
     name = "processes"
@@ -90,7 +93,7 @@ class ProcessesRunner:
         return self.workers
 
     def doing(self, train: TrainFunction | str) -> ProcessesRunner:
-        """Return a runner like this one that does something else with each pack."""
+        """Return a copy of this runner that calls another function on each pack."""
         return ProcessesRunner(self.workers, self.threads, train, self.hang_after)
 
     def run(
@@ -104,7 +107,7 @@ class ProcessesRunner:
         costs = costs_of(packs, dataset)
         progress.planned(costs)
         costliest_first = sorted(packs, key=lambda pack: -costs[pack.key])
-        with exit_on_sigterm(), _written(dataset) as data:
+        with exit_on_sigterm(), _dataset_on_disk(dataset) as data:
             work = partial(
                 _work,
                 data=data,
@@ -141,7 +144,7 @@ class _Worker:
 
 
 class _Pool:
-    """The workers of one run, and the packs that wait for one, in the order given."""
+    """The workers of one run, and the queue of packs."""
 
     def __init__(
         self,
@@ -162,12 +165,12 @@ class _Pool:
         # Spawned: a fork of a process that has used torch's threads may hang.
         self._context = mp.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._losses: Counter[str] = Counter()
+        self._lost_workers: Counter[str] = Counter()
         self._failed_starts = 0
 
     def results(self) -> Iterator[PackResult]:
         """Train all packs and yield each as it ends."""
-        while self._queue or self._busy():
+        while self._queue or self._busy_count():
             self._start_workers()
             pipes = [worker.pipe for worker in self._workers]
             ready = mp.connection.wait(pipes, self._hangs.check_every)
@@ -176,7 +179,7 @@ class _Pool:
                 if worker.pipe in ready:
                     yield from self._receive(worker)
                 elif (reason := self._hangs.reason(worker.name)) is not None:
-                    yield from self._lose(worker, f"it hung, {reason}")
+                    yield from self._replace_lost_worker(worker, f"it hung, {reason}")
 
     def close(self) -> None:
         """End all workers."""
@@ -185,14 +188,14 @@ class _Pool:
         for worker in list(self._workers):
             self._end(worker)
 
-    def _busy(self) -> int:
+    def _busy_count(self) -> int:
         return sum(worker.pack is not None for worker in self._workers)
 
     def _start_workers(self) -> None:
-        if self._failed_starts >= _FAILED_STARTS and self._workers:
-            # There may be memory for these workers only: go on with them.
+        if self._failed_starts >= _MAX_FAILED_STARTS and self._workers:
+            # Memory may be too small for more workers: continue with these.
             return
-        wanted = min(self._runner.workers, len(self._queue) + self._busy())
+        wanted = min(self._runner.workers, len(self._queue) + self._busy_count())
         for _ in range(wanted - len(self._workers)):
             self._start_worker()
 
@@ -201,7 +204,7 @@ class _Pool:
         process = self._context.Process(
             target=self._work, args=(theirs,), daemon=True, name="byheart-worker"
         )
-        with _starting(self._runner.threads):
+        with _process_start_environment(self._runner.threads):
             process.start()
             worker = _Worker(process, ours)
             self._workers.append(worker)
@@ -213,11 +216,11 @@ class _Pool:
         try:
             kind, value = worker.pipe.recv()
         except (EOFError, OSError):
-            yield from self._lose(worker, worker.cause_of_death())
+            yield from self._replace_lost_worker(worker, worker.cause_of_death())
             return
         match kind:
             case "broken":
-                yield from self._lose(worker, value)
+                yield from self._replace_lost_worker(worker, value)
             case "cpu time":
                 self._hangs.cpu_time(worker.name, value)
             case "epoch" if worker.pack is not None:
@@ -244,20 +247,20 @@ class _Pool:
         self._hangs.begin(worker.name, self._costs[worker.pack.key])
         self._progress.started(worker.pack)
 
-    def _lose(self, worker: _Worker, cause: str) -> Iterator[PackResult]:
-        """End a worker that died or hangs. Its pack is queued once more, or has failed."""
+    def _replace_lost_worker(self, worker: _Worker, cause: str) -> Iterator[PackResult]:
+        """End a worker that died or hangs; queue its pack once more, or report it as failed."""
         self._end(worker)
         pack = worker.pack
         if pack is None:
             self._failed_starts += 1
-            if self._failed_starts >= _FAILED_STARTS and not self._workers:
+            if self._failed_starts >= _MAX_FAILED_STARTS and not self._workers:
                 raise InputError(
                     f"no worker process could start ({cause}): use --runner inline, or, in a "
                     "script of your own, call byheart below `if __name__ == '__main__':`"
                 )
             return
-        self._losses[pack.key] += 1
-        if self._losses[pack.key] < _ATTEMPTS:
+        self._lost_workers[pack.key] += 1
+        if self._lost_workers[pack.key] < _ATTEMPTS:
             # Last in the queue, where fewer others compete with it for memory.
             self._queue.append(pack)
             return
@@ -266,7 +269,7 @@ class _Pool:
         yield result
 
     def _end(self, worker: _Worker) -> None:
-        """End a worker by SIGKILL: it holds nothing that could be left half done."""
+        """End a worker by SIGKILL; it writes nothing, so nothing is left half written."""
         self._hangs.forget(worker.name)
         self._workers.remove(worker)
         worker.process.kill()
@@ -286,10 +289,10 @@ def _work(
 ) -> None:
     """Train packs until the pipe closes; runs in the worker process.
 
-    Sends ("ready", None) or ("broken", reason) once. Sends ("epoch", (done, total)) now and then
-    and ("done", PackResult) for each pack. Sends ("cpu time", seconds) all the while.
+    Sends ("ready", None) or ("broken", reason) once. Sends ("done", PackResult) for each pack,
+    ("epoch", (done, total)) at most every 0.25 s, and ("cpu time", seconds) regularly.
     """
-    # Ctrl-C reaches every process of the terminal: the driver alone decides what ends.
+    # Ctrl-C reaches every process of the terminal: only the driver handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _exit_with_driver(data[0])
     lock = threading.Lock()
@@ -303,7 +306,7 @@ def _work(
             import torch
 
             torch.set_num_threads(threads)
-            dataset, function = _read(*data), resolve(train)
+            dataset, function = _load_dataset(*data), resolve(train)
         except Exception as error:
             send("broken", describe(error))
             return
@@ -313,7 +316,9 @@ def _work(
                 pack: Pack = pipe.recv()
             except EOFError:
                 return
-            on_epoch = throttled(lambda done, total: send("epoch", (done, total)), _EPOCHS_EVERY)
+            on_epoch = throttled(
+                lambda done, total: send("epoch", (done, total)), _SECONDS_BETWEEN_EPOCHS
+            )
             send("done", attempt(function, pack, dataset, device, on_epoch))
 
 
@@ -332,11 +337,11 @@ def _exit_with_driver(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _written(dataset: Dataset) -> Iterator[tuple[Path, DatasetParts]]:
-    """Write the arrays of a data set to a temporary folder; yield that and the other fields.
+def _dataset_on_disk(dataset: Dataset) -> Iterator[tuple[Path, DatasetParts]]:
+    """Write the arrays of a data set to a temporary folder; yield the folder and the other fields.
 
     Raises:
-        InputError: there is no room for it.
+        InputError: the data set cannot be written there.
     """
     parts = DatasetParts.of(dataset)
     with contextlib.ExitStack() as stack:
@@ -354,7 +359,7 @@ def _written(dataset: Dataset) -> Iterator[tuple[Path, DatasetParts]]:
         yield Path(folder), parts._replace(arrays={})
 
 
-def _read(folder: Path, parts: DatasetParts) -> Dataset:
+def _load_dataset(folder: Path, parts: DatasetParts) -> Dataset:
     """Return the data set; all workers share the memory of its arrays until they write to it."""
     arrays = {
         path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in folder.glob("*.npy")
@@ -367,7 +372,7 @@ def exit_on_sigterm(*, replace_handler: bool = False) -> Iterator[None]:
     """Turn SIGTERM into SystemExit, so that every ``finally`` runs before the process ends.
 
     Args:
-        replace_handler: also where a library has set a handler; it is restored at the end.
+        replace_handler: replace a handler of a library too; it is restored at the end.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
@@ -386,8 +391,8 @@ def exit_on_sigterm(*, replace_handler: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _starting(threads: int) -> Iterator[None]:
-    """Set up the start of a process: few threads, and no Ctrl-C before it is in our list."""
+def _process_start_environment(threads: int) -> Iterator[None]:
+    """Limit the threads of a new process, and block Ctrl-C until the process is registered."""
     before = dict(os.environ)
     # Numeric libraries read these variables when the new process loads them.
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))

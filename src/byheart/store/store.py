@@ -1,4 +1,4 @@
-"""The records of an output folder: which trials are missing, add, read, merge."""
+"""The records of an output folder: find missing trials; add, read and merge records."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _COPIED = {
 
 @dataclass
 class Merged:
-    """What a merge did.
+    """Result of a merge.
 
     Attributes:
         added: number of records that were copied.
-        kept: number of records that were here already.
-        different: keys of trials that were here already with another outcome or other arrays.
-        damaged: keys of damaged records, which were left behind.
-        unread: why the source could not be read to its end; empty if it was.
+        kept: number of records that this store already had.
+        different: keys of trials that this store has with another outcome or other arrays.
+        damaged: keys of damaged records, which were not copied.
+        unread: the error that ended reading of the source; empty if there was none.
     """
 
     added: int = 0
@@ -74,12 +74,13 @@ class Store:
         """Open the store of an output folder.
 
         Args:
-            folder: where ``results.sqlite`` lies or shall lie.
-            create: be the folder's one writer, and make what is missing. False: only read, also
+            folder: the folder of ``results.sqlite``.
+            create: lock the folder for writing, and create missing files. False: only read, also
                 while another process writes.
 
         Raises:
-            StoreError: it cannot be written or read, is damaged, locked, not ours or newer.
+            StoreError: the file cannot be written or read, is damaged or locked, is no store, or
+                belongs to a newer byheart.
         """
         folder = Path(folder)
         if create:
@@ -120,7 +121,7 @@ class Store:
     def add(self, records: Sequence[Record]) -> None:
         """Store the records of a pack: all of them or, if anything goes wrong, none.
 
-        A failed record gives way to a new one; any other stays as it is.
+        A new record replaces a failed one. Other records are never overwritten.
 
         Raises:
             StoreError: the disk is full or the file cannot be written; nothing was stored.
@@ -131,12 +132,12 @@ class Store:
                 self._add(record, finished)
 
     def records(self, trials: Iterable[Trial]) -> dict[str, Record]:
-        """Return what the given trials left, by key and in the order given.
+        """Return the records of these trials, by key, in the order given.
 
-        Trials without a record are left out.
+        Trials without a record are omitted.
 
         Raises:
-            StoreError: a record is not what was written.
+            StoreError: a record does not match its checksum.
         """
         unique = {trial.key: trial for trial in trials}
         columns = ", ".join(("key", "seal", *codec.SEALED))
@@ -156,7 +157,7 @@ class Store:
         return {key: read[key] for key in unique if key in read}
 
     def save_run(self, facts: Mapping[str, Any]) -> None:
-        """Store what was asked for, so that the report can be drawn again from the file.
+        """Store the request of a run, so that the report can be drawn again from the file.
 
         Args:
             facts: JSON values; floats come back bit for bit.
@@ -178,7 +179,7 @@ class Store:
         """Remove records, so that the next study trains their trials again.
 
         Returns:
-            How many there were.
+            Number of removed records.
         """
         forgotten = 0
         with self._transaction("IMMEDIATE"):
@@ -220,8 +221,8 @@ class Store:
     def merge(self, source: Path | str) -> Merged:
         """Copy the records of another store into this one, in one transaction.
 
-        A record that is here already stays, unless it is failed or damaged. Damaged records of the
-        source stay there.
+        A record of this store stays, unless it is failed or damaged. Damaged records of the source
+        are not copied.
 
         Args:
             source: output folder of the other store; only read, once it has this version's schema.
@@ -265,7 +266,7 @@ class Store:
         self._connection.execute("DELETE FROM trials WHERE key = ?", (key,))
         for table, names in _COPIED.items():
             rows = other.execute(f"SELECT {', '.join(names)} FROM {table} WHERE key = ?", (key,))
-            # With the key that was asked for: a damaged index may lead to another row.
+            # Write the requested key: a damaged index may return another row.
             self._connection.executemany(
                 f"INSERT INTO {table} (key, {', '.join(names)}) "
                 f"VALUES (?, {', '.join('?' * len(names))})",
@@ -279,7 +280,7 @@ class Store:
         execute("DELETE FROM trials WHERE key = ? AND outcome = 'failed'", (key,))
         if execute("SELECT 1 FROM trials WHERE key = ?", (key,)).fetchone():
             return
-        # Arrays may be left of a record that was lost.
+        # A lost record may have left arrays.
         execute("DELETE FROM arrays WHERE key = ?", (key,))
         arrays = {name: codec.encode(np.asarray(a)) for name, a in record.arrays.items()}
         ended = codec.ending(record)
@@ -330,12 +331,12 @@ class Store:
         wanted = list(keys)
         for start in range(0, len(wanted), _CHUNK):
             chunk = wanted[start : start + _CHUNK]
-            asked = set(chunk)
+            chunk_keys = set(chunk)
             for row in self._connection.execute(
                 f"{query} IN ({', '.join('?' * len(chunk))})", chunk
             ):
-                # A damaged index leads to the row of another key.
-                if row[0] not in asked:
+                # A damaged index may return the row of another key.
+                if row[0] not in chunk_keys:
                     raise damaged(self._path)
                 yield row
 
@@ -347,14 +348,14 @@ class Store:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                # A full disk may have rolled back by itself.
+                # SQLite may have rolled back already, for example if the disk is full.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
 
 
 def _keys(connection: sqlite3.Connection, merged: Merged) -> builtins.list[str]:
-    """Return the keys of all records; of a damaged file, those before the damage."""
+    """Return the keys of all records; in a damaged file, those before the damage."""
     keys: list[str] = []
     try:
         for (key,) in connection.execute("SELECT key FROM trials ORDER BY rowid"):
@@ -365,7 +366,7 @@ def _keys(connection: sqlite3.Connection, merged: Merged) -> builtins.list[str]:
 
 
 def _content(connection: sqlite3.Connection, key: str) -> tuple[Any, ...]:
-    """Return what a trial found, without times and machine; empty if there is no record."""
+    """Return a trial's outcome and arrays, without times and machine; empty without a record."""
     ended = connection.execute("SELECT outcome, epochs FROM trials WHERE key = ?", (key,))
     arrays = connection.execute(
         "SELECT name, checksum FROM arrays WHERE key = ? ORDER BY name", (key,)

@@ -1,4 +1,4 @@
-"""Batches with ids: a data set that adds them, and where a batch keeps ids, labels and logits."""
+"""Add example ids to a data set, and find ids, labels and logits in a batch."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class IndexedDataset(Dataset[Any]):
     """
 
     def __init__(self, dataset: Any) -> None:
-        mapped = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
-        if not mapped or isinstance(dataset, IterableDataset | Mapping):
+        is_map_style = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+        if not is_map_style or isinstance(dataset, IterableDataset | Mapping):
             raise InputError(
                 f"{type(dataset).__name__} has no indices: IndexedDataset needs a map-style data "
                 "set, with __getitem__ and __len__"
@@ -96,10 +96,10 @@ def ids_of(batch: Any, where: Where = None) -> Any:
         where = -1
     if where is None:
         raise InputError(
-            f"the batch ({_shape(batch)}) has no ids: wrap the training set in "
+            f"the batch ({_describe(batch)}) has no ids: wrap the training set in "
             "byheart.IndexedDataset, or say where they are: TrackerCallback(..., ids=...)"
         )
-    return _taken("ids", batch, where)
+    return _read_from_batch("ids", batch, where)
 
 
 def labels_of(batch: Any, where: Where = None) -> Any:
@@ -110,10 +110,10 @@ def labels_of(batch: Any, where: Where = None) -> Any:
         where = -2
     if where is None:
         raise InputError(
-            f"the batch ({_shape(batch)}) has no labels in a usual place: say where they are: "
+            f"the batch ({_describe(batch)}) has no labels in a usual place: say where they are: "
             "TrackerCallback(..., labels=...)"
         )
-    return _taken("labels", batch, where)
+    return _read_from_batch("labels", batch, where)
 
 
 def logits_of(output: Any) -> Any:
@@ -125,14 +125,14 @@ def logits_of(output: Any) -> Any:
     return getattr(output, "logits", None)
 
 
-def _taken(what: str, batch: Any, where: str | int | Callable[[Any], Any]) -> Any:
+def _read_from_batch(what: str, batch: Any, where: str | int | Callable[[Any], Any]) -> Any:
     if callable(where):
         return where(batch)
     try:
         return batch[where]
     except (KeyError, IndexError, TypeError) as error:
         raise InputError(
-            f"the batch ({_shape(batch)}) has no {where!r}, where the {what} should be"
+            f"the batch ({_describe(batch)}) has no {where!r}, where the {what} should be"
         ) from error
 
 
@@ -140,7 +140,7 @@ def _is_sequence(batch: Any) -> bool:
     return isinstance(batch, Sequence) and not isinstance(batch, str)
 
 
-def _shape(batch: Any) -> str:
+def _describe(batch: Any) -> str:
     if isinstance(batch, Mapping):
         return f"keys {', '.join(map(str, batch))}"
     name = type(batch).__name__
