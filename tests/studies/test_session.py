@@ -157,10 +157,10 @@ def test_two_threads_leave_the_same_bits_as_one(finished):
     _, first = finished
     probed = [trial for trial in first.trials if len(trial.probes) > 1]
     pack = Pack(tuple(probed[:2]))
-    one, two = (trained(pack, InlineRunner(threads)) for threads in (1, 2))
-    for record, other in zip(one, two, strict=True):
-        assert_same_bits(record, other)
-        assert (record.threads, other.threads) == (1, 2)
+    by_one, by_two = (trained(pack, InlineRunner(threads)) for threads in (1, 2))
+    for record, second in zip(by_one, by_two, strict=True):
+        assert_same_bits(record, second)
+        assert (record.threads, second.threads) == (1, 2)
 
 
 def trained(pack, runner):
@@ -169,8 +169,8 @@ def trained(pack, runner):
     return result.records
 
 
-def assert_same_bits(record, other):
-    assert (record.outcome, record.epochs) == (other.outcome, other.epochs)
-    assert record.outcome != "failed"
-    for name, array in record.arrays.items():
-        np.testing.assert_array_equal(array, other.arrays[name], strict=True)
+def assert_same_bits(first, second):
+    assert (first.outcome, first.epochs) == (second.outcome, second.epochs)
+    assert first.outcome != "failed"
+    for name, array in first.arrays.items():
+        np.testing.assert_array_equal(array, second.arrays[name], strict=True)

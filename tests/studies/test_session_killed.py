@@ -45,7 +45,7 @@ class Study:
         return [json.loads(line) for line in lines]
 
     def wait_for(self, packs, driver):
-        """Wait until so many packs were begun, and then a moment, shorter or longer than one."""
+        """Wait until so many packs were begun, and then less or more than one pack takes."""
         while len(self.begun()) < packs and driver.poll() is None:
             time.sleep(0.01)
         time.sleep(self._draw.uniform(0.0, 0.2))
@@ -72,15 +72,13 @@ def finish(study, runner, hash_seed):
     return keys
 
 
-@pytest.mark.parametrize(("runner", "moments"), [("inline", (2, 2)), ("processes", (3,))])
-def test_a_killed_driver_run_again_ends_with_the_same_bytes(
-    tmp_path, uninterrupted, runner, moments
-):
+@pytest.mark.parametrize(("runner", "kills"), [("inline", (2, 2)), ("processes", (3,))])
+def test_a_killed_driver_run_again_ends_with_the_same_bytes(tmp_path, uninterrupted, runner, kills):
     study = Study(tmp_path)
     stored = set()
-    for moment, packs in enumerate(moments):
+    for attempt, packs in enumerate(kills):
         before = len(study.begun())
-        driver = study.start(runner, moment)
+        driver = study.start(runner, attempt)
         study.wait_for(before + packs, driver)
         driver.kill()
         driver.communicate(timeout=60)
@@ -101,7 +99,7 @@ def test_workers_killed_on_the_way_change_nothing(tmp_path, uninterrupted):
         study.wait_for(packs, driver)
         # A pack that loses two workers is recorded as failed: the second kill is for another.
         running = {line["pid"]: line["keys"] for line in study.begun()}
-        pid, keys = next(one for one in reversed(running.items()) if one[1] not in killed)
+        pid, keys = next((p, k) for p, k in reversed(running.items()) if k not in killed)
         killed.append(keys)
         # It may have ended by itself, just now.
         with contextlib.suppress(ProcessLookupError):
