@@ -44,7 +44,7 @@ class Record:
             numbers used, -1 if none: Gini is NaN from there, and means are over the times before.
         seconds: training time of the pack, shared equally between its replicas.
         threads: CPU threads the pack was trained with.
-        device: where it was trained.
+        device: the device that trained it.
         reason: why it failed.
     """
 

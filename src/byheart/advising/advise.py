@@ -80,7 +80,7 @@ def advise(
             (``~audit.table["flagged"]``): adds the accuracy on those held-out examples.
         rounds: seeds to explore, to compare and to confirm with, in place of ``minutes``: with it,
             the same seed gives the same advice on any machine.
-        seed: of all that is drawn.
+        seed: base seed; all other seeds derive from it.
         device: "cpu", "cuda" or "mps".
         keep: folder for finished trainings (``results.sqlite``), and for packs in training, written
             about every ten seconds. The same call goes on from there, decides the same again, and

@@ -35,7 +35,7 @@ def answer(
     Args:
         rounds: what they found.
         outcomes: of everything that was trained.
-        dataset: the user's.
+        dataset: the user's data set.
         obstacles: by the name of a regularizer that cannot be applied, why.
         task: what is learned.
         recipe: how the network trains.

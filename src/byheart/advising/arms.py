@@ -1,4 +1,4 @@
-"""Regularizers at strengths: what there is to choose from on given data and a given network."""
+"""Arms (a regularizer at one strength) that can be applied to a network and its data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from byheart.training.regularizers.base import LearningTask, Regularizer
 from byheart.training.regularizers.updates import EarlyStopping
 
 CHECKPOINTS = 9
-"""Epochs at which accuracy is taken, at most."""
+"""Largest number of epochs at which accuracy is measured."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,16 @@ class Arm:
 
 
 PLAIN = Arm(Regularizer)
+"""No regularizer."""
 
 
 @dataclass(frozen=True)
 class Menu:
-    """What there is to choose from.
+    """The arms to choose from.
 
     Attributes:
-        arms: by regularizer, its strengths from the weakest.
-        obstacles: by the name of each regularizer that cannot be applied, why.
+        arms: for each regularizer its arms, from the weakest strength.
+        obstacles: for each regularizer that cannot be applied, by name, the reason.
     """
 
     arms: dict[type[Regularizer], tuple[Arm, ...]]
@@ -82,10 +83,10 @@ def learning_task(
     """Return what regularizers need to know; the network is tried on random inputs.
 
     Args:
-        source: of the network.
-        examined: facts found by examining it.
-        dataset: the user's.
-        recipe: how it trains.
+        source: creates the network.
+        examined: the results of examining the network.
+        dataset: the user's data set.
+        recipe: how to train.
     """
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(EXAMPLES, *examined.takes, generator=draw)

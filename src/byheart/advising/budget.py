@@ -68,7 +68,7 @@ class Pace:
         )
 
     def rounds(self, trainer: Trainer, arms: Sequence[Arm], seeds: int) -> float:
-        """Return the seconds that arms, and none, take on so many seeds."""
+        """Return the seconds to train the arms and the plain network on ``seeds`` seeds."""
         return sum(self.of(pack) for pack in trainer.packs([PLAIN, *arms], range(seeds)))
 
 
@@ -76,7 +76,7 @@ def time_steps(trainer: Trainer, arms: Mapping[Kind, Sequence[Arm]]) -> Pace:
     """Time a few steps of every regularizer, and one look at all examples.
 
     Args:
-        trainer: of the user's network.
+        trainer: trains the user's network.
         arms: by regularizer.
     """
     sizes = sorted({min(SMALL, trainer.most), min(LARGE, trainer.most)})
@@ -142,7 +142,7 @@ class Budget:
     Args:
         seconds: in all.
         pace: by timed steps.
-        trainer: of the user's network.
+        trainer: trains the user's network.
         spent: seconds that are gone already.
         clock: tells the time in seconds.
 

@@ -39,9 +39,9 @@ class Trainer:
     """Trains a user's network under regularizers.
 
     Attributes:
-        source: of the network.
+        source: creates the network.
         examined: facts found by examining it.
-        dataset: the user's.
+        dataset: the user's data set.
         recipe: how to train.
         task: what is learned.
         trusted: bool [N], examples that an audit did not flag; None without an audit.
@@ -192,7 +192,7 @@ class Accuracies(Hook):
         return [torch.from_numpy(accuracies) for accuracies in self.taken]
 
     def restore(self, state: Sequence[Tensor]) -> None:
-        """Take over what :meth:`state` returned."""
+        """Load a state that :meth:`state` returned."""
         self.taken = [accuracies.numpy() for accuracies in state]
 
     def take(self, loop: TrainingLoop) -> None:

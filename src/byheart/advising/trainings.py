@@ -46,7 +46,7 @@ class Trainings:
     """Trains packs, or reads what a store has of them.
 
     Args:
-        trainer: of the user's network.
+        trainer: trains the user's network.
         store: where finished trainings are kept; None to keep none.
         checkpoints: of packs in training, which resume from them; None to write none.
         budget: told how long they take; None without.

@@ -93,7 +93,7 @@ def calibrate(
         planted: [S, P] of the flips that each run planted.
         wanted: target precision of the flagged list, in (0, 1).
         grouping: of examples and flips; one group if not given.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         None if fewer than 20 flips were planted, or if they hardly rank above the user's labels.

@@ -174,7 +174,7 @@ class RunningEpoch:
         return {f.name: torch.from_numpy(getattr(self, f.name).copy()) for f in fields(self)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` gave, in place."""
+        """Load a state that :meth:`state` returned, in place."""
         for field in fields(self):
             getattr(self, field.name)[:] = state[field.name].numpy()
 

@@ -1,9 +1,9 @@
-"""What share of labels is wrong: a mixture of what is like planted flips and what is not.
+"""Estimate the fraction of wrong labels by fitting a two-component mixture to the scores.
 
-The scores of planted flips are a sample from the wrong labels, and those of the user's examples one
-from a mixture of wrong and right ones. What is missing is a sample of right labels: hard examples
-have high scores too, and nobody has listed them. But where wrong labels are, right ones are in the
-upper tail of their scores, and such tails have a known form.
+The scores of planted flips are a sample from the wrong labels. The scores of the user's examples
+are a sample from a mixture of wrong and right labels. There is no sample of right labels, since
+hard examples score high too. But where wrong labels score, right labels are in the upper tail of
+their scores, which is modelled as exponential.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ Floats = NDArray[np.float64]
 Bins = NDArray[np.int64]
 
 TAIL = 2.5
-"""Percentile of planted scores above which right labels are taken to be an exponential tail."""
+"""Percentile of planted scores above which right labels are modelled as an exponential tail."""
 CROWDED, FEW = 0.4, 80
 """See :func:`in_bins`: a share of right labels, and a percentile of the user's scores."""
 LEAST_AUROC = 0.65
-"""Of planted scores among the user's, below which nothing is learned from them."""
+"""Below this AUROC of planted against user scores, no mixture is fitted."""
 DECAY, DECAY_SPREAD = 0.55, 0.2
-"""What the tail's mean excess is expected to be, in standard deviations of planted scores, and the
-standard deviation of its logarithm: what it was, and by how much it differed, with known labels
-(docs/decisions/tails.md)."""
+"""Prior of the tail's mean excess theta: median, in standard deviations of planted scores, and the
+standard deviation of log theta. Both come from data with known labels (docs/decisions/tails.md)."""
 BELOW, ABOVE = 32, 64
-"""Scores are put into so many bins of equal mass before a mixture is fitted, many times over."""
+"""Numbers of bins of equal mass below and above the threshold of the tail."""
 STEPS = 1000
 TOLERANCE = 1e-6
-"""Of the share, from one step to the next."""
+"""The fit stops when alpha changes by less than this in a step."""
 SURE = 1e-6
-"""Least probability of being right, and of being wrong."""
+"""Probabilities are clipped to [SURE, 1 - SURE]."""
 RISE = 1e-6
-"""Log-odds per standard deviation: of equal probabilities, the higher score is more suspect."""
+"""Slope of the log-odds per standard deviation: of equal probabilities, the higher score wins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +43,10 @@ class Binned:
     """Scores in bins, those from ``BELOW`` on above the threshold of the tail.
 
     Attributes:
-        middle: [BELOW + ABOVE] mean score of a bin, each kind counting half.
-        edges: [BELOW + ABOVE - 1] between bins.
+        middle: [BELOW + ABOVE] mean score per bin; user and planted scores weigh the same in total.
+        edges: [BELOW + ABOVE - 1] edges between bins.
         user: bin of each of the user's scores.
-        planted: each planted score.
+        planted: planted scores, standardized.
         centre: mean of planted scores.
         scale: their standard deviation, the unit of ``middle``, ``edges`` and ``planted``.
     """
@@ -66,11 +65,11 @@ class Binned:
         return np.append(upper - upper[0], np.inf)
 
     def user_counts(self, times: Bins | None = None) -> Floats:
-        """Return how many of the user's scores are in each bin, each counted so many times."""
+        """Return the user's scores per bin; a bootstrap sample counts each ``times`` times."""
         return np.bincount(self.user, times, BELOW + ABOVE).astype(np.float64)
 
     def planted_counts(self, drawn: Bins | slice = slice(None), shift: float = 0.0) -> Floats:
-        """Return how many planted scores are in each bin, of those that were drawn, shifted."""
+        """Return the planted scores per bin, for the indices ``drawn``, with ``shift`` added."""
         bins = np.searchsorted(self.edges, self.planted[drawn] + shift, "right")
         return np.bincount(bins, None, BELOW + ABOVE).astype(np.float64)
 
@@ -85,10 +84,10 @@ def are_told_apart(user: Floats, planted: Floats) -> bool:
 
 
 def in_bins(user: Floats, planted: Floats) -> Binned:
-    """Put finite scores [n] and [m] into bins on both sides of where right labels thin out.
+    """Put finite scores [n] and [m] into bins on both sides of the threshold of the tail.
 
-    That is the TAIL-th percentile of planted scores; but if a fit finds more than CROWDED of all
-    right labels above it, which is no tail, the FEW-th percentile of the user's scores.
+    The threshold is the TAIL-th percentile of planted scores. If a fit finds more than CROWDED of
+    all right labels above it, it is the FEW-th percentile of the user's scores, if that is higher.
     """
     threshold = float(np.percentile(planted, TAIL))
     found = binned(user, planted, threshold)
@@ -100,7 +99,7 @@ def in_bins(user: Floats, planted: Floats) -> Binned:
 
 
 def binned(user: Floats, planted: Floats, threshold: float) -> Binned:
-    """Put scores into bins that hold equal parts of both kinds together; each kind counts half."""
+    """Put scores into bins of equal mass; user and planted scores have equal total weight."""
     centre, scale = float(planted.mean()), float(planted.std()) or 1.0
     scores = (np.concatenate([user, planted]) - centre) / scale
     weights = np.repeat([1 / len(user), 1 / len(planted)], [len(user), len(planted)])
@@ -134,11 +133,11 @@ class Mixture:
     """A fitted mixture of wrong and right labels.
 
     Attributes:
-        share: pi, the share of the user's labels that are wrong.
+        share: pi, the fraction of the user's labels that is wrong.
         decay: theta, the mean excess of right labels over the threshold of the tail.
-        middle: [BELOW + ABOVE] scores.
-        odds: [BELOW + ABOVE] log-odds at these that a label is wrong, ascending.
-        centre: what scores are counted from.
+        middle: [BELOW + ABOVE] mean scores of the bins.
+        odds: [BELOW + ABOVE] log-odds there that a label is wrong, ascending.
+        centre: the score that counts as 0.
         scale: the unit of ``decay`` and ``middle``.
     """
 
@@ -150,7 +149,7 @@ class Mixture:
     scale: float
 
     def log_odds(self, scores: Floats) -> Floats:
-        """Return the logarithm of the odds that a label is wrong: they rise with the score."""
+        """Return the log-odds that a label is wrong, which rise with the score."""
         s = (scores - self.centre) / self.scale
         found: Floats = np.interp(s, self.middle, self.odds) + RISE * s
         return found
@@ -177,9 +176,9 @@ def fit_mixtures(data: Binned, user: Floats, planted: Floats, surprise: Floats) 
 
     Args:
         data: scores in bins.
-        user: [D, BELOW + ABOVE] how many of the user's scores are in each bin, in each sample.
-        planted: [D, BELOW + ABOVE] the same of planted scores.
-        surprise: [D] where the prior is centred, in its standard deviations.
+        user: [D, BELOW + ABOVE] the user's scores per bin, in each sample.
+        planted: [D, BELOW + ABOVE] planted scores per bin, in each sample.
+        surprise: [D] shift of the prior mean of log theta, in standard deviations of the prior.
 
     Source: exceedances over a threshold, Pickands (1975), "Statistical inference using extreme
     order statistics"; two samples, one of them a mixture, Elkan & Noto (2008), "Learning
@@ -212,11 +211,12 @@ def fit_mixtures(data: Binned, user: Floats, planted: Floats, surprise: Floats) 
 def _separate(
     data: Binned, user: Floats, planted: Floats, expected: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the share of wrong labels in each bin of the tail [D, ABOVE], and theta [D].
+    """Fit by EM; return the fraction of wrong labels per bin of the tail [D, ABOVE], and theta [D].
 
     Counts are [D, ABOVE]; ``expected`` [D] is the mean of the prior of log theta.
     """
     f = _shares(planted + 0.5)
+    # Start from the bins with the highest scores, where few labels are right.
     top = slice(ABOVE * 3 // 4, None)
     alpha = np.clip(_shares(user)[:, top].sum(1) / f[:, top].sum(1), 0.01, 0.99)
     log_decay = expected.copy()
@@ -244,10 +244,10 @@ def _exponential(edges: Floats, mean: Floats) -> Floats:
 
 
 def _decayed(edges: Floats, right: Floats, log_decay: Floats, expected: Floats) -> Floats:
-    """Return log theta after one step towards its best, given how many right labels a bin holds."""
+    """Return log theta after one scoring step, given the number of right labels per bin."""
     mean = np.exp(log_decay)[:, None]
     low, width = edges[:-1], np.diff(edges)
-    # Of an exponential distribution cut to a bin; the last bin has no end.
+    # Mean excess within a bin of a truncated exponential, in units of theta; the last bin is open.
     within = 1 - np.divide(width / mean, np.expm1(np.clip(width / mean, 1e-9, 500)))
     within[:, -1] = 1
     count, excess = right.sum(1), (right * (low + mean * within)).sum(1)

@@ -94,7 +94,7 @@ def audit(
             for another class, with the first trained network.
         subsets: number of further runs, each on 70% of the examples, for the columns of Feldman and
             Zhang's estimates: 0, or 10 and more. 60 give a standard error near 0.13.
-        seed: of all random draws.
+        seed: base seed of all random draws.
         device: "cpu", "cuda" or "mps".
         keep: folder for the state of runs, written about every ten seconds. After an interruption,
             the same call goes on from there and returns the same numbers. Remove it afterwards.

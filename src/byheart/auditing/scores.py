@@ -30,7 +30,7 @@ Histories = History | Sequence[History]
 Scores = NDArray[np.float64]
 
 ONSETS = 2
-"""Suspicion is averaged over so many times the epochs up to the onset."""
+"""Suspicion is averaged over this many times the epochs up to the onset."""
 
 
 def p_correct(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:

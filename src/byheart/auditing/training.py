@@ -1,4 +1,4 @@
-"""Runs of the user's network, with the history of every example and its input gradients."""
+"""Train the user's network; record each example's margin, loss and input gradient."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from byheart.training.regularizers.base import Batch
 from byheart.training.resume import Resume, digest_of
 
 TRIED = 32
-"""Examples whose outputs identify a network: a state is restored only if they are the same."""
+"""A checkpoint is loaded only if the network's outputs on this many examples match."""
 CHUNK = 256
 """Examples per backward pass and replica, for input gradients."""
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """What S runs leave.
+    """Results of S training runs.
 
     Attributes:
-        histories: one per run, of the user's labels. An example whose label a run changed is a gap
-            in its history.
-        planted: one per run, of the P planted labels, in the order of the layout.
-        networks: one per run, as trained, in eval mode.
+        histories: one per run, of the user's labels. A run has no entries for an example whose
+            label it replaced.
+        planted: one per run, of the P labels that it made wrong on purpose, in the layout's order.
+        networks: one trained network per run, in eval mode.
         gradients: for each run and each epoch of ``gradients_at``, the epoch and the input
             gradients [N]; see :func:`input_gradients`.
     """
@@ -72,15 +72,15 @@ def train_runs(
     Held-out examples are recorded at the end of each epoch, in eval mode.
 
     Args:
-        source: of the networks.
-        dataset: the user's.
-        layout: what each run holds out and plants.
+        source: creates the networks.
+        dataset: the user's examples and labels.
+        layout: the examples that each run holds out, and those that get a wrong label.
         recipe: how to train.
-        seeds: of initial weights and order, one per run.
+        seeds: one per run, for initial weights and order.
         gradients_at: epochs, from 1, after which to compute input gradients.
-        with_histories: if not, only networks are returned.
-        checkpoints: of packs in training; packs resume from them.
-        on_epoch: called with the epochs trained since the last call, over all runs.
+        with_histories: record histories; if False, both lists of histories are empty.
+        checkpoints: stores packs in training, which resume from there.
+        on_epoch: called with the number of epochs since the last call, summed over runs.
     """
     examined = examine(source, dataset.shape, dataset.n_classes)
     most = most_replicas(
@@ -176,7 +176,7 @@ class _Training(Hook):
             self._gradients += [(loop.epoch, gradients) for gradients in taken]
 
     def runs(self) -> Runs:
-        """Return what the runs left."""
+        """Return histories, networks and gradients of the runs."""
         networks = [self._network.module(r) for r in range(self._network.replicas)]
         if self._trackers is None:
             return Runs([], [], networks, self._gradients)
@@ -190,16 +190,16 @@ class _Training(Hook):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` returned."""
+        """Load a state that :meth:`state` returned."""
         self._gradients = [(epoch, taken.numpy()) for epoch, taken in state["gradients"]]
         if self._trackers is not None:
             self._trackers.restore(state["trackers"])
 
     def _identity(self, loop: TrainingLoop) -> dict[str, Any]:
-        """Return all that decides the results of the pack.
+        """Return everything that the results depend on, to compare with a checkpoint.
 
-        This includes the initial weights and the outputs for some examples: code that
-        ``forward`` calls may have changed.
+        This includes initial weights and some outputs: the user may have edited code that
+        ``forward`` calls.
         """
         network, some = self._network, loop.examples.pool[:TRIED]
         copy = network.select(torch.arange(network.replicas))
@@ -221,7 +221,7 @@ class _Training(Hook):
 
 
 class _Progress(Hook):
-    """Reports epochs, those before a pack was resumed included."""
+    """Reports finished epochs, including those restored from a checkpoint."""
 
     def __init__(self, report: Callable[[int], None]) -> None:
         self._report = report
@@ -243,7 +243,7 @@ class _Trackers:
         self._labels = labels
         self._planted_labels = layout.planted_labels
         runs, flips = layout.planted.shape
-        # The place of an id among those that a run planted; -1 if it did not plant it.
+        # Index of an example among the run's planted ones; -1 if it is not planted.
         self._place = np.full((runs, len(labels)), -1)
         self._place[np.arange(runs)[:, None], layout.planted] = np.arange(flips)
         self._user = [Tracker(len(labels)) for _ in range(runs)]
@@ -269,7 +269,7 @@ class _Trackers:
         return [tracker.state_dict() for tracker in (*self._user, *self._planted)]
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take over what :meth:`state` returned."""
+        """Load a state that :meth:`state` returned."""
         for tracker, state in zip((*self._user, *self._planted), states, strict=True):
             tracker.load_state_dict(state)
 
@@ -292,12 +292,13 @@ def epochs_to_measure(epochs: int) -> tuple[int, ...]:
 
 
 def input_gradients(network: PackNetwork, x: Tensor, y: Tensor) -> NDArray[np.float32]:
-    """Return how much the loss of each example [N] depends on its input, [R, N].
+    """Return the norm of the input gradient of each example, [R, N].
 
     Formula: ||d l(f(x), y) / dx||_1, with l the cross-entropy, in eval mode.
 
-    Source: the norm of A17 section 3.2. There it is of the average loss with respect to a training
-    example, through the training; here of the example's loss at one epoch.
+    Source: the norm of Arpit et al. (2017), section 3.2. There it is the gradient of
+    the average loss with respect to an example, through the training; here it is the gradient of
+    the example's own loss at one epoch.
     """
     parts = []
     for inputs, labels in zip(torch.split(x, CHUNK), torch.split(y, CHUNK), strict=True):
@@ -314,7 +315,7 @@ def input_gradients(network: PackNetwork, x: Tensor, y: Tensor) -> NDArray[np.fl
 def sensitivity_up_to(
     taken: Sequence[tuple[int, NDArray[np.float32]]], window: int
 ) -> NDArray[np.float64]:
-    """Return the mean [N] over seeds and measured epochs of a window; epochs count from 1."""
+    """Return the mean [N] over seeds and over the measured epochs up to ``window``."""
     within = [values for epoch, values in taken if epoch <= window]
     total: NDArray[np.float64] = np.mean(np.stack(within), axis=0, dtype=np.float64)
     return total

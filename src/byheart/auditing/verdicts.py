@@ -18,7 +18,7 @@ from byheart.seeds import generator
 VERDICTS = ("mislabelled", "rare", "ambiguous", "typical")
 
 CLEARLY = 3.0
-"""Mislabelled: the other label is so many times as probable as the label."""
+"""Mislabelled: the other label is at least this many times as probable as the label."""
 LIKELY, LIKELY_ISOLATED = 1 / 3, 1 / 2
 """Mislabelled: least probability of the other label, and the same for isolated examples."""
 EITHER = 0.5
@@ -28,7 +28,7 @@ NEIGHBOUR = 5
 FAR = 0.95
 """Far: above this quantile of the distances to the fifth neighbour of random examples."""
 CLOSE = 0.25
-"""Near-duplicates: closer than so many median distances to the nearest neighbour."""
+"""Near-duplicates: closer than this many median distances to the nearest neighbour."""
 MOST_DOUBTFUL = 2_000
 """Doubtful examples whose neighbours are looked at, the most suspect first."""
 RANDOM = 500

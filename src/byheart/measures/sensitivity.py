@@ -189,7 +189,7 @@ def shuffled_batches(examples: int, size: int, updates: int, *, seed: int = 0) -
         examples: N, in the training set.
         size: examples per batch; the last of an epoch may be smaller.
         updates: T, batches to return.
-        seed: of the orders.
+        seed: seed of the orders.
 
     Returns:
         T index tensors.

@@ -99,7 +99,7 @@ def sharpness(
         x: [N, *shape] training inputs.
         y: int64 [N] training labels.
         tolerance: largest relative residual, between 0 and 1. In float32, not below about 1e-5.
-        seed: of the start vector.
+        seed: seed of the start vector.
         scale_invariant: measure D H D instead of H.
         max_iterations: limit on products with H.
         batch_size: examples in memory at once; it changes the result by rounding only.
@@ -233,7 +233,7 @@ def _start_vectors(seed: int, gradients: Tensor) -> Tensor:
     among the eigenvectors of large eigenvalues; r makes sure that none of them is left out.
 
     Args:
-        seed: of r.
+        seed: seed of r.
         gradients: [R, P] g.
 
     Source: the gradient's place in the spectrum: Gur-Ari, Roberts and Dyer (2018).

@@ -31,9 +31,9 @@ def build_pack(
         network: the architecture.
         shape: of one input as the network sees it.
         classes: number of outputs.
-        seeds: of the replicas.
+        seeds: one per replica.
         dtype: of the parameters.
-        device: where they lie.
+        device: their device.
     """
     match network:
         case MLP():

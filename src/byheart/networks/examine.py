@@ -47,7 +47,7 @@ class Examined:
         way: how replicas of it train: together by ``torch.func.vmap``, or one by one.
         reason: why not together; empty if they do.
         fingerprint: of what it is made of; see :func:`fingerprint_of`.
-        size: of one replica.
+        size: size of one replica.
         curvature: why its gradient cannot be differentiated once more; empty if it can.
     """
 
@@ -70,7 +70,7 @@ def examine(factory: Source, shape: tuple[int, ...], classes: int) -> Examined:
 
     Args:
         factory: the user's, or "module:callable".
-        shape: of one input.
+        shape: shape of one input.
         classes: that it shall tell apart.
 
     Raises:

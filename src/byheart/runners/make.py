@@ -25,7 +25,7 @@ def make_runner(
         name: inline, processes or ray.
         workers: packs trained at a time; None for one per core.
         address: of a Ray cluster.
-        hang_after: minutes without a sign of life after which a pack is ended; 0 never ends one.
+        hang_after: minutes without an epoch or CPU use after which a pack is ended; 0: never.
 
     Raises:
         InputError: there is none, it cannot be used here, fewer than one worker is asked for, time

@@ -44,7 +44,7 @@ class RayRunner:
         workers: tasks submitted at most; None for twice as many as the cluster can run.
         threads: CPU threads of each pack.
         train: the training function ("module:callable", or one that the nodes can import).
-        hang_after: seconds without a sign of life after which a task is ended; None never ends one.
+        hang_after: seconds without an epoch or CPU use after which a task is ended; None: never.
     """
 
     name = "ray"

@@ -14,7 +14,7 @@ from byheart.seeds import generator
 
 RESAMPLES = 9_999
 EXACT_UP_TO = 16
-"""Up to so many values the sign-flip test enumerates all 2**n sign patterns."""
+"""Up to this many values, the sign-flip test enumerates all 2**n sign patterns."""
 
 
 def bca_interval(values: ArrayLike, *, level: float = 0.95, name: str = "") -> tuple[float, float]:

@@ -35,7 +35,7 @@ class Summary:
         epochs: epochs trained.
         seconds: its share of the training time of its pack.
         threads: CPU threads the pack was trained with.
-        device: where it was trained.
+        device: the device that trained it.
         reason: why it failed.
         finished: when it was stored (UTC, ISO 8601).
         arrays: number of arrays.

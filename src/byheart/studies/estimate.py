@@ -57,7 +57,7 @@ ACCELERATORS = (
 
 
 def find_accelerator(text: str) -> Accelerator:
-    """Return the accelerator of a name (in any case, with or without spaces) or of so many TFLOP/s.
+    """Return the accelerator of a name (any case, with or without spaces) or speed in TFLOP/s.
 
     Raises:
         InputError: neither.

@@ -1,4 +1,4 @@
-"""A17 Figures 10 and 11: which regularizers hinder memorization, and at what cost."""
+"""Arpit et al. (2017, A17), Figures 10 and 11: memorization under regularizers, and their cost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ LOST = "rank correlation with the others' order on the same labels minus on the 
 
 
 INSIDE = "hidden layers that byheart can put dropout and noise into"
-"""What the claims ask of a network: two of the regularizers work within it."""
+"""Requirement of the claims: dropout and noise act on hidden layers."""
 
 
 class Figure10And11:
@@ -115,7 +115,7 @@ class Figure10And11:
         return regularizing.plan(setting)
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
-        """Return drops at harmless strengths that other seeds chose, and rank correlations."""
+        """Return drops at strengths that other seeds chose, and rank correlations, per seed."""
         by_regularizer = effects(records, setting)
         ended = tally(records, regularizing.plan(setting))
         gap, chosen = _gap(by_regularizer)
@@ -131,7 +131,7 @@ class Figure10And11:
 
 
 def _gap(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> tuple[dict[str, Values], str]:
-    """Return drop and gain per seed for either reading, and which arms they belong to."""
+    """Return drop and gain per seed for either epoch, and the names of the chosen arms."""
     every = [effect for of_regularizer in by_regularizer.values() for effect in of_regularizer]
     values, names = {}, []
     for reading in READINGS:
@@ -144,8 +144,9 @@ def _gap(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> tuple[dict[s
 
 
 def _harmless_drop(candidates: Sequence[StrengthEffect], reading: Reading) -> Values:
-    """Return the drop per seed at the strength that the other half chose; 0 if it found none."""
+    """Return the drop per seed at the strength that the other half chose; 0 if none is harmless."""
     choices = crossfit(candidates, reading)
+    # Zero times the drop, so that NaN stays NaN.
     return put_together(
         choices, [c.effect.drop if c.harmless else 0.0 * c.effect.drop for c in choices]
     )
@@ -171,10 +172,10 @@ def _each(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> str:
 def _orders(
     records: Records, setting: Setting, by_regularizer: Mapping[str, Sequence[StrengthEffect]]
 ) -> dict[str, Values]:
-    """Return how a seed's order of the training curves agrees with that of the other half.
+    """Return each seed's rank correlation of regularizers with the other half's mean.
 
-    A curve stands as high as its mean over the checkpoints. Every regularizer has the strength that
-    the other half chose.
+    Curves are ranked by their mean accuracy over the checkpoints. Every regularizer has the
+    strength that the other half chose.
     """
     across, same = np.full((2, setting.seeds), np.nan)
     chosen = [crossfit(by_regularizer[name], "best") for name in REGULARIZERS]

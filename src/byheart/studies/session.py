@@ -1,4 +1,4 @@
-"""A study run from plan to findings: what is stored already is not trained again."""
+"""Plan, train and judge a study; stored trials are not trained again."""
 
 from __future__ import annotations
 
@@ -34,21 +34,20 @@ _LIBRARIES = ("torch", "numpy", "scipy")
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What was asked for, and with what: enough to judge and draw again from the store.
+    """The request, versions and machine: enough to judge and draw again from the store.
 
     Attributes:
-        claims: ids of the claims that the folder's findings are about, in the registry's order:
-            those asked for and those that earlier sessions of the same setting decided.
+        claims: ids of the claims with findings in the folder, in the registry's order: requested
+            claims, and claims that earlier sessions of the same setting decided.
         setting: preset, data set and number of seeds.
-        versions: of byheart and of what it computes with, by name.
+        versions: versions of byheart and its libraries, by name.
         machine: system, processor type and number of cores; never a name of the machine.
-        runner: what trained.
-        device: where.
+        runner: name of the runner.
+        device: device that trained.
         command: the command line, word by word; empty if there was none.
-        started: when (UTC, ISO 8601); empty until it is stored.
-        own_network: what is known of a user's network, if it was one that trained.
-        seeds: number of seeds of each claim that an earlier session decided with another number
-            than the setting's.
+        started: start of the session (UTC, ISO 8601); empty until it is stored.
+        own_network: facts about the user's network; None for byheart's networks.
+        seeds: number of seeds per claim, where it differs from the setting's.
     """
 
     claims: tuple[str, ...]
@@ -62,7 +61,7 @@ class SessionFacts:
     own_network: OwnNetwork | None = None
     seeds: Mapping[str, int] = field(default_factory=dict)
 
-    # What another version stored beside these facts makes them unreadable.
+    # Facts with fields of another version are refused.
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     def by_seeds(self) -> list[tuple[Setting, list[str]]]:
@@ -78,16 +77,16 @@ _FACTS = TypeAdapter(SessionFacts)
 
 @dataclass(frozen=True)
 class SessionResult:
-    """What a session found.
+    """Results of a session.
 
     Attributes:
-        findings: one per claim that was asked for.
-        records: what every trial of the plan left, by key.
+        findings: one per requested claim.
+        records: the record of each planned trial, by key.
         trials: all trials of the plan, each once.
-        trained: how many of them were trained in this session.
-        facts: what was asked for, as it is stored.
+        trained: number of trials that this session trained.
+        facts: the request, as it is stored.
         folder_findings: one per claim of the folder: ``findings`` and those of earlier sessions.
-        folder_records: the records behind them, by key.
+        folder_records: the records that they use, by key.
     """
 
     findings: list[Finding]
@@ -106,13 +105,13 @@ class SessionResult:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier sessions left in a folder, for a session that adds to it.
+    """Results of earlier sessions in a folder, for a session that adds to it.
 
     Attributes:
         seeds: number of seeds of each claim whose finding stays, by the claim's id.
         records: the records of their trials, by key.
-        left_out: claims that a user's network cannot decide, each with what they need.
-        notes: lines that tell the user which findings of the folder do not stay.
+        left_out: claims that the user's network cannot test, each with its requirement.
+        notes: lines that tell the user which findings of the folder are replaced.
     """
 
     seeds: Mapping[str, int] = field(default_factory=dict)
@@ -136,27 +135,27 @@ def run_session(
 ) -> SessionResult:
     """Plan, train what is missing, and judge.
 
-    Interrupted at any moment, it can be run again: packs are a pure function of the whole plan and
-    are stored whole, so it ends with the same findings.
+    An interrupted session can be run again, with the same findings: packs depend only on the whole
+    plan, and each pack is stored atomically.
 
     Findings that earlier sessions of the same preset, data and network left in the folder stay.
     All claims of the folder are judged together, so Holm's correction counts them all.
 
     Args:
-        studies: those that decide the claims.
+        studies: the studies that decide the claims.
         claims: ids of the claims to judge.
         setting: preset, data set and number of seeds.
-        dataset: the clean source that ``setting.data.fingerprint`` names.
-        store: where records lie; open for writing.
-        runner: trains.
+        dataset: the uncorrupted data set; its fingerprint is in ``setting.data``.
+        store: the store of records, open for writing.
+        runner: trains the packs.
         device: "cpu", "cuda" or "mps".
-        progress: is told how it goes.
-        command: returns the words of the command that asks for these claims with so many seeds;
-            kept with the results.
-        own_network: what is known of a user's network, kept with the results.
+        progress: receives the progress.
+        command: called with claims and a number of seeds; returns the words of the command that
+            requests them, which is stored with the results.
+        own_network: facts about the user's network, stored with the results.
 
     Returns:
-        Findings, and what they rest on.
+        Findings, and the records that they use.
 
     Raises:
         StoreError: the store cannot be written or read; what was stored stays.
@@ -181,8 +180,8 @@ def run_session(
     speeds: Speeds | None = None
     with contextlib.closing(progress):
         while True:
-            # A round is planned from those before it alone, never from what else is stored: so an
-            # interrupted study goes on with the same packs.
+            # A round is planned from earlier rounds only, never from other stored records, so that
+            # a resumed study has the same packs.
             wanted = plan(studies, setting, records)
             added = [trial for trial in wanted if trial.key not in records]
             if not added:
@@ -197,7 +196,7 @@ def run_session(
                     workers = runner.at_a_time(packs, dataset, device)
                     progress.predicted(*_predict(speeds, packs, later, setting), workers)
             _train(packs, dataset, store, runner, device, progress)
-            # From the store even where just trained: one way, interrupted or not.
+            # All records come from the store, so resumed and uninterrupted runs agree.
             records |= store.records(added)
             trials, trained = wanted, trained + len(missing)
     in_folder_records = {**earlier.records, **records}
@@ -214,7 +213,7 @@ def run_session(
 
 
 def earlier_findings(store: Store, setting: Setting, asked: Sequence[str]) -> Earlier:
-    """Return the findings of a folder that stay when a session judges other claims there.
+    """Return the earlier claims of a folder whose findings stay, with seeds and records.
 
     A finding stays if the last study in the folder had the same preset, data set and network, and
     all trials of the claim are stored. The number of seeds may differ: each claim keeps its own.
@@ -272,7 +271,7 @@ def _in_words(setting: Setting) -> str:
 def plan(
     studies: Sequence[Study], setting: Setting, known: Mapping[str, Record] | None = None
 ) -> list[Trial]:
-    """Return the trials that the studies want, each once; ``known`` holds the rounds before."""
+    """Return the trials that the studies request, each once; ``known`` holds earlier rounds."""
     earlier = Records(known or {})
     trials = (trial for study in studies for trial in study.plan(setting, earlier))
     return list({trial.key: trial for trial in trials}.values())
@@ -283,8 +282,8 @@ def at_most(
 ) -> list[Trial]:
     """Return trials that cost at least as much as those of all rounds, each once.
 
-    They are those of the plan, except where a study plans in rounds: there, those of the costliest
-    outcome stand in for what is not known yet.
+    They are the trials of the plan. For a study that plans in rounds, the most expensive case
+    replaces its later rounds.
     """
     earlier = Records(known or {})
     trials = (trial for study in studies for trial in _bound(study, setting, earlier))
@@ -303,7 +302,7 @@ def _later_trials(
     known: Mapping[str, Record],
     added: Sequence[Trial],
 ) -> list[Trial]:
-    """Return the costliest trials of the rounds after one that adds these trials."""
+    """Return the most expensive trials that rounds after these trials could add."""
     adaptive = [study for study in studies if isinstance(study, AdaptiveStudy)]
     now = {*known, *(trial.key for trial in added)}
     return [trial for trial in at_most(adaptive, setting, known) if trial.key not in now]
@@ -312,16 +311,16 @@ def _later_trials(
 def _measure(
     packs: Sequence[Pack], later: Sequence[Trial], setting: Setting, dataset: Dataset, device: str
 ) -> Speeds | None:
-    """Time the work of packs and later trials; None if this process cannot do it."""
-    # Torch takes seconds to load, and a study whose trials are all stored need not wait for it.
+    """Measure the machine's speeds on packs and later trials; None if that fails."""
+    # Torch takes seconds to load; a study whose trials are all stored does not need it.
     from byheart.training.prediction import measure_speeds
 
     later_packs = missing_packs(later, {trial.key for trial in later}, setting, device=device)
     try:
         return measure_speeds([*packs, *later_packs], dataset, device)
     except Exception:
-        # A study must not end because its time is unknown: what cannot be trained will be recorded
-        # as failed, and the driver of a cluster need not have the device.
+        # Without speeds the study still runs: trials that cannot train are recorded as failed, and
+        # the driver of a cluster may lack the device.
         return None
 
 
@@ -356,13 +355,13 @@ def stored_records(studies: Sequence[Study], setting: Setting, store: Store) -> 
 def missing_packs(
     trials: Sequence[Trial], missing: set[str], setting: Setting, *, device: str = "cpu"
 ) -> list[Pack]:
-    """Return the packs still to be trained, each without its trials that are stored already.
+    """Return the packs still to be trained, without their stored trials.
 
     Args:
-        trials: the full plan: packs never depend on what happens to be missing.
+        trials: the full plan; packs do not depend on which trials are missing.
         missing: keys of trials without a record.
         setting: gives the sizes of inputs and outputs.
-        device: where they will train.
+        device: the device that will train.
     """
     shape, classes = setting.data.shape, len(setting.data.classes)
     rests = (
@@ -391,10 +390,10 @@ def current_facts(
 
 
 def load_session(store: Store) -> SessionFacts:
-    """Return what the last session in a store was asked for.
+    """Return the facts of the last session in a store.
 
     Raises:
-        StoreError: there was none, or it was of another version of byheart.
+        StoreError: there was no session, or another version of byheart ran it.
     """
     run = store.last_run()
     if run is None:
@@ -426,7 +425,7 @@ def _train(
 ) -> None:
     if not packs:
         return
-    # Closed by name, so that an interrupt here ends the workers before it goes on.
+    # Close the generator explicitly, so that an interrupt ends the workers at once.
     results = runner.run(packs, dataset, device=device, progress=progress)
     with contextlib.closing(results):
         for result in results:

@@ -101,7 +101,7 @@ def gather_examples(
         facts: one per replica; all of the same sizes.
         dataset: the clean source.
         dtype: of the inputs.
-        device: of all tensors.
+        device: device of all tensors.
     """
     splits = {
         seed: split_indices(dataset.y, dataset.n_classes, facts[0].train, facts[0].validation, seed)

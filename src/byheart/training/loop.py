@@ -50,7 +50,7 @@ class TrainingLoop:
 
     Args:
         step: takes the training steps.
-        examples: of the replicas.
+        examples: the examples of the replicas.
         orders: one generator per replica: draws the order of its examples.
         batch_size: examples per step.
         even: cut an epoch into batches of about equal size, so that none has a single example
@@ -96,7 +96,7 @@ class TrainingLoop:
 
     @torch.no_grad()
     def train(self, epochs: int) -> None:
-        """Train until so many epochs are done in all, or no replica is left."""
+        """Train until ``epochs`` epochs are done in total, or no replica is left."""
         for hook in self.hooks:
             hook.start(self)
         while self.live and self.epoch < epochs:
@@ -166,7 +166,7 @@ class TrainingLoop:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` returned for the same replicas."""
+        """Load a state that :meth:`state` returned for the same replicas."""
         self.epoch = state["epoch"]
         self.step.restore(state["step"])
         for rng, held in zip(self._orders, state["orders"], strict=True):

@@ -82,7 +82,7 @@ class MLPStep:
         return {"parameters": _layers(self.network), "velocity": self._velocity}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` returned, in place."""
+        """Load a state that :meth:`state` returned, in place."""
         for name, layers in self.state().items():
             for pair, held in zip(layers, state[name], strict=True):
                 for values, kept in zip(pair, held, strict=True):

@@ -96,9 +96,9 @@ def make_packs(
 
     Args:
         trials: with duplicates allowed; each is trained once.
-        shape: of one input of the source.
-        classes: of the source.
-        device: where they will train.
+        shape: shape of one input.
+        classes: number of classes.
+        device: the device that will train.
 
     Returns:
         Packs of about equal size within a group; the same trials give the same packs, in any order.

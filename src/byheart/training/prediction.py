@@ -109,7 +109,7 @@ class Speeds:
 
 
 def speeds_at(packs: Sequence[Pack], operations: float) -> Speeds:
-    """Return the speeds of a device that does all work at so many operations a second."""
+    """Return the speeds of a device that does all work at ``operations`` FLOP/s."""
     keys = {training_key(pack.trials[0]) for pack in packs}
     return Speeds(dict.fromkeys(keys, 1 / operations), dict.fromkeys(KINDS, 1 / operations))
 

@@ -96,7 +96,7 @@ def _brackets(
         x: [R, N, inputs].
         radii: ascending.
         max_steps: iteration limit of the search.
-        shape: of one example.
+        shape: shape of one example.
         certified_radii: radii to certify at.
         certify_examples: examples to certify, from the first.
         step_per_radius: 0 for the noise-only control.

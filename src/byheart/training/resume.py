@@ -23,7 +23,7 @@ class Resumable(Protocol):
         ...
 
     def restore(self, state: Any) -> None:
-        """Take over what :meth:`state` returned."""
+        """Load a state that :meth:`state` returned."""
         ...
 
 

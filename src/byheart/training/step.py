@@ -64,7 +64,7 @@ class TrainingStep(Protocol):
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` returned, in place."""
+        """Load a state that :meth:`state` returned, in place."""
         ...
 
 
@@ -214,7 +214,7 @@ class AutogradStep:
         return {"network": self._own_network().state(), "velocity": self._optimizer.velocity}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` returned, in place."""
+        """Load a state that :meth:`state` returned, in place."""
         self._own_network().restore(state["network"])
         for velocity, held in zip(self._optimizer.velocity, state["velocity"], strict=True):
             velocity.copy_(held)

@@ -17,7 +17,7 @@ EXTRA = 16
 
 
 def gamma(roundings: int, unit: float) -> float:
-    r"""Return the relative error that so many roundings can add up to.
+    r"""Return the relative error that ``roundings`` roundings can add up to.
 
     Formula: gamma_n = n u / (1 - n u), and infinity if n u >= 1. A sum of n products, in whatever
     order and with or without fused multiply-add, is off by at most gamma_n sum_i |w_i| |z_i|.

@@ -104,7 +104,7 @@ class Spectrum:
         return cls(weights, units, gram, *_leading(gram, min(most, len(gram) - 1)))
 
     def norms(self, directions: int) -> Norms | None:
-        """Return the bound with so many u_k; None if it cannot be proved.
+        """Return the bound with ``directions`` vectors u_k; None if it cannot be proved.
 
         Args:
             directions: each costs a product, and tightens the bound.

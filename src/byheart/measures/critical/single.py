@@ -95,7 +95,7 @@ def critical_samples(
             dear part of the proof costs at most a quarter of what searching all samples would, as
             counted in passes, and goes to the samples nearest to a proof first.
         control: whether to search once more without the gradient.
-        seed: of the noise.
+        seed: seed of the noise.
         batch_size: inputs searched together.
 
     Returns:

@@ -270,7 +270,7 @@ class Flatten:
     """Another shape for the same values.
 
     Attributes:
-        shape: of an output.
+        shape: shape of an output.
     """
 
     shape: torch.Size

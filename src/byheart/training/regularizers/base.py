@@ -47,7 +47,7 @@ class LearningTask:
     """What a regularizer may need to know of the data, the network and the training.
 
     Attributes:
-        shape: of one input.
+        shape: shape of one input.
         classes: number of them.
         hidden: units that noise can be added to.
         examples: in the data set N.
