@@ -17,7 +17,7 @@ HELD_OUT = 0.2
 FEWEST = 5
 """Examples of a class: fewer leave none to hold out."""
 TABLE_COLUMNS = ("label", "flagged")
-"""What is read of the table of an audit."""
+"""Columns that are read from the table of an audit."""
 
 Ids = NDArray[np.int64]
 

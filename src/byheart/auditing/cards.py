@@ -22,7 +22,7 @@ MOST_LETTERS = 400
 SIDES = (128, 96, 80, 64, 48)
 """Pixels on the longer side of a picture: the largest is taken at which all pictures fit."""
 MOST_BYTES = 3_000_000
-"""Bytes that the pictures of a section may take before compression."""
+"""Largest size of a section's pictures before compression, in bytes."""
 SMALLEST_SIDE = 4
 """Pixels on a side below which an array is no picture."""
 MOST_VALUES = 12

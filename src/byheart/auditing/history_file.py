@@ -25,7 +25,7 @@ APPLICATION = 0x62794864
 """SQLite's application id of a history: "byHd"."""
 VERSION = 1
 PAGE = 2**16
-"""Bytes of a page: large pages have little overhead."""
+"""Size of a page in bytes: large pages have little overhead."""
 _TABLES = """
 CREATE TABLE epochs (
   epoch INTEGER PRIMARY KEY, dtype TEXT NOT NULL, shape TEXT NOT NULL, checksum TEXT NOT NULL,

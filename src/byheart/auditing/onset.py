@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 LEVEL = 0.90
 RESAMPLES = 499
 WIDTH = 0.3
-"""Of the softened step, in mean absolute margins."""
+"""Width of the softened step, in mean absolute margins."""
 
 
 @dataclass(frozen=True, eq=False)

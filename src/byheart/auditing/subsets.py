@@ -21,7 +21,7 @@ from byheart.seeds import seed as seed_of
 Floats = NDArray[np.float64]
 
 SHARE = 0.7
-"""Of examples in a subset, as in the paper."""
+"""Fraction of the examples in a subset, as in the paper."""
 CHUNK = 256
 
 

@@ -17,7 +17,7 @@ from byheart.charts.vega import Layout
 from byheart.texts import visible_within
 
 VERDICTS = ("mislabelled", "ambiguous", "rare", "typical")
-"""In the order of the page."""
+"""Verdicts, in the order of the page."""
 WIDE, NARROW = Layout(600, 380, 1), Layout(236, 260, 1, compact=True)
 CELLS = 36
 """Steps of the shade on either axis."""

@@ -16,7 +16,7 @@ from byheart.charts.style import CONFIG
 from byheart.texts import visible_within, xml
 
 SPILL = 1.6
-"""How many times as wide as the panels a legend on one line may be."""
+"""Largest width of a legend on one line, as a multiple of the panels' width."""
 LETTER, SYMBOL = 7, 34
 """Pixels that a letter of the legend takes, and a symbol with the space around it."""
 

@@ -18,7 +18,7 @@ LIMIT_VARIABLE = "BYHEART_MOST_GIB"
 USUAL_LIMIT = 4.0
 """GiB that the inputs of a data set may take: 1.3 million images of 28 x 28 pixels."""
 _FLOAT_BYTES = 4
-"""Bytes of an input's number in memory, however small it was in the file."""
+"""Size of each number of an input in memory, in bytes, whatever its size in the file."""
 _CHUNK = 2**20
 
 

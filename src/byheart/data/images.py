@@ -18,7 +18,7 @@ from byheart.errors import DataError, InputError
 HUB_PREFIX = "hf:"
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What is tried, whatever a file is called: pillow would hand an EPS to Ghostscript, a language."""
+"""Formats that are tried for any file name: pillow would run an EPS file in Ghostscript."""
 MOST_PIXELS = 2**24
 """Pixels of an image: no network takes more than 4096 x 4096, and a few bytes can claim more."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})

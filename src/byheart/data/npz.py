@@ -22,7 +22,7 @@ KEYS = {
 }
 ENDING = ".npy"
 _NUMPYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""How numpy packs. Other ways may ask for gigabytes to unpack a byte."""
+"""Compression methods of numpy. Others may need gigabytes to unpack a byte."""
 _NAMED = 8
 """Arrays of a file that an error names."""
 

@@ -28,11 +28,11 @@ from byheart.seeds import seed as seed_of
 Floats = NDArray[np.float64]
 
 MAX_BASIS_BYTES = 2**28
-"""Bytes of Lanczos vectors in memory at once; a pack that needs more is measured in parts."""
+"""Largest memory for Lanczos vectors, in bytes; a pack that needs more is measured in parts."""
 TOGETHER = 2**24
-"""Bytes of a chunk's activations at once on a CPU: more would leave its caches."""
+"""Largest memory for a chunk's activations on a CPU, in bytes: more would not fit its caches."""
 LANCZOS_VECTORS = 32
-"""Lanczos vectors kept per replica."""
+"""Number of Lanczos vectors per replica."""
 
 
 @dataclass(frozen=True)

@@ -33,20 +33,20 @@ from byheart.networks.vmapped import (
 EXAMPLES = 5
 """Random inputs that a network is tried on; one or three could be taken for channels."""
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
-"""How far a pack may be from separate networks, by rounding of float32."""
+"""Largest difference by float32 rounding between a pack and separate networks."""
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What is known of a user's network.
+    """Results of examining a user's network.
 
     Attributes:
-        takes: the shape that it wants an input in: that of the source, or with a channel before it,
-            or flat.
-        way: how replicas of it train: together by ``torch.func.vmap``, or one by one.
-        reason: why not together; empty if they do.
-        fingerprint: of what it is made of; see :func:`fingerprint_of`.
+        takes: input shape that the network expects, without the batch: the shape of the data, or
+            with a channel in front, or flat.
+        way: replicas train together by ``torch.func.vmap``, or one by one.
+        reason: why they do not train together; empty if they do.
+        fingerprint: fingerprint of the network; see :func:`fingerprint_of`.
         size: size of one replica.
         curvature: why its gradient cannot be differentiated once more; empty if it can.
     """
@@ -60,7 +60,7 @@ class Examined:
 
     @property
     def pack(self) -> type[ForeignPack]:
-        """The pack that replicas train in."""
+        """Class of the packs in which replicas train."""
         return VmappedNetwork if self.way == "vmap" else SeparateNetworks
 
 

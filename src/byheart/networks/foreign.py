@@ -28,7 +28,7 @@ Source = str | Factory
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Under these names training frameworks keep the weights inside a larger checkpoint."""
 _LOOK = 2**20
-"""Bytes of a pickle in which names are looked for."""
+"""Names are searched in this many bytes of a pickle."""
 _NAMED = 3
 _HARMLESS = ("torch", "collections")
 _SAVE = "save it again with torch.save(model.state_dict(), path)"

@@ -39,7 +39,7 @@ _REASONS = {
     "memory": "it does not fit into memory, neither whole nor in halves",
 }
 _NO_MEMORY = ("OutOfMemoryError", "MemoryError", "out of memory", "can't allocate memory")
-"""How libraries report that there was no memory."""
+"""Words with which libraries report that memory is full."""
 _WAIT = 0.5
 """Seconds to wait for a task to end, before the driver reads the progress reports."""
 _CANCEL_WAIT = 10.0

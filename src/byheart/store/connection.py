@@ -25,7 +25,7 @@ LOCK = ".results.lock"
 _LITTLE = 2**16
 """Free bytes below which a failed write means a full disk: SQLite does not always say so."""
 _DAMAGE = ("Could not decode", "unsupported file format")
-"""How messages about damage begin that carry no error code."""
+"""Starts of messages about damage that have no error code."""
 _ODD = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 """Errors that a file causes only if it holds what byheart never writes."""
 PATIENCE = 5.0
@@ -33,7 +33,7 @@ PATIENCE = 5.0
 
 
 MOST_BYTES = 2**28
-"""Bytes of one value: no record holds an array near that size, and a file can claim any."""
+"""Largest size of one value, in bytes: no record has an array near it, but a file can claim any."""
 
 
 def connect_to_write(folder: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:

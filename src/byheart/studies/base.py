@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
 
 CHOSEN_WIDTH = "a width that can be chosen"
-"""What a claim needs of a network that is compared with wider ones."""
+"""Requirement of claims that compare a network with wider ones."""
 
 
 @dataclass(frozen=True)

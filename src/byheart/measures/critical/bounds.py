@@ -13,7 +13,7 @@ from byheart.measures.critical.second_layer import SecondLayer
 from byheart.measures.critical.steps import Add, Affine, Node, Reach, Relu, dot
 
 PASSES_PER_UNIT = 4.0
-"""What bounding an undecided ReLU's input costs, in passes of one input through the network: back
+"""Cost of bounding an undecided ReLU's input, in passes of one input through the network: back
 from both sides, in float64."""
 PASSES_PER_NORM = 0.3
 """The same in a second dense layer: one row through those units of the first that can be on."""

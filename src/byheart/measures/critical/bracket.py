@@ -18,13 +18,13 @@ from byheart.measures.critical.lass import Box, Classifier, Noise, lass, verifie
 from byheart.measures.critical.tracing import UnknownLayerError
 
 CORNERS = 2
-"""Corners to try, each from the corner before: a third finds next to nothing."""
+"""Number of corners to try, each from the one before: a third finds almost nothing."""
 SPLITS = 100
-"""Cuts to spend on a sample where ``splits`` is not given and the budget allows."""
+"""Largest number of splits per sample, if ``splits`` is None."""
 BUDGET_SHARE = 0.05
-"""What slopes and cuts may cost, as a share of searching all samples to the limit."""
+"""Largest cost of slopes and splits, as a fraction of searching all samples to the limit."""
 CLOSER_BELOW = 0.3
-"""Of what a relaxation loses, the share that closer bounds may win back."""
+"""Spectral bounds are tried if :attr:`CheapBounds.gap` is below this."""
 
 
 class Networks(Classifier, Protocol):

@@ -15,19 +15,19 @@ from byheart.measures.critical.steps import Node, Reach, Relu, values
 ROOT_STEPS = 20
 """Steps of the optimiser on whole boxes."""
 LATER_STEPS = 5
-"""The same on parts of boxes, which start from the choices of what they are a part of."""
+"""Steps on parts of boxes, which start from the choices of their parents."""
 PASSES_PER_STEP = 300
-"""What a step of the optimiser costs, however few parts there are: it calls some hundred operators.
-In passes of one input through the network: about 100 with 1024 units in a layer, 700 with 256."""
+"""Fixed cost of a step of the optimiser, which calls some hundred operators. It is counted
+in passes of one input through the network: about 100 with 1024 units in a layer, 700 with 256."""
 PASSES_PER_PART = 18
-"""What a step costs for each part: three passes, each six times as dear as one of a search, with
+"""Cost of a step for each part: three passes, each six times as costly as one of a search, with
 its bounds, its small tensors and its proof in float64."""
 RATE = 0.3
-"""Of Adam, for slopes, and for multipliers in units of the largest coefficient of their layer."""
+"""Learning rate of Adam; for multipliers in units of their layer's largest coefficient."""
 BETAS = (0.5, 0.9)
-"""Of Adam: few steps are taken, so little is remembered."""
+"""Betas of Adam: the averages are short, since there are few steps."""
 DECAY = 0.95
-"""Of the rate, from one step to the next."""
+"""Factor of the learning rate from one step to the next."""
 
 Classify = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(samples [D], points [D, *shape]) -> (points of their boxes, bool [D]: of another class)."""
@@ -39,11 +39,11 @@ class Certificate:
 
     Attributes:
         certified: bool [N], no point of the box changes the predicted class.
-        broken: bool [N], ``witness`` changes it: found on the way to a proof.
-        witness: [N, *shape], in the box; the input itself where not ``broken``.
-        passes: what slopes and cuts cost, in passes of one input through the network.
-        uncertified_layer: the layer for which there is no certificate, if there is one: then
-            nothing is certified.
+        broken: bool [N], refuted: ``witness`` changes the class.
+        witness: [N, *shape] counterexamples in the box; the input itself where not ``broken``.
+        passes: cost of slopes and splits, in forward passes of one input.
+        uncertified_layer: name of the first unsupported layer; then nothing is certified. None if
+            all layers are supported.
     """
 
     certified: Tensor
@@ -54,7 +54,7 @@ class Certificate:
 
     @classmethod
     def nothing(cls, x: Tensor, uncertified_layer: str | None = None) -> Certificate:
-        """Return that nothing is known of the inputs x."""
+        """Return masks in which no input x is certified or refuted."""
         none = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         return cls(none, none.clone(), x, uncertified_layer=uncertified_layer)
 

@@ -13,9 +13,9 @@ from byheart.measures.critical.arithmetic import DOUBLE, SPARE, gamma, unit_of
 from byheart.measures.critical.steps import Affine, Flatten, Node, Reach, Relu
 
 SWEEPS = 8
-"""Of the subspace iteration that looks for directions: a proof follows, so few are enough."""
+"""Sweeps of the subspace iteration for eigenvectors; a proof follows, so few are enough."""
 GROWTH = 1.03
-"""By which the bound of the other directions grows until it is proved."""
+"""Factor by which the bound of the other directions grows until it is proved."""
 ATTEMPTS = 200
 
 

@@ -13,7 +13,7 @@ from byheart.measures.critical.lass import ExampleNoise, Noise
 from byheart.measures.modules import evaluating
 
 PROBED = 64
-"""Inputs on which the model is asked twice."""
+"""Number of inputs on which the model is evaluated twice."""
 
 
 @dataclass(frozen=True)

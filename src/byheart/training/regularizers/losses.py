@@ -14,7 +14,7 @@ from byheart.seeds import generator
 from byheart.training.regularizers.base import Batch, LearningTask, Regularizer, Snippet
 
 MOMENTUM = 0.7
-"""Of the running means of early-learning regularization; the authors' beta on CIFAR-10."""
+"""Momentum of the running means of early-learning regularization: the authors' beta on CIFAR-10."""
 EDGE = 1e-4
 """Probabilities there are kept within [EDGE, 1 - EDGE], as in the authors' code."""
 
