@@ -15,7 +15,7 @@ def write_text(path: Path, text: str) -> Path:
     """Write a text file in one step.
 
     Args:
-        path: where to; missing folders are made.
+        path: the file; missing folders are made.
         text: written as UTF-8.
 
     Returns:

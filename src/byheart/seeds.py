@@ -16,7 +16,7 @@ def seed(purpose: str, *facts: object) -> int:
     """Return the 64-bit seed of a purpose and of the facts it depends on.
 
     Args:
-        purpose: what the random numbers are for.
+        purpose: use of the random numbers.
         *facts: JSON-serialisable facts; equal facts give equal seeds, on any machine.
 
     Returns:

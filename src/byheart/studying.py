@@ -95,7 +95,7 @@ class Findings(Sequence[Finding]):
         """Write the page of the study: one file, which needs no network.
 
         Args:
-            path: of the file; folders that do not exist are made.
+            path: path of the file; folders that do not exist are made.
 
         Returns:
             The path.
@@ -146,7 +146,7 @@ def study(
             own if None.
         model: a network in place of the preset's: "package.module:callable", or a function of an
             importable module that returns a fresh network.
-        learning_rate: of that network; the preset's if None.
+        learning_rate: learning rate of that network; the preset's if None.
         seeds: independent repetitions; the preset's number if None.
         out: output folder; ``out/<preset>`` if None.
         runner: "inline", "processes", "ray", or a runner.

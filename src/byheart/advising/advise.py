@@ -71,7 +71,7 @@ def advise(
         minutes: that it may take, within a fifth.
         margin: accuracy on held-out examples that may be lost, as a share.
         epochs: passes over the data, of each training.
-        learning_rate: of SGD.
+        learning_rate: learning rate of SGD.
         momentum: from 0 to below 1.
         weight_decay: L2 coefficient of every training.
         batch_size: examples per step.

@@ -33,14 +33,14 @@ def answer(
     """Return the advice.
 
     Args:
-        rounds: what they found.
-        outcomes: of everything that was trained.
+        rounds: results of the rounds.
+        outcomes: learning curves of everything that was trained.
         dataset: the user's data set.
         obstacles: by the name of a regularizer that cannot be applied, why.
-        task: what is learned.
+        task: the learning task.
         recipe: how the network trains.
         margin: accuracy that may be lost.
-        seconds: that it took.
+        seconds: time that the advice took.
     """
     seeds = rounds.comparison_seeds
     plain = outcomes.effect(PLAIN, seeds)
@@ -108,7 +108,7 @@ def _rows(
     """Return the table; see :class:`byheart.advising.result.Advice`.
 
     Args:
-        rounds: what they found.
+        rounds: results of the rounds.
         plain: without a regularizer, on the seeds of the comparison.
         obstacles: by the name of a regularizer that cannot be applied, why.
         margin: accuracy that may be lost.
@@ -215,7 +215,7 @@ def training_code(snippet: Snippet, name: str, recipe: Recipe, layers: Sequence[
 
     Args:
         snippet: what the regularizer changes of it.
-        name: of the regularizer with its strength.
+        name: name of the regularizer with its strength.
         recipe: how the network trains.
         layers: types of the activation layers of the user's network, as ``torch.nn`` has them.
     """

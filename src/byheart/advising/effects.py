@@ -46,19 +46,19 @@ class Curves:
 
 @dataclass(frozen=True)
 class Effect:
-    """An arm against none, seed by seed; the same seeds train both.
+    """An arm compared with the plain network, seed by seed, on the same seeds.
 
     Attributes:
         arm: a regularizer at a strength.
         memorized: [S] accuracy on random labels at the end.
         area: [S] the same, mean over the checkpoints.
-        drop: [S] by how much it lowers ``memorized``.
+        drop: [S] decrease of ``memorized`` against the plain network.
         accuracy: [S] on held-out examples at the end.
-        gain: [S] by how much it raises that.
+        gain: [S] increase of ``accuracy`` against the plain network.
         trusted: [S] accuracy on held-out examples that an audit did not flag; NaN without one.
-        trusted_gain: [S] by how much it raises that.
-        trained: what one training example is of an accuracy.
-        held_out: what one held-out example is.
+        trusted_gain: [S] increase of ``trusted`` against the plain network.
+        trained: fraction that one training example is of an accuracy.
+        held_out: fraction that one held-out example is of an accuracy.
     """
 
     arm: Arm
@@ -75,7 +75,7 @@ class Effect:
 
 @dataclass
 class Outcomes:
-    """All that was trained so far.
+    """Learning curves of all networks that were trained so far.
 
     Attributes:
         checkpoints: the epochs at which accuracy was taken.

@@ -35,9 +35,9 @@ class Recommendation:
     """A regularizer at a strength, and its effect on seeds that had no part in choosing it.
 
     Attributes:
-        name: of the regularizer with its strength.
+        name: name of the regularizer with its strength.
         regularizer: its name alone.
-        strength: how much of it.
+        strength: its strength.
         drop: by how much it lowers the training accuracy on random labels.
         gain: by how much it raises accuracy on held-out examples.
         trusted_gain: the same on those that an audit did not flag; None without an audit.
@@ -74,7 +74,7 @@ class Advice:
     """Which regularizer stops memorization here, and what each costs.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         table: one row per regularizer and strength: ``name`` (of both), ``regularizer``,
             ``strength``, ``stage`` ("explored": on seeds that chose the strength; "compared": on
             fresh ones; "confirmed": on seeds that are fresh again), ``n`` (seeds), ``verdict`` (of
@@ -88,15 +88,15 @@ class Advice:
             ``trusted_gain`` (the same with minus without, paired by seed) and ``reason`` (why it
             cannot be applied).
         recommended: the regularizer to take; None if there is none.
-        why: that choice in a sentence.
-        code: what to paste; empty if nothing is recommended.
+        why: reason for the choice, in a sentence.
+        code: code to paste; empty if nothing is recommended.
         front: the rows of the table that were compared and are undominated, and without a
             regularizer if it is one of them, by memorization.
         checkpoints: the epochs at which accuracy was taken.
         curves: by name of an arm, [2, S, C] training accuracy on the user's and on random labels.
         margin: accuracy that may be lost.
-        seconds: that it took.
-        notes: what a reader should know, one sentence each.
+        seconds: time that the advice took.
+        notes: remarks for the reader, one sentence each.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Advice:
         """Write the page: the recommendation, Figures 10 and 11 for these data, and the table.
 
         Args:
-            path: of the file; folders that do not exist are made.
+            path: path of the file; folders that do not exist are made.
             about: further facts to give, by name.
 
         Returns:
@@ -185,7 +185,7 @@ def write_advice(folder: Path, advice: Advice, about: Mapping[str, str]) -> list
     Each file is written as a whole or not at all.
 
     Args:
-        folder: where to; made if it does not exist.
+        folder: folder of the page; made if it does not exist.
         advice: the advice.
         about: further facts for the page, by name.
 

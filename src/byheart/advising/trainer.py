@@ -43,7 +43,7 @@ class Trainer:
         examined: facts found by examining it.
         dataset: the user's data set.
         recipe: how to train.
-        task: what is learned.
+        task: the learning task.
         trusted: bool [N], examples that an audit did not flag; None without an audit.
     """
 

@@ -29,10 +29,10 @@ class Training(Trial):
 
     Attributes:
         regularizer: its name.
-        strength: how much of it.
+        strength: its strength.
         checkpoints: the epochs at which accuracy is taken.
         trusted: hash of which examples are trusted; empty if none were named.
-        version: of what is trained and measured.
+        version: version of what is trained and measured.
     """
 
     regularizer: str
@@ -47,8 +47,8 @@ class Trainings:
 
     Args:
         trainer: trains the user's network.
-        store: where finished trainings are kept; None to keep none.
-        checkpoints: of packs in training, which resume from them; None to write none.
+        store: stores finished trainings; None to store none.
+        checkpoints: stores packs in training, which resume from there; None to store none.
         budget: told how long they take; None without.
         resumed: what is read was trained within the same budget, by an earlier run.
     """

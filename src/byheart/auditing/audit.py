@@ -45,7 +45,7 @@ class Audit(AuditResult):
         """Write the page of this audit: one file that needs no network.
 
         Args:
-            path: of the file; missing folders are made.
+            path: path of the file; missing folders are made.
             texts: what to show of each example, by id. Without texts, the page shows pictures as
                 pictures and other inputs as numbers.
             about: further facts to state, by name: the network, where the data come from.
@@ -102,9 +102,9 @@ class Audit(AuditResult):
                 byheart estimates precision and recall from them. Their rows are about the changed
                 labels, are never flagged, and have no verdict.
             precision: target precision of the flagged list.
-            name: of the data set.
+            name: name of the data set.
             classes: name of each class.
-            seed: of all random draws.
+            seed: seed of all random draws.
 
         Raises:
             InputError: no epoch ended, seeds with other examples or labels, a window that is empty

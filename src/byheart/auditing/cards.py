@@ -37,7 +37,7 @@ class Column:
         name: in the table.
         title: on the page.
         how: it is computed.
-        source: of the idea.
+        source: source of the idea.
     """
 
     name: str

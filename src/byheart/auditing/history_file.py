@@ -46,7 +46,7 @@ class HistoryFile:
     transactions no connection is open, so data loaders forked from the training cannot damage it.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         durable: an epoch that was added survives a power cut, not only the end of the process.
     """
 

@@ -41,7 +41,7 @@ class AuditResult:
     """What an audit measured.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         classes: name of each class.
         table: one row per example, by ``id``: ``label``, ``suspicion`` (higher = more suspect),
             ``p_wrong`` (probability that the label is wrong; NaN without planted flips),

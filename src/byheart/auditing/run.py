@@ -82,7 +82,7 @@ def audit(
         dataset: the examples with their labels.
         epochs: epochs per run: enough to begin to memorize.
         seeds: number of runs, 2 or more.
-        learning_rate: of SGD.
+        learning_rate: learning rate of SGD.
         momentum: from 0 to below 1.
         weight_decay: L2 coefficient.
         batch_size: examples per step.

@@ -47,7 +47,7 @@ class MlpSgd:
             x: [N, D].
             y: [N].
             batches: index tensors.
-            learning_rate: of plain SGD.
+            learning_rate: learning rate of plain SGD.
         """
         self.start = start
         self.x = x
@@ -200,8 +200,8 @@ class UpdatePasses:
     Attributes:
         x: [B, D] the batch.
         theta: weight [out, in] and bias [out] of each layer in turn.
-        inputs: of each layer, [in, B].
-        masks: of each hidden layer, 1 where a unit is on, [units, B].
+        inputs: inputs of each layer, [in, B].
+        masks: masks of each hidden layer, 1 where a unit is on, [units, B].
         probabilities: [classes, B].
         shares: -lr / B times the probabilities.
         deltas: for each layer -lr dl / d(its output before the ReLU), [out, B].

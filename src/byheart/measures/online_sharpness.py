@@ -63,7 +63,7 @@ def online_sharpness(
             taken; too long adds higher derivatives, too short adds rounding.
         iterations: two gradients each.
         batch_size: examples per gradient, drawn with replacement; N or more means all of them.
-        seed: of the first psi and of the batches.
+        seed: seed of the first psi and of the batches.
 
     Returns:
         The estimate and its history, in the unit of the loss over that of a parameter squared.
@@ -127,7 +127,7 @@ def pack_online_sharpness(
         alpha: length of a step, in the unit of the parameters.
         iterations: two gradients each.
         batch_size: examples per gradient and replica; all of them if there are no more.
-        seed: of the first psi and of the batches.
+        seed: seed of the first psi and of the batches.
 
     Returns:
         [iterations, R] ||psi|| after each iteration, in the unit of the loss over that of a

@@ -54,7 +54,7 @@ def loss_sensitivity(
         y: int64 [N] labels, from 0 to classes - 1.
         batches: T index tensors [B_s] into the examples, one for each step, in order; an index may
             occur more than once.
-        learning_rate: of plain SGD: no momentum, no weight decay.
+        learning_rate: learning rate of plain SGD: no momentum, no weight decay.
         evaluate_at: E update counts, ascending, from 0 (before training) to T.
         norm: 1, 2 or ``math.inf``, over the coordinates of an input.
 
@@ -138,7 +138,7 @@ def sensitivity_profile(
         sgd: the training run.
         times: [E] update counts, ascending.
         per_class_at: [M] of them.
-        classes: how many there are; for ``per_class_at``.
+        classes: number of classes, for ``per_class_at``.
         on_time: called with each time as the sweep passes it, the last first.
 
     Returns:

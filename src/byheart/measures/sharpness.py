@@ -168,7 +168,7 @@ def pack_sharpness(
         network: R replicas in eval mode; left as they are.
         data: their training examples.
         tolerance: largest relative residual. In float32, not below about 1e-5.
-        seed: of the start vector, the same for all replicas.
+        seed: seed of the start vector, the same for all replicas.
         scale_invariant: measure D H D instead of H.
         max_iterations: limit on products with H.
         chunk: examples of each replica in memory at once; it changes the result by rounding only.

@@ -29,10 +29,10 @@ def build_pack(
 
     Args:
         network: the architecture.
-        shape: of one input as the network sees it.
+        shape: shape of one input as the network sees it.
         classes: number of outputs.
         seeds: one per replica.
-        dtype: of the parameters.
+        dtype: dtype of the parameters.
         device: their device.
     """
     match network:

@@ -23,7 +23,7 @@ def glorot_cnn(shapes: CNNShapes, kernel: int, seed: int) -> tuple[list[Tensor],
     times the k k places of its kernel.
 
     Args:
-        shapes: of the network.
+        shapes: sizes of the network.
         kernel: side k of the filters.
         seed: replica's seed; the draw depends on it and on the shapes of the weights alone.
 
@@ -98,11 +98,11 @@ class ReplicatedCNN:
 
         Args:
             network: the architecture.
-            shape: of one input, (channels, height, width) or (height, width) of a grey one.
+            shape: shape of one input, (channels, height, width) or (height, width) of a grey one.
             classes: number of outputs.
-            seeds: of the replicas.
-            dtype: of the parameters.
-            device: where they lie.
+            seeds: seeds of the replicas.
+            dtype: dtype of the parameters.
+            device: device of the parameters.
 
         Raises:
             InputError: the inputs are no images, or too small for the network.

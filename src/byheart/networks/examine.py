@@ -71,7 +71,7 @@ def examine(factory: Source, shape: tuple[int, ...], classes: int) -> Examined:
     Args:
         factory: the user's, or "module:callable".
         shape: shape of one input.
-        classes: that it shall tell apart.
+        classes: number of outputs.
 
     Raises:
         InputError: it cannot be trained as it is; says why, and what would be right.

@@ -111,8 +111,8 @@ def initialised(name: Source, seed_: int, *, dtype: torch.dtype = torch.float32)
 
     Args:
         name: the factory, or "module:callable".
-        seed_: of the replica.
-        dtype: of its weights.
+        seed_: seed of the replica.
+        dtype: dtype of its weights.
 
     Raises:
         InputError: the factory fails, makes no module, or one without sizes.

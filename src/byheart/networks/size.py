@@ -50,7 +50,7 @@ def cnn_shapes(network: CNN, shape: tuple[int, ...], classes: int) -> CNNShapes:
 
     Args:
         network: its architecture.
-        shape: of one input, (channels, height, width) or (height, width) of a grey one.
+        shape: shape of one input, (channels, height, width) or (height, width) of a grey one.
         classes: number of outputs.
 
     Raises:
@@ -107,7 +107,7 @@ def size_of(network: MLP | CNN, shape: tuple[int, ...], classes: int) -> Network
 
     Args:
         network: its architecture.
-        shape: of one input as the network sees it.
+        shape: shape of one input as the network sees it.
         classes: number of outputs.
     """
     match network:

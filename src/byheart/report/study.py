@@ -56,7 +56,7 @@ def redraw(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
     """Judge the last session in a store, and write its page.
 
     Args:
-        folder: where to.
+        folder: folder of the page.
         store: open for reading.
 
     Returns:
@@ -95,8 +95,8 @@ def write_report(
     Figures of an earlier page that this one does not show are removed.
 
     Args:
-        folder: where to; made if it does not exist.
-        session: what was asked for.
+        folder: folder of the page; made if it does not exist.
+        session: the request.
         records: the records of its trials, by key.
         findings: one per claim that was judged, in the order of the table.
         sections: one per study, in the order of the page; those of the session's studies if None.

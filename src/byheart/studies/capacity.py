@@ -47,7 +47,7 @@ def bisect(holds: Callable[[int], bool | None], size: int) -> Bisection:
 
     Args:
         holds: the answer at an index; None if there is none (yet).
-        size: of the grid.
+        size: size of the grid.
     """
     low, high = -1, size
     asked: list[int] = []

@@ -188,8 +188,8 @@ def mean_points(
     """Return the mean over seeds and its 95% t interval at each x, for y [S, X].
 
     Args:
-        panel: of the figure.
-        series: of the figure.
+        panel: panel of the figure.
+        series: series of the figure.
         x: [X] positions.
         y: one row per seed; NaN values are left out.
         log: average logarithms (for times and ratios).

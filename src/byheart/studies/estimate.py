@@ -86,8 +86,8 @@ class Share:
     Attributes:
         network: its short name.
         train: training examples.
-        trials: how many.
-        packs: how many they make.
+        trials: number of trials.
+        packs: number of packs of these trials.
         flops: floating-point operations of all of them, at most.
         bytes_per_pack: memory of the largest pack.
         seconds: expected time of all of them, one after the other.
@@ -109,10 +109,10 @@ class CostEstimate:
     """What a study would cost.
 
     Attributes:
-        trials: how many, stored ones included.
-        stored: how many of them are stored.
+        trials: number of trials, including stored ones.
+        stored: number of stored trials.
         shares: by network and number of examples, the longest first.
-        workers: how many packs are trained at a time.
+        workers: number of packs that train at a time.
         seconds: until all are trained.
     """
 
@@ -157,7 +157,7 @@ def estimate(
         setting: preset, data set and number of seeds.
         dataset: the clean source.
         known: the stored records, by key; failed trials are trained again.
-        runner: that would train them.
+        runner: the runner that would train them.
         device: "cpu", "cuda" or "mps".
         speed: operations a second of a device that is not here; measured here if None.
 

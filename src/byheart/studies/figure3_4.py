@@ -302,7 +302,7 @@ def _sgd_trials(
     Args:
         setting: preset, data and seeds.
         kind: what is replaced by noise.
-        learning_rate: of SGD.
+        learning_rate: learning rate of SGD.
         updates: at the last of which loss-sensitivity is measured.
         evaluations: how often it is measured, evenly spaced.
         per_class: how often by class as well.

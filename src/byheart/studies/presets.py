@@ -136,7 +136,7 @@ class SharpnessSetting(TrainingSetting):
         epochs: after which it is measured in the reading "a fixed number of epochs".
         limit: of epochs for the other two readings; who is not there by then is censored.
         loss: training loss of the reading "the same training loss".
-        tolerance: of an eigenvalue.
+        tolerance: tolerance of an eigenvalue.
         max_iterations: products with the Hessian per eigenvalue.
         online_iterations: of the workshop's own estimator.
     """

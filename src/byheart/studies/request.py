@@ -34,7 +34,7 @@ class Request:
         setting: preset, data set and number of seeds.
         dataset: the clean source.
         source: the data source as it was named.
-        learning_rate: of every study, if it was given.
+        learning_rate: learning rate of every study, if it was given.
         own_network: what is known of a user's network, if there is one.
     """
 

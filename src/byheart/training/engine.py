@@ -43,10 +43,10 @@ def train(
     there) or diverges leaves the pack at the end of that epoch, and the others go on without it.
 
     Args:
-        pack: what to train.
+        pack: the trials to train.
         dataset: the clean source that ``trial.data.fingerprint`` names.
         device: "cpu", "cuda" or "mps".
-        dtype: of weights and inputs.
+        dtype: dtype of weights and inputs.
         on_epoch: called with (epochs done, epoch budget) after every epoch.
     """
     probe = sensitivity_probe(pack.trials[0])
@@ -128,7 +128,7 @@ class TrialResults(Hook):
     """Takes the probes of trials, lets replicas leave where they end, and notes how they did.
 
     Args:
-        trials: of the pack.
+        trials: trials of the pack.
         on_epoch: see :func:`train`.
 
     Attributes:

@@ -27,7 +27,7 @@ class Examples:
 
     Attributes:
         pool: [P, inputs] distinct inputs.
-        shape: of one input as the network sees it, before it is flattened.
+        shape: shape of one input as the network sees it, before it is flattened.
         train_rows: [R, n] rows of the pool.
         train_y: [R, n] labels, after corruption.
         noisy: [R, n] bool, inputs or label replaced.
@@ -100,7 +100,7 @@ def gather_examples(
     Args:
         facts: one per replica; all of the same sizes.
         dataset: the clean source.
-        dtype: of the inputs.
+        dtype: dtype of the inputs.
         device: device of all tensors.
     """
     splits = {

@@ -29,8 +29,8 @@ class Hook:
         """Called in every step, before it changes the parameters.
 
         Args:
-            loop: that trains.
-            batch: of the step, as drawn.
+            loop: the training loop.
+            batch: the batch of the step, as drawn.
             logits: [R, B, classes] in train mode, up to a constant per example. They may be
                 overwritten after the call: copy what is kept.
         """

@@ -17,7 +17,7 @@ class Footprint:
     """How large a pack may be.
 
     Attributes:
-        bytes: of weights and momentum.
+        bytes: memory for weights and momentum, in bytes.
         working: bytes of what a training batch makes on its way forward.
         replicas: at most, however small they are.
     """

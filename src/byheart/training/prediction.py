@@ -88,8 +88,8 @@ class Speeds:
 
         Args:
             trials: each counts, repeated or not.
-            shape: of one input of the source.
-            classes: of the source.
+            shape: shape of one input.
+            classes: number of classes.
         """
         expected = at_most = 0.0
         # A later round may bring a network that was not timed.

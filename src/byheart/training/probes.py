@@ -45,7 +45,7 @@ def take_probes(
     """Return what the probes due at this epoch measure, for all replicas.
 
     Args:
-        probes: of the trials.
+        probes: probes of the trials.
         epoch: epochs trained.
         network: the replicas.
         examples: theirs.

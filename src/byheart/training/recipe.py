@@ -64,9 +64,9 @@ class Recipe:
         Args:
             network: the replicas.
             algorithms: one per replica.
-            examples: of the replicas.
-            seeds: of the replicas: draw the order of their examples.
-            regularizer: of all replicas.
+            examples: examples of the replicas.
+            seeds: seeds of the replicas: draw the order of their examples.
+            regularizer: regularizer of all replicas.
             hooks: see :class:`TrainingLoop`.
         """
         return TrainingLoop(

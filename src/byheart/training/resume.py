@@ -33,14 +33,14 @@ class Resume(Hook):
     Put it behind the hooks whose state it keeps.
 
     Args:
-        checkpoints: where to.
+        checkpoints: stores the states.
         facts: returns all that decides the results of the pack, before it trains.
         parts: hooks whose state belongs to the pack.
         at_end: the last epoch, after which a checkpoint is written in any case; None if the results
             are stored elsewhere then.
 
     Attributes:
-        seconds: of training before it was resumed.
+        seconds: training time before it was resumed.
     """
 
     def __init__(

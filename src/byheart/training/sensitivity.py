@@ -47,11 +47,11 @@ def train_and_differentiate(
     rounding. One replica at a time, so that memory stays that of one.
 
     Args:
-        pack: what to train, by plain SGD.
-        probe: of its trials.
+        pack: the trials to train, by plain SGD.
+        probe: probe of its trials.
         dataset: the clean source that ``trial.data.fingerprint`` names.
         device: "cpu", "cuda" or "mps".
-        dtype: of weights, inputs and adjoints.
+        dtype: dtype of weights, inputs and adjoints.
         on_epoch: called with (epochs done, epoch budget) as the sweep goes on.
 
     Raises:

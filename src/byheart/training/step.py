@@ -55,7 +55,7 @@ class TrainingStep(Protocol):
 
         Args:
             replicas: by index.
-            epoch: that begins next, counted from 0.
+            epoch: the next epoch, counted from 0.
         """
         ...
 
@@ -84,7 +84,7 @@ class SGD:
     Args:
         parameters: each [R, ...]; updated in place.
         algorithms: one per replica.
-        epoch: that begins next, counted from 0.
+        epoch: the next epoch, counted from 0.
 
     Attributes:
         velocity: for each parameter; empty without momentum.
@@ -137,7 +137,7 @@ class AutogradStep:
         algorithms: one per replica.
         seeds: one per replica.
         regularizer: changes the batch, the loss or the gradients.
-        epoch: that begins next, counted from 0.
+        epoch: the next epoch, counted from 0.
 
     Raises:
         InputError: an algorithm has a regularizer that studies have for MLPs only.

@@ -25,7 +25,7 @@ class TrackerCallback(LightningHooks, Callback):
     (``ckpt_path``) ends with the same history as one that was not interrupted.
 
     Args:
-        tracker: of as many examples as the training set has.
+        tracker: tracker of as many examples as the training set has.
         ids: where the batch has its ids, if elsewhere: a key, a position, or a function of the
             batch.
         labels: where it has its labels, if elsewhere.

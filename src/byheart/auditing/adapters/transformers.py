@@ -72,7 +72,7 @@ class TrackerCallback(Base):
     not interrupted: the tracker's state lies in the checkpoint, as ``byheart.pt``.
 
     Args:
-        tracker: of as many examples as the training set has.
+        tracker: tracker of as many examples as the training set has.
         labels: [N] the labels of all examples by id, if the model is not called with them, as with
             label smoothing or a loss of your own.
         id: another name of the column.

@@ -63,8 +63,8 @@ def interval_bounds(
     """Return where the values can be: the input, then what each node returns.
 
     Args:
-        nodes: of the network.
-        box: of the inputs.
+        nodes: nodes of the network.
+        box: box of the inputs.
         second: of the network, if it begins with two dense layers; it bounds them better.
 
     Source: Gowal et al., On the Effectiveness of Interval Bound Propagation (2018), section 3.
@@ -89,7 +89,7 @@ def lower_bounds(
     positive where the assumption holds.
 
     Args:
-        nodes: of the network.
+        nodes: nodes of the network.
         reaches: where the values can be: of the input and of what each node returns.
         coefficients: A, [batch, bounds, *output].
         choice: slopes and multipliers; slopes by the smaller area and no multipliers if None.
@@ -145,8 +145,8 @@ def tightened_bounds(
     """Return :func:`interval_bounds`, with backward relaxation for every undecided ReLU.
 
     Args:
-        nodes: of the network.
-        box: of the inputs.
+        nodes: nodes of the network.
+        box: box of the inputs.
         elements: numbers that the coefficients of one pass may hold.
         second: of the network, if it begins with two dense layers: bounds them for less.
         fast: computes the norms for it: the same in float32 where that holds.

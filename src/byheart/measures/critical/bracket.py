@@ -40,7 +40,7 @@ class Settings:
     """How the boxes are searched.
 
     Attributes:
-        radius: of the boxes, in the unit of the inputs.
+        radius: radius of the boxes, in the unit of the inputs.
         step: along the sign of the gradient.
         noise: standard deviation.
         max_steps: iteration limit.
@@ -81,10 +81,10 @@ class Bracket:
         Args:
             networks: in eval mode.
             x: [R, N, *shape] inputs.
-            settings: of the search.
+            settings: settings of the search.
             draw: returns the noise of some samples, given by their numbers.
             critical: bool [R, N], samples that are known to be critical.
-            shape: of one input, as modules take it; that of x if None.
+            shape: shape of one input, as modules take it; that of x if None.
         """
         self.networks, self.x, self.settings, self.draw = networks, x, settings, draw
         self.shape = tuple(x.shape[2:] if shape is None else shape)

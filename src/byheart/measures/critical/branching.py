@@ -102,9 +102,9 @@ class Problem:
     """What is known of the samples whose boxes are cut.
 
     Attributes:
-        nodes: of the network, in float64.
+        nodes: nodes of the network, in float64.
         fast: the same in the optimiser's format.
-        reaches: of every value on the whole box of each sample, in float64.
+        reaches: bounds of every value on the whole box of each sample, in float64.
         predicted: [N] int64, the class predicted at each sample.
     """
 
@@ -238,7 +238,7 @@ def branch_and_bound(
         domains: whole boxes, one for each class that is still open.
         x: [N, *shape] the samples.
         classify: tries points on the network.
-        splits: how many cuts to spend on a sample, over all its classes.
+        splits: largest number of splits per sample, over all its classes.
         together: domains in one pass.
         budget: passes of one input through the network to spend on all samples; on those with the
             fewest open parts first. No limit if None.

@@ -92,7 +92,7 @@ class Spectrum:
 
         Args:
             weight: W.
-            most: how many directions may be asked for.
+            most: largest number of directions.
         """
         weights = weight.norm(dim=0)
         weights = weights.clamp(min=float(weights.max()) * 1e-3)
@@ -173,10 +173,10 @@ class SecondLayer:
     """Where a network's first two dense layers meet.
 
     Attributes:
-        number: of the node of the second layer, V.
+        number: number of the node of the second layer, V.
         first: the first layer, W.
         step: the second.
-        norms: of W.
+        norms: norms of W.
         sums: [units], ||W_j||_1, never too small.
     """
 
@@ -223,8 +223,8 @@ class SecondLayer:
         """Return better bounds, exact norms behind them where those of the spectrum leave doubt.
 
         Args:
-            reaches: of the input, then of what each node before the second layer returns.
-            reach: of its outputs, by cheaper bounds.
+            reaches: bounds of the input, then of what each node before the second layer returns.
+            reach: bounds of its outputs, by cheaper bounds.
             elements: numbers to hold at a time.
             fast: computes the norms: the same in float32 where that holds, else this.
         """

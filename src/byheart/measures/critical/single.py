@@ -29,7 +29,7 @@ class CriticalSamples:
             iteration: a flat end says that more iterations would find few more.
         control: fraction found critical by the same search without its gradient; NaN if not asked
             for.
-        radius: of the box.
+        radius: radius of the box.
         certified: bool [N], proved not critical: no point of the box has another predicted class.
         uncertified_layer: the layer that the proof does not know, if the network has one; then no
             sample is certified. None also if no proof was asked for.

@@ -76,7 +76,7 @@ class Affine:
         bias: b, in a shape that broadcasts with an output.
         offset: |b|, with what else is added on the way to it.
         terms: how many products an output sums, and how many an input takes part in, at most.
-        arithmetic: in which the model is evaluated.
+        arithmetic: rounding errors of the model's own floating-point format.
         weight: W as a matrix [outputs, inputs], where it is held as one.
     """
 
@@ -296,7 +296,7 @@ class Add:
     """The sum of two values: where a residual connection ends.
 
     Attributes:
-        arithmetic: in which the model is evaluated.
+        arithmetic: rounding errors of the model's own floating-point format.
     """
 
     arithmetic: Arithmetic
@@ -335,7 +335,7 @@ class Step(Protocol):
 
         Args:
             coefficients: A, [batch, bounds, *output].
-            reach: of the inputs, [batch, *input].
+            reach: bounds of the inputs, [batch, *input].
             output: what ``interval`` returned, or tighter bounds with the same error.
         """
         ...
@@ -346,7 +346,7 @@ class Node:
     """A step and what it takes.
 
     Attributes:
-        step: of the network.
+        step: step of the network.
         inputs: numbers of the values it takes: 0 is the network's input, n + 1 what node n returns.
     """
 

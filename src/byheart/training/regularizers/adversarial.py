@@ -55,7 +55,7 @@ class Adversarial(Regularizer):
     Args:
         strengths: the weight w of each replica.
         seeds: one per replica.
-        task: what is learned.
+        task: the learning task.
         like: gives the type and device.
         radius: r of the box, on the input scale [0, 1].
 

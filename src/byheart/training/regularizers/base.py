@@ -82,7 +82,7 @@ class Snippet:
         setup: before training; may use ``model``.
         hidden: a formula of ``h``, put in the place of every activation layer's output.
         batch: before the loss; may change ``x`` and ``y``.
-        loss: of a batch.
+        loss: loss of a batch.
         after: between the gradients and the step.
         weight_decay: added to that of the recipe.
         epochs: in place of those of the recipe.
@@ -109,7 +109,7 @@ class Regularizer:
     Args:
         strengths: one per replica.
         seeds: one per replica: draw its random numbers.
-        task: what is learned.
+        task: the learning task.
         like: gives the type and device.
     """
 

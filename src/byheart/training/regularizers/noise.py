@@ -28,7 +28,7 @@ class RowNoise:
 
     Args:
         seeds: one per replica.
-        purpose: what the numbers are for; each purpose has its own numbers.
+        purpose: use of the numbers; each purpose has its own numbers.
         draw: "uniform" on [0, 1) or standard "normal".
         width: numbers per row.
         like: gives the type and device of the rows.
