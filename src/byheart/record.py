@@ -1,4 +1,4 @@
-"""What a trial left behind."""
+"""The record of a trial."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Sharpness:
 
 @dataclass(frozen=True)
 class PackSharpness:
-    """What :class:`Sharpness` holds, for each of R replicas.
+    """The fields of :class:`Sharpness`, for each of R replicas.
 
     Attributes:
         eigenvalue: [R]; NaN where the Hessian is not finite.

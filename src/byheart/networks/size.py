@@ -86,7 +86,7 @@ def cnn_shapes(network: CNN, shape: tuple[int, ...], classes: int) -> CNNShapes:
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """What one replica holds, and what one example costs it.
+    """Size of one replica, and cost of one example.
 
     Attributes:
         parameters: numbers that are trained.

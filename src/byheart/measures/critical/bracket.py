@@ -155,7 +155,7 @@ class Bracket:
                 return
 
     def settle_cheaply(self, logits: Tensor, *, certify: bool, splits: int | None) -> None:
-        """Settle what costs less than a search: proofs, corners, then dearer proofs by their price.
+        """Settle what costs less than a search: cheap proofs, corners, then costlier proofs.
 
         Args:
             logits: [R, N, classes].
@@ -192,11 +192,11 @@ class Bracket:
         cheap: CheapBounds,
         splits: int | None,
     ) -> None:
-        """Give the dear proofs to all open samples, or to those for which they may pay.
+        """Try the costly proofs on all open samples, or on those for which they may pay.
 
-        Costs are counted in passes of one input through the network: an iteration of the search
-        takes two. Bounds of undecided ReLUs may cost a sample as much as its search, which they
-        spare it where they succeed.
+        Costs are counted in forward passes of one input: an iteration of the search takes two.
+        Bounding the undecided ReLUs of a sample may cost as much as its search, which is not needed
+        if the proof succeeds.
         """
         rows, budget = self._open(replica), None
         if splits is None:

@@ -91,8 +91,8 @@ def critical_samples(
         noise: beta, standard deviation of the noise added to every coordinate at every step.
         max_steps: iteration limit.
         certify: whether to look for proofs that samples are not critical.
-        splits: how many cuts of its box to spend on one sample where a proof is hard. If None, the
-            dear part of the proof costs at most a quarter of what searching all samples would, as
+        splits: largest number of splits per sample, if a proof is hard. If None, the costly
+            part of the proof costs at most a quarter of what searching all samples would, as
             counted in passes, and goes to the samples nearest to a proof first.
         control: whether to search once more without the gradient.
         seed: seed of the noise.

@@ -24,13 +24,12 @@ _SLACK = gamma(SPARE, DOUBLE)
 
 @dataclass(frozen=True)
 class Reach:
-    """Where the values of a layer can be while the input stays in its box.
+    """Bounds on the values of a layer for all inputs in a box.
 
     Attributes:
         low: [batch, *shape] lower bounds.
         high: [batch, *shape] upper bounds.
-        error: [batch, *shape], how far what is evaluated can be from what the layer means; zero if
-            None.
+        error: [batch, *shape], largest rounding error of the evaluated values; zero if None.
     """
 
     low: Tensor
@@ -43,12 +42,12 @@ class Reach:
         return torch.maximum(-self.low, self.high)
 
     def take(self, index: Tensor) -> Reach:
-        """Return the reaches of some rows of the batch."""
+        """Return the bounds of these rows of the batch."""
         error = None if self.error is None else self.error[index]
         return Reach(self.low[index], self.high[index], error)
 
     def within(self, low: Tensor, high: Tensor) -> Reach:
-        """Return the same values with bounds that are known to be better."""
+        """Return tighter bounds with the same error."""
         return Reach(low, high, self.error)
 
 
@@ -320,7 +319,7 @@ class Add:
 
 
 class Step(Protocol):
-    """A layer of one input on which bounds can travel."""
+    """A layer with one input through which bounds are propagated."""
 
     def value(self, z: Tensor) -> Tensor:
         """Return the output at an input."""

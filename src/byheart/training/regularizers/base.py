@@ -15,16 +15,16 @@ from byheart.networks.base import PackNetwork, TrainableNetwork
 
 @dataclass(frozen=True)
 class Batch:
-    """The examples of one step, and what regularizers make of them.
+    """The examples of one step, as changed by regularizers.
 
     Attributes:
-        rows: [R, B] of the inputs in ``Examples.pool``; for a user's data the ids of the examples.
-        x: [R, B, inputs].
+        rows: [R, B] rows of ``Examples.pool``; for a user's data the ids of the examples.
+        x: [R, B, inputs] inputs.
         y: [R, B] labels.
         targets: [R, B, classes] probabilities to learn instead of the labels.
-        weights: [R, B] of each example in the loss, of sum 1; the mean is taken without them.
-        shift: [R, B, units] is added to the hidden units after their activation.
-        scale: [R, B, units] then multiplies them.
+        weights: [R, B] weight of each example in the loss, with sum 1; None means equal weights.
+        shift: [R, B, units] added to the hidden units after their activation.
+        scale: [R, B, units] factors of the hidden units after that.
     """
 
     rows: Tensor
@@ -44,15 +44,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class LearningTask:
-    """What a regularizer may need to know of the data, the network and the training.
+    """Facts about data, network and training that regularizers need.
 
     Attributes:
         shape: shape of one input.
-        classes: number of them.
-        hidden: units that noise can be added to.
-        examples: in the data set N.
+        classes: number of classes.
+        hidden: number of units to which noise can be added.
+        examples: number N of examples.
         no_hidden: why there are no such units; empty if there are.
-        checkpoints: the epochs at which accuracy is taken, ascending.
+        checkpoints: the epochs at which accuracy is measured, ascending.
         layers: types of the layers with hidden units, as ``torch.nn`` names them.
     """
 
