@@ -299,7 +299,7 @@ def hidden_units(model: nn.Module, x: Tensor) -> tuple[int, str]:
     """
     if not noise_layers(model):
         return 0, (
-            "the network has no layer such as nn.ReLU or nn.Dropout to put it after: "
+            "the network has no layer such as nn.ReLU or nn.Dropout to add it after: "
             "make its activations modules"
         )
     batch_sizes: set[int] = set()

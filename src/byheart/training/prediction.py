@@ -70,7 +70,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Speeds:
-    """Seconds per floating-point operation, as :func:`byheart.training.cost.work` counts them.
+    """Seconds per FLOP, as :func:`byheart.training.cost.flops_by_kind` counts them.
 
     Attributes:
         training: by :func:`training_key` of the pack.
