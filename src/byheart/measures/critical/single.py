@@ -91,9 +91,9 @@ def critical_samples(
         noise: beta, standard deviation of the noise added to every coordinate at every step.
         max_steps: iteration limit.
         certify: whether to look for proofs that samples are not critical.
-        splits: largest number of splits per sample, if a proof is hard. If None, the costly
-            part of the proof costs at most a quarter of what searching all samples would, as
-            counted in passes, and goes to the samples nearest to a proof first.
+        splits: largest number of splits per sample, if a proof is hard. If None, slopes and
+            splits cost at most 5% of searching all samples, as counted in passes, and go to the
+            samples nearest to a proof first.
         control: whether to search once more without the gradient.
         seed: seed of the noise.
         batch_size: inputs searched together.
