@@ -43,7 +43,7 @@ def figures(folder: Path, *names: str) -> list[Any]:
 
 
 def test_the_pages_are_what_their_figures_make_them() -> None:
-    """To make them again: ``python -m`` with the module's name."""
+    """``python -m`` with the module's name makes a page again."""
     rows = audit_page.read(audit_page.FOLDER / f"{audit_page.NAME}.jsonl")
     written = (audit_page.FOLDER / f"{audit_page.NAME}.md").read_text(encoding="utf-8")
     assert written == audit_page.page(rows), "benchmarks.audit.page"
