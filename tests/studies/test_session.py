@@ -10,7 +10,7 @@ from byheart.runners import InlineRunner, ProcessesRunner, Progress
 from byheart.store import Store
 from byheart.studies.registry import studies_of
 from byheart.studies.session import current_facts, load_session, missing_packs, plan
-from byheart.training import engine
+from byheart.training import engine, prediction
 from byheart.training.packs import Pack, make_packs
 
 
@@ -174,3 +174,21 @@ def assert_same_bits(first, second):
     assert first.outcome != "failed"
     for name, array in first.arrays.items():
         np.testing.assert_array_equal(array, second.arrays[name], strict=True)
+
+
+def test_a_study_whose_time_cannot_be_predicted_says_why_and_runs(tmp_path, monkeypatch):
+    lines = []
+
+    class Notes(Progress):
+        def note(self, line):
+            lines.append(line)
+
+    def fails(packs, dataset, device):
+        raise RuntimeError("no clock\nand more")
+
+    monkeypatch.setattr(prediction, "measure_speeds", fails)
+    trainer = Trainer(stops_at=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, InlineRunner(1, trainer), progress=Notes())
+    assert lines == ["the time that the study takes is unknown: timing its work failed: no clock"]
+    assert len(trainer.packs) == 1

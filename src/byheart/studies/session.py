@@ -191,7 +191,7 @@ def run_session(
             packs = missing_packs(added, missing, setting, device=device)
             if packs and type(progress) is not Progress:
                 later = _later_trials(studies, setting, records, added)
-                speeds = speeds or _measure(packs, later, setting, dataset, device)
+                speeds = speeds or _measure(packs, later, setting, dataset, device, progress)
                 if speeds is not None:
                     workers = runner.at_a_time(packs, dataset, device)
                     progress.predicted(*_predict(speeds, packs, later, setting), workers)
@@ -309,18 +309,25 @@ def _later_trials(
 
 
 def _measure(
-    packs: Sequence[Pack], later: Sequence[Trial], setting: Setting, dataset: Dataset, device: str
+    packs: Sequence[Pack],
+    later: Sequence[Trial],
+    setting: Setting,
+    dataset: Dataset,
+    device: str,
+    progress: Progress,
 ) -> Speeds | None:
-    """Measure the machine's speeds on packs and later trials; None if that fails."""
+    """Measure the machine's speeds on packs and later trials; if that fails, say why."""
     # Torch takes seconds to load; a study whose trials are all stored does not need it.
     from byheart.training.prediction import measure_speeds
 
     later_packs = missing_packs(later, {trial.key for trial in later}, setting, device=device)
     try:
         return measure_speeds([*packs, *later_packs], dataset, device)
-    except Exception:
+    except Exception as error:
         # Without speeds the study still runs: trials that cannot train are recorded as failed, and
         # the driver of a cluster may lack the device.
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        progress.note(f"the time that the study takes is unknown: timing its work failed: {reason}")
         return None
 
 
