@@ -63,7 +63,8 @@ class Findings(Sequence[Finding]):
         """One row per finding, indexed by claim.
 
         Columns: ``verdict``, ``estimate``, ``low`` and ``high`` (95% interval), ``n``, ``p``,
-        ``p_holm``, ``statistic``, ``rule``, ``statement``, ``source``, ``note``, ``seconds``.
+        ``p_holm``, ``reasons`` (what is in the way of a verdict), ``seeds_needed``, ``statistic``,
+        ``rule``, ``statement``, ``source``, ``note``, ``seconds``.
         """
         import pandas as pd
 
@@ -80,6 +81,8 @@ class Findings(Sequence[Finding]):
                     "n": finding.n,
                     "p": finding.p,
                     "p_holm": finding.p_holm,
+                    "reasons": "; ".join(finding.reasons),
+                    "seeds_needed": finding.seeds_needed,
                     "statistic": finding.statistic,
                     "rule": finding.rule,
                     "statement": finding.statement,
@@ -88,7 +91,7 @@ class Findings(Sequence[Finding]):
                     "seconds": finding.seconds,
                 }
             )
-        numbers = dict.fromkeys(("estimate", "low", "high"), float)
+        numbers = dict.fromkeys(("estimate", "low", "high", "seeds_needed"), float)
         return pd.DataFrame(rows).astype(numbers).set_index("claim")
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:

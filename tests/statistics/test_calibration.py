@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from byheart.statistics import inference
-from byheart.statistics.verdict import Criterion, Evidence, Rule, decide
+from byheart.statistics.decide import decide
+from byheart.statistics.verdict import Criterion, Evidence, Rule
 
 RUNS, SEEDS = 200, 12
 MOST = 0.05 * RUNS

@@ -1,5 +1,6 @@
 """Interval, p value and multiplicity, against their definitions."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -48,19 +49,27 @@ def test_values_at_the_null_say_nothing() -> None:
     assert sign_flip_p([0.3] * 5, null=0.3) == 1.0
 
 
+def test_halves_count_the_patterns_that_an_enumeration_counts() -> None:
+    values = np.round(np.random.default_rng(0).normal(0.4, 1, 18), 2)
+    sums = np.array(list(itertools.product((1, -1), repeat=18))) @ values
+    for alternative, tail in (("greater", sums), ("less", -sums), ("two-sided", np.abs(sums))):
+        observed = values.sum() * (-1 if alternative == "less" else 1)
+        assert sign_flip_p(values, alternative=alternative) == np.mean(tail >= observed - 1e-9)
+
+
 def test_above_the_exact_range_random_patterns_come_close_to_the_exact_p(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     values = np.random.default_rng(0).normal(0.4, 1, EXACT_UP_TO)
     exact = sign_flip_p(values)
     monkeypatch.setattr(inference, "EXACT_UP_TO", 4)
-    sampled = sign_flip_p(values, name="a")
-    assert sampled == sign_flip_p(values, name="a")
-    assert sampled == pytest.approx(exact, abs=4 * np.sqrt(exact / inference.RESAMPLES))
+    sampled = sign_flip_p(values)
+    assert sampled == sign_flip_p(values)
+    assert sampled == pytest.approx(exact, abs=4 * np.sqrt(2 * exact / inference.PATTERNS))
 
 
 def test_random_patterns_never_give_p_zero() -> None:
-    assert sign_flip_p(np.ones(40)) == 1 / (inference.RESAMPLES + 1)
+    assert sign_flip_p(np.ones(40)) == 2 / (inference.PATTERNS + 1)
 
 
 @given(P_VALUES)

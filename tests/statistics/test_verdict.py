@@ -8,15 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byheart.statistics import inference
-from byheart.statistics.verdict import (
-    ALPHA,
-    Criterion,
-    Evidence,
-    Judgement,
-    Rule,
-    decide,
-    seeds_needed,
-)
+from byheart.statistics.decide import Judgement, decide
+from byheart.statistics.power import POWER, fewest_seeds, power
+from byheart.statistics.verdict import ALPHA, Criterion, Evidence, Rule
 
 NOISE = np.array([0.3, -0.2, 0.1, -0.4, 0.2, -0.1, 0.4, -0.3, 0.05, -0.05])
 """Ten values around 0: their mean is 0, and as many lie above as below."""
@@ -42,10 +36,12 @@ def judge(kind: str, *centres: float, combine: str = "all", spread: float = 1.0)
     [
         ("above", 2.0, SUPPORTED),
         ("above", -2.0, CONTRADICTED),
-        ("above", 0.0, INCONCLUSIVE),
+        ("above", 0.0, CONTRADICTED),
+        ("above", 0.95, INCONCLUSIVE),
         ("below", -2.0, SUPPORTED),
         ("below", 2.0, CONTRADICTED),
-        ("below", 0.0, INCONCLUSIVE),
+        ("below", 0.0, CONTRADICTED),
+        ("below", -0.95, INCONCLUSIVE),
         ("within", 0.1, SUPPORTED),
         ("within", 2.0, CONTRADICTED),
         ("within", -2.0, CONTRADICTED),
@@ -62,11 +58,16 @@ def test_each_kind_of_criterion_has_three_outcomes(kind: str, centre: float, ver
 
 
 @pytest.mark.parametrize("kind", ["above", "below"])
-@pytest.mark.parametrize("side", [-1, 1])
-def test_a_significant_effect_that_is_too_small_decides_nothing(kind: str, side: int) -> None:
-    found = judge(kind, side * 0.8)
-    assert found.p_holm <= ALPHA
-    assert found.verdict == INCONCLUSIVE
+@pytest.mark.parametrize("centre", [0.7, 0.0, -0.7])
+def test_an_effect_below_the_smallest_that_counts_contradicts(kind: str, centre: float) -> None:
+    found = judge(kind, centre if kind == "above" else -centre)
+    assert found.verdict == CONTRADICTED
+    assert not found.decisive.opposite
+
+
+@pytest.mark.parametrize(("kind", "centre"), [("above", -2.0), ("below", 2.0), ("within", 2.0)])
+def test_an_opposite_effect_is_told_from_none(kind: str, centre: float) -> None:
+    assert judge(kind, centre).decisive.opposite
 
 
 def test_a_large_effect_that_is_not_significant_decides_nothing() -> None:
@@ -79,30 +80,34 @@ def test_a_large_effect_that_is_not_significant_decides_nothing() -> None:
     ("combine", "centres", "verdict"),
     [
         ("all", (2, 2), SUPPORTED),
-        ("all", (2, 0), INCONCLUSIVE),
-        ("all", (2, -2), CONTRADICTED),
-        ("all", (0, -2), CONTRADICTED),
+        ("all", (2, 0.95), INCONCLUSIVE),
+        ("all", (2, 0), CONTRADICTED),
+        ("all", (0, 0.95), CONTRADICTED),
         ("all", (-2, -2), CONTRADICTED),
-        ("all", (0, 0), INCONCLUSIVE),
         ("any", (2, 2), SUPPORTED),
         ("any", (2, 0), SUPPORTED),
-        ("any", (2, -2), SUPPORTED),
-        ("any", (0, -2), INCONCLUSIVE),
-        ("any", (-2, -2), CONTRADICTED),
-        ("any", (0, 0), INCONCLUSIVE),
+        ("any", (2, 0.95), SUPPORTED),
+        ("any", (0, 0.95), INCONCLUSIVE),
+        ("any", (0, -2), CONTRADICTED),
     ],
 )
-def test_all_and_any_are_mirror_images(
+def test_all_needs_every_criterion_and_any_needs_one(
     combine: str, centres: tuple[float, ...], verdict: str
 ) -> None:
     assert judge("above", *centres, combine=combine).verdict == verdict
+
+
+@pytest.mark.parametrize("centres", [*itertools.combinations_with_replacement((0.0, 0.95, 2.0), 2)])
+def test_all_and_any_are_mirror_images(centres: tuple[float, ...]) -> None:
     mirrored = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, INCONCLUSIVE: INCONCLUSIVE}
-    other = judge("above", *(-c for c in centres), combine="any" if combine == "all" else "all")
-    assert other.verdict == mirrored[verdict]
+    together = judge("within", *centres, combine="all")
+    # "differs" tests the null itself, so effects between it and the smallest have another p.
+    apart = judge("differs", *(2 * c if c > 1 else c for c in centres), combine="any")
+    assert apart.verdict == mirrored[together.verdict]
 
 
 def test_p_of_all_is_the_largest_where_all_hold() -> None:
-    found = judge("above", 2.0, 0.1)
+    found = judge("above", 2.0, 1.1, spread=8.0)
     assert found.p == max(part.p for part in found.parts)
 
 
@@ -228,14 +233,14 @@ def test_as_many_seeds_as_needed_decide_and_one_fewer_cannot(claims: int) -> Non
 
     def strongest(n: int) -> Judgement:
         far = Evidence({"c0": np.linspace(5, 6, n)})
-        nothing = Evidence({"c0": np.tile([1.0, -1.0], n)[:n]})
+        nothing = Evidence({"c0": np.tile([11.0, -9.0], n)[:n]})
         cases = [("far", rule, far)] + [(f"{i}", rule, nothing) for i in range(claims - 1)]
         return decide(cases)[0]
 
-    assert strongest(seeds_needed(claims)).verdict == SUPPORTED
-    short = strongest(seeds_needed(claims) - 1)
+    assert strongest(fewest_seeds(ALPHA / claims)).verdict == SUPPORTED
+    short = strongest(fewest_seeds(ALPHA / claims) - 1)
     assert short.verdict == INCONCLUSIVE
-    assert f"{seeds_needed(claims)} can" in short.reasons[0]
+    assert f"{fewest_seeds(ALPHA / claims)} can" in short.reasons[0]
 
 
 def test_evidence_that_cannot_be_decided_on_says_why() -> None:
@@ -318,14 +323,14 @@ def test_seeds_without_a_bracket_leave_it_out() -> None:
     [
         ("above", 1.05, SUPPORTED, (False, INCONCLUSIVE)),
         ("above", 0.95, INCONCLUSIVE, (True, SUPPORTED)),
-        ("above", -0.95, INCONCLUSIVE, (False, CONTRADICTED)),
-        ("above", -1.05, CONTRADICTED, (True, INCONCLUSIVE)),
+        ("above", 0.85, INCONCLUSIVE, (False, CONTRADICTED)),
+        ("above", 0.75, CONTRADICTED, (True, INCONCLUSIVE)),
         ("below", -1.05, SUPPORTED, (False, INCONCLUSIVE)),
         ("within", 0.78, SUPPORTED, (False, INCONCLUSIVE)),
         ("within", -0.85, INCONCLUSIVE, (True, SUPPORTED)),
         ("differs", 1.05, SUPPORTED, (False, INCONCLUSIVE)),
         ("above", 2.0, SUPPORTED, None),
-        ("above", 0.0, INCONCLUSIVE, None),
+        ("above", 0.0, CONTRADICTED, None),
         ("below", -2.0, SUPPORTED, None),
         ("within", 0.1, SUPPORTED, None),
     ],
@@ -337,3 +342,79 @@ def test_a_verdict_that_another_standard_error_would_change_is_a_close_call(
     assert judgement.verdict == verdict
     call = judgement.close_call
     assert (call and (call.toward, call.verdict)) == close
+
+
+@pytest.mark.parametrize(
+    ("kind", "centre", "claimed"),
+    [
+        ("above", 1.2, True),
+        ("below", -1.2, True),
+        ("above", 0.4, False),
+        ("within", 0.2, True),
+        ("within", -2.0, False),
+        ("differs", -1.2, True),
+        ("differs", 0.2, False),
+    ],
+)
+def test_the_predicted_power_is_about_the_share_of_runs_with_a_verdict(
+    kind: str, centre: float, claimed: bool
+) -> None:
+    criterion, rng, runs = Criterion("c", kind, 1.0), np.random.default_rng(0), 120
+    values = np.array([-1.0, 1.0] * 10)
+    values += centre - values.mean()
+    candidates = np.arange(5, 1001)
+    predicted = power(criterion, values, claimed=claimed, level=0.95, seeds=candidates)
+    at = int(np.flatnonzero(predicted >= POWER)[0])
+    wanted = SUPPORTED if claimed else CONTRADICTED
+    decided = 0
+    for run in range(runs):
+        draws = rng.normal(centre, values.std(ddof=1), candidates[at])
+        [found] = decide([(f"{run}", Rule((criterion,)), Evidence({"c": draws}))])
+        decided += found.verdict == wanted
+    assert decided / runs == pytest.approx(POWER, abs=0.13)
+
+
+def test_an_open_claim_says_how_many_seeds_would_decide_it() -> None:
+    found = judge("above", 1.2, spread=8.0)
+    assert found.verdict == INCONCLUSIVE
+    assert found.seeds_needed is not None
+    assert found.reasons == (
+        f"too few seeds: about {found.seeds_needed} would decide with 80% power",
+    )
+    larger = np.tile(1.2 + 8.0 * NOISE, found.seeds_needed // len(NOISE) + 1)
+    [decided] = decide(
+        [("claim", Rule((Criterion("c0", "above", 1.0),)), Evidence({"c0": larger}))]
+    )
+    assert decided.verdict == SUPPORTED
+
+
+def test_the_criterion_that_needs_the_most_seeds_is_named() -> None:
+    criteria = (Criterion("clear", "above", 1.0), Criterion("vague", "above", 1.0))
+    values = {"clear": 3 + NOISE, "vague": 1.2 + 8 * NOISE}
+    [found] = decide([("claim", Rule(criteria), Evidence(values))])
+    assert found.reasons[0].startswith("too few seeds for 'vague': about ")
+
+
+def test_an_effect_at_its_limit_needs_more_seeds_than_anyone_has() -> None:
+    found = judge("above", 1.0, spread=10.0)
+    assert found.seeds_needed is None
+    assert found.reasons == ("the effect lies at its limit: more than 1,000 seeds needed",)
+
+
+def test_an_open_claim_on_a_narrow_range_says_so_and_a_decided_one_does_not() -> None:
+    rule = Rule((Criterion("c", "above", 1.0),))
+    narrow = "tried up to 100 examples"
+    for values, reasons in ((1.2 + 8 * NOISE, [narrow]), (3 + NOISE, [])):
+        [found] = decide([("claim", rule, Evidence({"c": values}, narrow=narrow))])
+        assert list(found.reasons[1:]) == reasons
+
+
+def test_a_claim_with_half_of_the_error_rate_needs_half_the_p() -> None:
+    rule = Rule((Criterion("c0", "above", 0.01),))
+    case = ("claim", rule, Evidence({"c0": 0.22 + NOISE}))
+    [whole], [half] = decide([case]), decide([case], {"claim": 0.5})
+    assert (whole.verdict, half.verdict) == (SUPPORTED, INCONCLUSIVE)
+    assert half.p == whole.p
+    assert half.p_holm == pytest.approx(2 * whole.p_holm)
+    assert half.level == pytest.approx(0.975)
+    assert half.decisive.corrected[0] < whole.decisive.corrected[0]

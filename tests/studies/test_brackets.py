@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byheart.statistics.verdict import Criterion, Evidence, Rule, decide
+from byheart.statistics.decide import decide
+from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies.conditions import extremes, mean_points
 from byheart.studies.judging import _certainty
 

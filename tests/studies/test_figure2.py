@@ -14,7 +14,7 @@ from byheart.data.dataset import Dataset
 from byheart.measures.first_layer import network_low_frequency_energy
 from byheart.record import Record
 from byheart.statistics import inference
-from byheart.statistics.verdict import decide
+from byheart.statistics.decide import decide
 from byheart.studies.base import Records, Setting
 from byheart.studies.figure2 import DRAWN, Figure2
 from byheart.studies.presets import PRESETS

@@ -8,7 +8,7 @@ from tests.studies.tiny import tiny_dataset, tiny_setting
 
 from byheart.record import Record
 from byheart.statistics import inference
-from byheart.statistics.verdict import decide
+from byheart.statistics.decide import decide
 from byheart.studies.base import Records, Setting
 from byheart.studies.figure5 import Figure5
 from byheart.studies.presets import WidthSetting

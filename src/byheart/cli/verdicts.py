@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +21,7 @@ _ROOM_FOR_INTERVALS = 56
 
 
 def print_verdicts(findings: Sequence[Finding], console: Console) -> None:
-    """Print one row per finding, leaving out columns that do not fit, and the tally."""
+    """Print one row per finding, leaving out columns that do not fit; reasons; and the tally."""
     width = console.width
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("verdict" if width >= _ROOM_FOR_WORDS else "", no_wrap=True)
@@ -40,6 +41,12 @@ def print_verdicts(findings: Sequence[Finding], console: Console) -> None:
         table.add_row(*cells, Text(str(finding.n)))
     console.print(table)
     console.print()
+    for finding in findings:
+        if finding.reasons:
+            line = Text.assemble((finding.claim, "bold"), ": ", "; ".join(finding.reasons))
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    if any(finding.reasons for finding in findings):
+        console.print()
     console.print(_tally(findings, console))
 
 

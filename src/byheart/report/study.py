@@ -254,7 +254,7 @@ def _combination(finding: Finding) -> str:
     """Return in a sentence how the criteria of a rule make up the verdict."""
     rules = [part.rule for part in finding.parts]
     if finding.rule == "; and ".join(rules):
-        return "Supported if all of these hold, contradicted if at least one is reversed:"
+        return "Supported if all of these hold, contradicted if at least one is refuted:"
     if finding.rule == "; or ".join(rules):
-        return "Supported if at least one of these holds, contradicted if all are reversed:"
+        return "Supported if at least one of these holds, contradicted if all are refuted:"
     return f"{finding.rule}:"

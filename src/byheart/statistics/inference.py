@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +12,10 @@ from scipy import stats
 from byheart.seeds import generator
 
 RESAMPLES = 9_999
-EXACT_UP_TO = 16
-"""Up to this many values, the sign-flip test enumerates all 2**n sign patterns."""
+EXACT_UP_TO = 32
+"""Up to this many values, the sign-flip test counts all 2**n sign patterns."""
+PATTERNS = 99_999
+"""Random sign patterns for more values."""
 
 
 def bca_interval(values: ArrayLike, *, level: float = 0.95, name: str = "") -> tuple[float, float]:
@@ -52,20 +53,17 @@ def bca_interval(values: ArrayLike, *, level: float = 0.95, name: str = "") -> t
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def sign_flip_p(
-    values: ArrayLike, *, null: float = 0.0, alternative: str = "two-sided", name: str = ""
-) -> float:
+def sign_flip_p(values: ArrayLike, *, null: float = 0.0, alternative: str = "two-sided") -> float:
     """Return the p value of the sign-flip permutation test that the mean is ``null``.
 
     Under the null a paired difference is as likely as its negative, so every pattern of signs is
     equally likely: p is the share of patterns whose mean is at least as extreme. Exact up to
-    ``EXACT_UP_TO`` values; above, by 9,999 random patterns and the observed one.
+    ``EXACT_UP_TO`` values; above, by ``PATTERNS`` random patterns and the observed one.
 
     Args:
         values: [n] one paired difference per seed.
         null: mean under the null hypothesis.
         alternative: "two-sided", "greater" or "less".
-        name: seeds the random patterns.
 
     Returns:
         p in (0, 1]; at least 2**-n (one-sided).
@@ -73,22 +71,32 @@ def sign_flip_p(
     Source: Fisher (1935), section 21; Good (2005), chapter 3.
     """
     shifted = _finite(values, at_least=1) - null
-    n = len(shifted)
-    if n <= EXACT_UP_TO:
-        signs = _sign_patterns(n)
-        extra = 0
-    else:
-        signs = generator("sign-flip", name).choice((1.0, -1.0), size=(RESAMPLES, n))
-        extra = 1
-    sums, observed = signs @ shifted, float(shifted.sum())
+    # Patterns of signs are symmetric: each of the three alternatives is an upper tail.
+    observed = float(shifted.sum()) * (-1.0 if alternative == "less" else 1.0)
     slack = 1e-9 * float(np.abs(shifted).sum())
-    if alternative == "greater":
-        extreme = sums >= observed - slack
-    elif alternative == "less":
-        extreme = sums <= observed + slack
-    else:
-        extreme = np.abs(sums) >= abs(observed) - slack
-    return float((extreme.sum() + extra) / (len(sums) + extra))
+    if alternative == "two-sided":
+        return min(1.0, 2.0 * _upper_tail(shifted, abs(observed) - slack))
+    return _upper_tail(shifted, observed - slack)
+
+
+def _upper_tail(values: NDArray[np.float64], bound: float) -> float:
+    """Return the share of sign patterns whose sum is at least ``bound``."""
+    n = len(values)
+    if n > EXACT_UP_TO:
+        sums = _random_signs(n) @ values
+        return float((np.sum(sums >= bound) + 1) / (PATTERNS + 1))
+    # Every sum is one of each half: count pairs of halves, 2**(n/2) sorted sums instead of 2**n.
+    first, second = _all_sums(values[: n // 2]), np.sort(_all_sums(values[n // 2 :]))
+    reaching = len(second) - np.searchsorted(second, bound - first, side="left")
+    return float(reaching.sum() / 2.0**n)
+
+
+def _all_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of all 2**n sign patterns."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
 
 
 def holm(p_values: Sequence[float], *, alpha: float = 0.05) -> tuple[NDArray[np.float64], ...]:
@@ -122,9 +130,9 @@ def holm(p_values: Sequence[float], *, alpha: float = 0.05) -> tuple[NDArray[np.
     return adjusted, 1.0 - alpha / factor
 
 
-@cache
-def _sign_patterns(n: int) -> NDArray[np.float64]:
-    return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
+@lru_cache(maxsize=2)
+def _random_signs(n: int) -> NDArray[np.float64]:
+    return generator("sign-flip", n).choice((1.0, -1.0), size=(PATTERNS, n))
 
 
 def _finite(values: ArrayLike, *, at_least: int) -> NDArray[np.float64]:

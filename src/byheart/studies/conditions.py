@@ -107,10 +107,17 @@ class Tally:
     failed: int
 
     def evidence(
-        self, values: Mapping[str, Values], *, note: str = "", undecidable: str = ""
+        self,
+        values: Mapping[str, Values],
+        *,
+        note: str = "",
+        undecidable: str = "",
+        narrow: str = "",
     ) -> Evidence:
         """Return values per seed together with these counts."""
-        return Evidence(values, self.censored, self.diverged, self.failed, note, undecidable)
+        return Evidence(
+            values, self.censored, self.diverged, self.failed, note, undecidable, narrow
+        )
 
 
 def tally(records: Records, trials: Iterable[Trial]) -> Tally:
@@ -125,6 +132,19 @@ def tally(records: Records, trials: Iterable[Trial]) -> Tally:
         diverged=sum(record is not None and record.outcome == "diverged" for _, record in ended),
         failed=sum(record is None for _, record in ended),
     )
+
+
+def narrow_range(tried: Sequence[int], paper: Sequence[int], what: str) -> str:
+    """Return how a range falls short of the paper's, or "" if it ends where the paper's does.
+
+    Args:
+        tried: the preset's range, ascending.
+        paper: the range of the preset "paper", ascending.
+        what: what the numbers count ("examples").
+    """
+    if tried[-1] >= paper[-1]:
+        return ""
+    return f"tried {tried[0]:,} to {tried[-1]:,} {what}, the paper up to {paper[-1]:,}"
 
 
 def mostly_censored(records: Records, arms: Sequence[Sequence[Trial]], goal: str) -> str:

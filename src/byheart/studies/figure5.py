@@ -18,12 +18,13 @@ from byheart.studies.conditions import (
     input_noise,
     label_noise,
     mean_points,
+    narrow_range,
     read_arms,
     slope,
     tally,
     trials_per_seed,
 )
-from byheart.studies.presets import log_spaced
+from byheart.studies.presets import PAPER, log_spaced
 from byheart.trial import AccuracyProbe, Trial
 
 MARGIN = 0.01
@@ -89,7 +90,9 @@ class Figure5:
             notes.append("on CIFAR-10 the papers see this with input noise, not with label noise")
         return {
             "capacity-validation": tally(records, self.plan(setting)).evidence(
-                values, note="; ".join(notes)
+                values,
+                note="; ".join(notes),
+                narrow=narrow_range(setting.preset.width.widths, PAPER.width.widths, "units"),
             )
         }
 

@@ -22,11 +22,13 @@ from byheart.studies.conditions import (
     input_noise,
     mean_points,
     mostly_censored,
+    narrow_range,
     read_arms,
     slope,
     tally,
     trials_per_seed,
 )
+from byheart.studies.presets import PAPER
 from byheart.trial import Trial
 
 ORDER_SMALLEST = round(float(np.log2(1.1)), 3)
@@ -129,7 +131,8 @@ class Figure6:
             WIDTH_STEEPER: slope(x, noise) - slope(x, real),
             WIDTH_LONGER: slope(x[wider:], noise[:, wider:]) - slope(x[wider:], real[:, wider:]),
         }
-        return _evidence(values, records, _by_width(setting))
+        narrow = narrow_range(widths, PAPER.time.widths, "units")
+        return _evidence(values, records, _by_width(setting), narrow)
 
     def _size(self, records: Records, setting: Setting) -> Evidence:
         x = np.log(setting.preset.time.sizes)
@@ -139,7 +142,8 @@ class Figure6:
             SIZE_NOISE: slope(x, noise),
             SIZE_STEEPER: slope(x, noise) - slope(x, real),
         }
-        return _evidence(values, records, _by_size(setting))
+        narrow = narrow_range(setting.preset.time.sizes, PAPER.time.sizes, "examples")
+        return _evidence(values, records, _by_size(setting), narrow)
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
         """Return time by kind, by width and by number of examples."""
@@ -261,7 +265,10 @@ def _times(records: Records, arms: Iterable[Sequence[Trial]]) -> Values:
 
 
 def _evidence(
-    values: Mapping[str, Values], records: Records, arms: Sequence[Sequence[Trial]]
+    values: Mapping[str, Values],
+    records: Records,
+    arms: Sequence[Sequence[Trial]],
+    narrow: str = "",
 ) -> Evidence:
     ended = tally(records, [trial for arm in arms for trial in arm])
-    return ended.evidence(values, undecidable=mostly_censored(records, arms, "100%"))
+    return ended.evidence(values, undecidable=mostly_censored(records, arms, "100%"), narrow=narrow)

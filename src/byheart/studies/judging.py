@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from byheart.record import Record
-from byheart.statistics.verdict import CriterionResult, Evidence, Judgement, Rule, Verdict, decide
+from byheart.statistics.decide import Judgement, decide
+from byheart.statistics.verdict import CriterionResult, Evidence, Rule, Verdict
 from byheart.studies.base import Claim, Records, Setting, Study
 from byheart.studies.registry import studies_of
 
@@ -61,7 +62,9 @@ class Finding(BaseModel):
         p: two-sided exact permutation p of the claim.
         p_holm: p after Holm's correction over the claims of the run.
         verdict: supported, contradicted or inconclusive.
-        reasons: why no verdict could be given, if so.
+        reasons: what is in the way of a verdict, if it is inconclusive.
+        seeds_needed: number of seeds that would decide the claim with 80% power if effects and
+            spreads stay as observed; None if it is decided, or needs more than 1,000 seeds.
         parts: every criterion of the rule.
         censored: trials that never reached 100% training accuracy though the claim asks for it.
         diverged: trials whose loss stopped being finite.
@@ -89,6 +92,7 @@ class Finding(BaseModel):
     p_holm: float
     verdict: Verdict
     reasons: tuple[str, ...]
+    seeds_needed: int | None = None
     parts: tuple[FindingPart, ...]
     censored: int
     diverged: int
@@ -164,6 +168,7 @@ def _finding(
         p_holm=judgement.p_holm,
         verdict=judgement.verdict,
         reasons=judgement.reasons,
+        seeds_needed=judgement.seeds_needed,
         parts=tuple(_part(part) for part in judgement.parts),
         censored=evidence.censored,
         diverged=evidence.diverged,
@@ -171,7 +176,13 @@ def _finding(
         note="; ".join(
             filter(
                 None,
-                (evidence.note, _certainty(claim.rule, judgement), _close_call(judgement)),
+                (
+                    _too_small(judgement),
+                    evidence.narrow if judgement.verdict == "contradicted" else "",
+                    evidence.note,
+                    _certainty(claim.rule, judgement),
+                    _close_call(judgement),
+                ),
             )
         ),
         preset=setting.preset.name,
@@ -179,6 +190,16 @@ def _finding(
         model="" if setting.model is None else setting.model.factory,
         seconds=round(seconds, 3),
     )
+
+
+def _too_small(judgement: Judgement) -> str:
+    """Return that a claim is contradicted by an effect too small to matter, if so."""
+    decisive = judgement.decisive
+    if judgement.verdict != "contradicted" or decisive.opposite:
+        return ""
+    criterion = decisive.criterion
+    unit = f" {criterion.unit}" if criterion.unit else ""
+    return f"no effect worth having: smaller than {criterion.smallest:g}{unit}"
 
 
 def _certainty(rule: Rule, judgement: Judgement) -> str:
