@@ -19,7 +19,7 @@ from byheart.networks.vmapped import seeded_randomness
 from byheart.seeds import generator
 from byheart.seeds import seed as seed_of
 from byheart.training.regularizers.adversarial import SEARCH_STEPS
-from byheart.training.step import MLP_ONLY
+from byheart.training.step import STUDIED
 from byheart.trial import CNN, MLP, Algorithm, Trial
 
 
@@ -141,22 +141,33 @@ class PlainNoise:
             x = x * self.kept("input dropout", len(x), own.input_dropout) / (1 - own.input_dropout)
         return x
 
-    def logits(self, model: nn.Sequential, x: Tensor) -> Tensor:
-        """Return the logits [classes] of one example [inputs], in train mode."""
+    def hidden(self, units: int) -> tuple[Tensor, Tensor]:
+        """Return what one example adds to its hidden units, and then multiplies them by."""
         own = self.algorithm
-        _, *layers = model
-        linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        shift, factor = torch.zeros(units).double(), torch.ones(units).double()
+        if own.hidden_noise:
+            shift = own.hidden_noise * self.normal("hidden noise", units)
+        if own.dropout:
+            factor = self.kept("dropout", units, own.dropout).double() / (1 - own.dropout)
+        return shift, factor
+
+    def logits(self, model: nn.Sequential, x: Tensor) -> Tensor:
+        """Return the logits [N, classes] of examples [N, inputs], in train mode."""
+        linears = [layer for layer in model if isinstance(layer, nn.Linear)]
         units = [layer.out_features for layer in linears[:-1]]
-        noise = (
-            self.normal("hidden noise", sum(units)) if own.hidden_noise else torch.zeros(sum(units))
-        ).split(units)
-        kept = (
-            self.kept("dropout", sum(units), own.dropout) if own.dropout else torch.ones(sum(units))
-        ).split(units)
-        h = self.inputs(x)
-        for linear, one, mask in zip(linears[:-1], noise, kept, strict=True):
-            h = (torch.relu(linear(h)) + own.hidden_noise * one) * mask / (1 - own.dropout)
-        return linears[-1](h)
+        shifts, factors = (
+            torch.stack(values).split(units, dim=1)
+            for values in zip(*(self.hidden(sum(units)) for _ in x), strict=True)
+        )
+        changes = iter(zip(shifts, factors, strict=True))
+        h, dense = torch.stack([self.inputs(example) for example in x]), False
+        for layer in model:
+            h = layer(h)
+            dense = dense or isinstance(layer, nn.Linear)
+            if dense and isinstance(layer, nn.ReLU):
+                shift, factor = next(changes)
+                h = (h + shift) * factor
+        return h
 
     def attacked(self, model: nn.Sequential, x: Tensor) -> Tensor:
         """Return what the search for a critical sample ends at, from one example [inputs]."""
@@ -180,13 +191,16 @@ def plain_loss(
     model: nn.Module, x: Tensor, y: Tensor, algorithm: Algorithm, noise: PlainNoise
 ) -> Tensor:
     """Return the regularized loss of a batch, for one network."""
-    if not any(getattr(algorithm, name) for name in MLP_ONLY):
+    if not any(getattr(algorithm, name) for name in STUDIED):
         return nn.functional.cross_entropy(model(x), y)
-    weight = algorithm.adversarial_weight
-    attacked = [noise.attacked(model, one) for one in x.flatten(1)] if weight else []
-    clean = torch.stack([noise.logits(model, one) for one in x.flatten(1)])
+    weight, examples = algorithm.adversarial_weight, x.flatten(1)
+    if weight:
+        model.eval()
+        attacked = torch.stack([noise.attacked(model, example) for example in examples])
+        model.train()
+        examples = torch.cat((examples, attacked))
+    clean, *rest = noise.logits(model, examples).split(len(x))
     loss = nn.functional.cross_entropy(clean, y)
     if not weight:
         return loss
-    found = torch.stack([noise.logits(model, one) for one in attacked])
-    return (1 - weight) * loss + weight * nn.functional.cross_entropy(found, y)
+    return (1 - weight) * loss + weight * nn.functional.cross_entropy(rest[0], y)

@@ -311,15 +311,18 @@ def test_the_network_carries_no_graph_between_steps(digits: Dataset) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 59}, "batch of one example: choose a batch size"),
-        ({"dropout": 0.5}, "dropout is there for MLPs only"),
+        ({"batch_size": 59, "network": SMALL_CNN}, "batch of one example: choose a batch size"),
+        (
+            {"dropout": 0.5, "network": foreign("mlp")},
+            "byheart's own networks only",
+        ),
     ],
 )
-def test_what_cnns_cannot_train_with_is_a_clear_error(
+def test_what_a_network_cannot_train_with_is_a_clear_error(
     digits: Dataset, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        train(Pack((trial(digits, network=SMALL_CNN, **changes),)), digits)
+        train(Pack((trial(digits, **changes),)), digits)
 
 
 def test_a_network_that_changed_since_the_plan_is_refused() -> None:

@@ -11,15 +11,18 @@ from byheart.data.dataset import Dataset
 from byheart.data.sources import load_dataset
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.training.engine import train
-from byheart.training.mlp_step import MLPStep, regularizers_of
+from byheart.training.mlp_step import MLPStep
 from byheart.training.packs import Pack, make_packs
 from byheart.training.regularizers import noise
 from byheart.training.regularizers.adversarial import Adversarial
 from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
 from byheart.training.regularizers.noise import Dropout, InputDropout, InputNoise, RowNoise
-from byheart.trial import MLP, AccuracyProbe, Algorithm, DataFacts, Trial
+from byheart.training.step import regularizers_of
+from byheart.trial import CNN, MLP, AccuracyProbe, Algorithm, DataFacts, Network, Trial
 
 EPOCHS = 2
+SMALL = MLP(hidden=(12, 8))
+SMALL_CNN = CNN(channels=(3,), dense=(7, 5), kernel=3, pool=2)
 LIKE = torch.zeros(1, dtype=torch.float64)
 ALONE = {
     "dropout": {"dropout": (0.3, 0.9, 0.5)},
@@ -37,22 +40,39 @@ def digits() -> Dataset:
     return load_dataset("digits")
 
 
-def trial(digits: Dataset, seed: int = 0, *, epochs: int = EPOCHS, **numbers: float) -> Trial:
+def trial(
+    digits: Dataset,
+    seed: int = 0,
+    *,
+    epochs: int = EPOCHS,
+    network: Network = SMALL,
+    **numbers: float,
+) -> Trial:
     if numbers.get("adversarial_weight"):
         numbers["adversarial_radius"] = 0.05
     return Trial(
         data=DataFacts(fingerprint=digits.fingerprint, train=50, validation=20, seed=seed),
         algorithm=Algorithm(
-            network=MLP(hidden=(12, 8)), learning_rate=0.1, batch_size=16, epochs=epochs, **numbers
+            network=network, learning_rate=0.1, batch_size=16, epochs=epochs, **numbers
         ),
         seed=seed,
         probes=(AccuracyProbe(epochs=(epochs,)),),
     )
 
 
-def pack(digits: Dataset, strengths: dict[str, tuple[float, ...]], replicas: int) -> list[Trial]:
+def pack(
+    digits: Dataset,
+    strengths: dict[str, tuple[float, ...]],
+    replicas: int,
+    network: Network = SMALL,
+) -> list[Trial]:
     return [
-        trial(digits, seed, **{name: values[seed] for name, values in strengths.items()})
+        trial(
+            digits,
+            seed,
+            network=network,
+            **{name: values[seed] for name, values in strengths.items()},
+        )
         for seed in range(replicas)
     ]
 
@@ -61,12 +81,13 @@ def loss(record) -> float:
     return float(record.arrays["accuracy.train_loss"][-1])
 
 
+@pytest.mark.parametrize("network", [SMALL, SMALL_CNN], ids=["MLP", "CNN"])
 @pytest.mark.parametrize("replicas", [1, 3])
 @pytest.mark.parametrize("strengths", [*ALONE.values(), TOGETHER], ids=[*ALONE, "together"])
 def test_a_regularized_pack_equals_separate_plain_runs(
-    digits: Dataset, strengths: dict[str, tuple[float, ...]], replicas: int
+    digits: Dataset, strengths: dict[str, tuple[float, ...]], replicas: int, network: Network
 ) -> None:
-    trials = pack(digits, strengths, replicas)
+    trials = pack(digits, strengths, replicas, network)
     records = train(Pack(tuple(trials)), digits, dtype=torch.float64)
     for own, record in zip(trials, records, strict=True):
         _, logits = plain_training(own, digits)

@@ -82,6 +82,8 @@ class ReplicatedCNN:
         self.norms = norms
         self.bias = bias
         self.grey = grey
+        self._shift: Tensor | None = None
+        self._scale: Tensor | None = None
 
     @classmethod
     def initialised(
@@ -125,6 +127,23 @@ class ReplicatedCNN:
         """Number of replicas R."""
         return self.bias.shape[0]
 
+    @property
+    def inputs(self) -> int:
+        """Number of values in one input."""
+        return math.prod(self.shapes.source)
+
+    @property
+    def hidden(self) -> list[int]:
+        """Widths of the layers that dropout and noise act on: the hidden dense layers."""
+        return list(self.shapes.dense[1:-1])
+
+    def disturb(self, shift: Tensor | None, scale: Tensor | None) -> None:
+        """Shift and scale the hidden dense units, each [R, B, units], in the next training batch.
+
+        Formula: h <- (h + shift) * scale, after the ReLU.
+        """
+        self._shift, self._scale = shift, scale
+
     def parameters(self) -> list[Tensor]:
         """Return what is trained, each [R, ...]."""
         scales = [values for norm in self.norms for values in (norm.gamma, norm.beta)]
@@ -158,10 +177,18 @@ class ReplicatedCNN:
                 h = norm(h, training=training)
                 h = functional.max_pool2d(h, network.pool, network.stride).relu_()
         h = h.reshape(examples, replicas, -1).transpose(0, 1)
-        for weights in self.weights[:-1]:
+        shifts, scales = (
+            [None] * len(self.hidden)
+            if values is None or not training
+            else torch.split(values, self.hidden, dim=2)
+            for values in (self._shift, self._scale)
+        )
+        for weights, shift, scale in zip(self.weights[:-1], shifts, scales, strict=True):
             h = torch.bmm(h, weights).transpose(0, 1).reshape(examples, -1)
             h = torch.relu(next(norms)(h, training=training))
             h = h.view(examples, replicas, -1).transpose(0, 1)
+            h = h if shift is None else h + shift
+            h = h if scale is None else h * scale
         return torch.baddbmm(self.bias, h, self.weights[-1])
 
     def _images(self, x: Tensor) -> Tensor:

@@ -71,6 +71,16 @@ class ReplicatedMLP:
         """Number of replicas R."""
         return self.weights[0].shape[0]
 
+    @property
+    def inputs(self) -> int:
+        """Number of values in one input."""
+        return self.weights[0].shape[1]
+
+    @property
+    def hidden(self) -> list[int]:
+        """Widths of the hidden layers."""
+        return [bias.shape[2] for bias in self.biases[:-1]]
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] of inputs [R, N, inputs], or [N, inputs] shared by all."""
         *hidden, last = zip(self.weights, self.biases, strict=True)

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.training.regularizers.adversarial import Adversarial
-from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
-from byheart.training.regularizers.noise import Dropout, HiddenNoise, InputDropout, InputNoise
-from byheart.training.step import learning_rates
+from byheart.training.regularizers.base import Batch
+from byheart.training.step import learning_rates, regularizers_of
 from byheart.trial import Algorithm
 
 
@@ -93,7 +91,7 @@ class MLPStep:
         network, count = self.network, batch.x.shape[1]
         for regularizer in self._regularizers:
             batch = regularizer.change(batch, network)
-        widths = [bias.shape[2] for bias in network.biases[:-1]]
+        widths = network.hidden
         shifts, scales = (
             [None] * len(widths) if rows is None else torch.split(rows, widths, dim=2)
             for rows in (batch.shift, batch.scale)
@@ -149,34 +147,6 @@ class MLPStep:
             if self._weight_decay is not None:
                 velocity.addcmul_(parameter, self._weight_decay)
             parameter.addcmul_(velocity, self._learning_rate, value=-1)
-
-
-def regularizers_of(
-    network: ReplicatedMLP, algorithms: Sequence[Algorithm], seeds: Sequence[int]
-) -> list[Regularizer]:
-    """Return the regularizers that any replica has, in the order in which they change a batch.
-
-    Args:
-        network: the pack.
-        algorithms: one per replica; all of one adversarial radius.
-        seeds: one per replica.
-    """
-    inputs, *widths, classes = (network.weights[0].shape[1], *(b.shape[2] for b in network.biases))
-    task, like = LearningTask((inputs,), classes, sum(widths)), network.biases[0]
-
-    def used(kind: type[Regularizer], name: str, **settings: float) -> list[Regularizer]:
-        strengths = [getattr(algorithm, name) for algorithm in algorithms]
-        if not any(strengths) or (kind.changes_hidden and not widths):
-            return []
-        return [kind(strengths, seeds, task, like, **settings)]
-
-    return [
-        *used(Adversarial, "adversarial_weight", radius=algorithms[0].adversarial_radius),
-        *used(InputNoise, "input_noise"),
-        *used(InputDropout, "input_dropout"),
-        *used(HiddenNoise, "hidden_noise"),
-        *used(Dropout, "dropout"),
-    ]
 
 
 def softmax_(logits: Tensor) -> Tensor:

@@ -10,12 +10,22 @@ from torch import Tensor
 
 from byheart.errors import InputError
 from byheart.networks.base import PackNetwork, TrainableNetwork
+from byheart.networks.cnn import ReplicatedCNN
+from byheart.networks.mlp import ReplicatedMLP
 from byheart.networks.vmapped import ForeignPack
+from byheart.training.regularizers.adversarial import Adversarial
 from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
+from byheart.training.regularizers.noise import Dropout, HiddenNoise, InputDropout, InputNoise
 from byheart.trial import Algorithm
 
-MLP_ONLY = ("dropout", "input_dropout", "input_noise", "hidden_noise", "adversarial_weight")
-"""Regularizers of studies, by their field in :class:`Algorithm`."""
+STUDIED: Mapping[str, type[Regularizer]] = {
+    "adversarial_weight": Adversarial,
+    "input_noise": InputNoise,
+    "input_dropout": InputDropout,
+    "hidden_noise": HiddenNoise,
+    "dropout": Dropout,
+}
+"""Regularizers of studies by their field in :class:`Algorithm`, in the order of their changes."""
 
 Numbers = float | list[Tensor]
 """A hyperparameter: one number if all replicas share it, else for each parameter [R, 1, ...]."""
@@ -136,11 +146,12 @@ class AutogradStep:
         network: the pack; trained in place.
         algorithms: one per replica.
         seeds: one per replica.
-        regularizer: changes the batch, the loss or the gradients.
+        regularizer: changes the batch, the loss or the gradients, after the regularizers that the
+            algorithms name.
         epoch: the next epoch, counted from 0.
 
     Raises:
-        InputError: an algorithm has a regularizer that studies have for MLPs only.
+        InputError: an algorithm names a regularizer, and the network is a user's.
     """
 
     def __init__(
@@ -152,11 +163,7 @@ class AutogradStep:
         regularizer: Regularizer | None = None,
         epoch: int = 0,
     ) -> None:
-        for name in MLP_ONLY:
-            if any(getattr(algorithm, name) > 0 for algorithm in algorithms):
-                raise InputError(
-                    f"{name} is there for MLPs only: train a {algorithms[0].network.kind} without"
-                )
+        self._studied = _studied(network, algorithms, seeds)
         self.network = network
         self._algorithms = list(algorithms)
         self._seeds = list(seeds)
@@ -167,14 +174,17 @@ class AutogradStep:
     def start_epoch(self, epoch: int) -> None:
         """Begin an epoch, counted from 0; see :class:`TrainingStep`."""
         self._optimizer.start_epoch(epoch)
-        self._regularizer.start_epoch(epoch)
+        for regularizer in (*self._studied, self._regularizer):
+            regularizer.start_epoch(epoch)
 
     def step(self, batch: Batch, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step; see :class:`TrainingStep`."""
         network, regularizer, count = self.network, self._regularizer, batch.x.shape[1]
-        changed = regularizer.change(batch, network)
+        changed = batch
+        for change in (*self._studied, regularizer):
+            changed = change.change(changed, network)
         if changed.shift is not None or changed.scale is not None:
-            self._own_network().disturb(changed.shift, changed.scale)
+            self._disturbed_network().disturb(changed.shift, changed.scale)
         passes: list[Tensor] = []
 
         def loss() -> Tensor:
@@ -219,10 +229,54 @@ class AutogradStep:
         for velocity, held in zip(self._optimizer.velocity, state["velocity"], strict=True):
             velocity.copy_(held)
 
+    def _disturbed_network(self) -> ReplicatedCNN | ForeignPack:
+        if not isinstance(self.network, ReplicatedCNN | ForeignPack):
+            raise NotImplementedError("this pack has no hidden units to shift or scale")
+        return self.network
+
     def _own_network(self) -> ForeignPack:
         if not isinstance(self.network, ForeignPack):
             raise NotImplementedError("only a pack of a user's network can do this")
         return self.network
+
+
+def regularizers_of(
+    network: ReplicatedMLP | ReplicatedCNN, algorithms: Sequence[Algorithm], seeds: Sequence[int]
+) -> list[Regularizer]:
+    """Return the regularizers that any replica has, in the order in which they change a batch.
+
+    Args:
+        network: the pack.
+        algorithms: one per replica; all of one adversarial radius.
+        seeds: one per replica.
+    """
+    like = network.weights[-1]
+    task = LearningTask((network.inputs,), like.shape[2], sum(network.hidden))
+    used: list[Regularizer] = []
+    for name, kind in STUDIED.items():
+        strengths = [getattr(algorithm, name) for algorithm in algorithms]
+        if not any(strengths) or (kind.changes_hidden and not network.hidden):
+            continue
+        if kind is Adversarial:
+            radius = algorithms[0].adversarial_radius
+            used.append(Adversarial(strengths, seeds, task, like, radius))
+        else:
+            used.append(kind(strengths, seeds, task, like))
+    return used
+
+
+def _studied(
+    network: TrainableNetwork, algorithms: Sequence[Algorithm], seeds: Sequence[int]
+) -> list[Regularizer]:
+    if isinstance(network, ReplicatedCNN):
+        return regularizers_of(network, algorithms, seeds)
+    for name in STUDIED:
+        if any(getattr(algorithm, name) > 0 for algorithm in algorithms):
+            raise InputError(
+                f"{name} is there for byheart's own networks only: train a "
+                f"{algorithms[0].network.kind} network without"
+            )
+    return []
 
 
 def _plain(network: TrainableNetwork) -> Regularizer:
