@@ -121,6 +121,7 @@ def study(
     preset: str = "quick",
     data: str | Dataset | None = None,
     model: Source | None = None,
+    network: str | None = None,
     learning_rate: float | None = None,
     seeds: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -149,7 +150,9 @@ def study(
             own if None.
         model: a network in place of the preset's: "package.module:callable", or a function of an
             importable module that returns a fresh network.
-        learning_rate: learning rate of that network; the preset's if None.
+        network: "mlp" or "cnn", byheart's networks; a CNN for colour images and an MLP for other
+            data if None.
+        learning_rate: learning rate of your network; the preset's if None.
         seeds: independent repetitions; the preset's number if None.
         out: output folder; ``out/<preset>`` if None.
         runner: "inline", "processes", "ray", or a runner.
@@ -176,6 +179,7 @@ def study(
         source=data,
         seeds=seeds,
         model=None if model is None else _importable(model),
+        network=network,
         learning_rate=learning_rate,
     )
     progress = progress or make_progress()

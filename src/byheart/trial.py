@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 
 class FrozenModel(BaseModel):
@@ -39,6 +46,8 @@ class DataFacts(FrozenModel):
         downsample: side of the squares of pixels that are averaged into one, before corruption.
         unique_labels: every training example is a class of its own (A17 Figure 3, right): as many
             classes as training examples, whatever the data set's labels.
+        test: SHA-256 of the source's test split, if validation examples come from it; None if they
+            come from the training split.
     """
 
     fingerprint: str
@@ -49,6 +58,15 @@ class DataFacts(FrozenModel):
     seed: int = 0
     downsample: int = Field(default=1, gt=0)
     unique_labels: bool = False
+    test: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _facts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the facts, without a test split that is not used: keys of older trials stay."""
+        facts: dict[str, Any] = serialize(self)
+        if facts.get("test") is None:
+            facts.pop("test", None)
+        return facts
 
     @model_validator(mode="after")
     def _unique_labels_stand_alone(self) -> Self:

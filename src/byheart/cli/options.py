@@ -50,6 +50,14 @@ PresetModel = Annotated[
 
 # How to train.
 PresetName = Annotated[str, typer.Option("--preset", help="Size of the study: quick, desk, paper.")]
+NetworkName = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="mlp|cnn",
+        help="Network of the studies. Default: cnn for colour images, else mlp.",
+    ),
+]
 PresetLearningRate = Annotated[
     float | None,
     typer.Option("--learning-rate", help="Learning rate of your network. Default: the preset's."),

@@ -43,6 +43,7 @@ def plan(
     preset: options.PresetName = "quick",
     data: options.PresetData = None,
     model: options.PresetModel = None,
+    network: options.NetworkName = None,
     learning_rate: options.PresetLearningRate = None,
     seeds: options.Seeds = None,
     runner: options.RunnerName = "processes",
@@ -68,6 +69,7 @@ def plan(
         source=data,
         seeds=seeds,
         model=model,
+        network=network,
         learning_rate=learning_rate,
     )
     own_network = request.own_network

@@ -33,6 +33,8 @@ class Dataset:
         clean_y: labels before corruption, int64 ``[N]``.
         noisy_inputs: whose input was replaced, bool ``[N]``.
         noisy_labels: whose label was replaced, if only by itself by chance, bool ``[N]``.
+        test_x: inputs of the source's test split, float32 ``[M, *shape]``; None if not loaded.
+        test_y: its labels, int64 ``[M]``.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Dataset:
     clean_y: Tensor
     noisy_inputs: Tensor
     noisy_labels: Tensor
+    test_x: Tensor | None = None
+    test_y: Tensor | None = None
 
     @classmethod
     def from_arrays(
@@ -119,12 +123,33 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of shape, class count, inputs and labels; never of a name or a path."""
-        header = json.dumps([list(self.x.shape), self.n_classes])
-        digest = hashlib.sha256(header.encode())
-        for tensor, dtype in ((self.x, "<f4"), (self.y, "<i8")):
-            array = np.ascontiguousarray(tensor.cpu().numpy(), dtype=dtype)
-            digest.update(array.reshape(-1).view(np.uint8).data)
-        return digest.hexdigest()
+        return _fingerprint(self.x, self.y, self.n_classes)
+
+    @cached_property
+    def test_fingerprint(self) -> str | None:
+        """The same of the test split; None if it is not loaded."""
+        if self.test_x is None or self.test_y is None:
+            return None
+        return _fingerprint(self.test_x, self.test_y, self.n_classes)
+
+    def with_test(self, test: Dataset) -> Dataset:
+        """Return the data set with a test split.
+
+        Raises:
+            InputError: its inputs have another shape, or its classes other names.
+        """
+        if test.shape != self.shape:
+            raise InputError(
+                f"data set '{self.name}': its test examples have the shape {list(test.shape)}, its "
+                f"training examples {list(self.shape)}: give both the same shape"
+            )
+        if test.classes != self.classes:
+            raise InputError(
+                f"data set '{self.name}': its test examples have the classes "
+                f"{', '.join(test.classes)}, its training examples {', '.join(self.classes)}: give "
+                "both the same classes"
+            )
+        return replace(self, test_x=test.x, test_y=test.y)
 
     def subset(self, indices: Tensor | Sequence[int]) -> Dataset:
         """Return the examples at ``indices``, in that order."""
@@ -163,11 +188,50 @@ class Dataset:
         Raises:
             InputError: a class has too few examples.
         """
+        parts = self.split_indices(train, validation, seed)
+        return self.subset(parts[0]), self.subset(parts[1])
+
+    def split_indices(
+        self, train: int, validation: int, seed: int, *, test: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the indices of a training and a validation set; see :func:`split_indices`.
+
+        Args:
+            train: number of training examples.
+            validation: number of validation examples.
+            seed: draws which examples, and their order.
+            test: validation examples come from the test split; its indices begin at ``len(self)``.
+
+        Raises:
+            InputError: a class has too few examples.
+        """
         try:
-            parts = split_indices(self.y, self.n_classes, train, validation, seed, self.classes)
+            if not test or self.test_y is None:
+                return split_indices(self.y, self.n_classes, train, validation, seed, self.classes)
+            trained, _ = split_indices(self.y, self.n_classes, train, 0, seed, self.classes)
         except InputError as error:
             raise InputError(f"data set '{self.name}': {error}") from None
-        return self.subset(parts[0]), self.subset(parts[1])
+        try:
+            held_out, _ = split_indices(
+                self.test_y, self.n_classes, validation, 0, seed, self.classes
+            )
+        except InputError as error:
+            raise InputError(f"test split of data set '{self.name}': {error}") from None
+        return trained, held_out + len(self)
+
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and labels; indices from ``len(self)`` on are of the test split."""
+        if self.test_x is None or self.test_y is None:
+            return self.x[indices], self.y[indices]
+        tested = indices >= len(self)
+        x = self.x.new_empty(len(indices), *self.shape)
+        y = self.y.new_empty(len(indices))
+        for part, inputs, labels, start in (
+            (~tested, self.x, self.y, 0),
+            (tested, self.test_x, self.test_y, len(self)),
+        ):
+            x[part], y[part] = inputs[indices[part] - start], labels[indices[part] - start]
+        return x, y
 
     def downsample(self, side: int) -> Dataset:
         """Return images averaged down to ``side`` by ``side`` pixels.
@@ -192,10 +256,23 @@ class Dataset:
                 f"data set '{self.name}': cannot average {height}x{width} down to {side}x{side}; "
                 "choose a side that divides both"
             )
-        images = self.x.reshape(len(self), -1, height, width)
-        small = functional.avg_pool2d(images, (height // side, width // side))
-        x = small.reshape(len(self), *self.shape[:-2], side, side)
-        return replace(self, name=f"{self.name}-{side}x{side}", x=x)
+
+        def small(x: Tensor) -> Tensor:
+            images = x.reshape(len(x), -1, height, width)
+            means = functional.avg_pool2d(images, (height // side, width // side))
+            return means.reshape(len(x), *self.shape[:-2], side, side)
+
+        test_x = None if self.test_x is None else small(self.test_x)
+        name = f"{self.name}-{side}x{side}"
+        return replace(self, name=name, x=small(self.x), test_x=test_x)
+
+
+def _fingerprint(x: Tensor, y: Tensor, n_classes: int) -> str:
+    digest = hashlib.sha256(json.dumps([list(x.shape), n_classes]).encode())
+    for tensor, dtype in ((x, "<f4"), (y, "<i8")):
+        array = np.ascontiguousarray(tensor.cpu().numpy(), dtype=dtype)
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def from_file(

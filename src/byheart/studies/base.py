@@ -10,11 +10,13 @@ from byheart.charts.figure import Drawing
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence, Rule
 from byheart.studies.presets import Preset
-from byheart.trial import MLP, Foreign, Network, Trial
+from byheart.trial import CNN, MLP, Foreign, Network, Trial
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
 
+CROPPED_FROM = 32
+"""Pixels a side from which on the crop applies: the papers take CIFAR-10's 32 down to 28."""
 CHOSEN_WIDTH = "a width that can be chosen"
 """Requirement of claims that compare a network with wider ones."""
 
@@ -41,7 +43,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What planning needs to know of a data set."""
+    """What planning needs to know of a data set.
+
+    Attributes:
+        name: what a report calls it.
+        fingerprint: SHA-256 of its training split.
+        examples: number of examples of its training split.
+        shape: shape of one input.
+        classes: name of each class.
+        smallest_class: number of examples of the rarest class in the training split.
+        test: SHA-256 of its test split; None if no study of the preset needs it.
+    """
 
     name: str
     fingerprint: str
@@ -49,6 +61,7 @@ class SourceFacts:
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     smallest_class: int
+    test: str | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> SourceFacts:
@@ -60,7 +73,26 @@ class SourceFacts:
             shape=dataset.shape,
             classes=dataset.classes,
             smallest_class=dataset.smallest_class,
+            test=dataset.test_fingerprint,
         )
+
+    @property
+    def coloured(self) -> bool:
+        """Whether the examples are images of three colours."""
+        return len(self.shape) == 3 and self.shape[0] == 3
+
+    def validation_source(self, train: int, validation: int) -> str | None:
+        """Return the test split for validation examples that the training split cannot give.
+
+        Args:
+            train: number of training examples.
+            validation: number of validation examples.
+
+        Returns:
+            SHA-256 of the test split; None for the training split.
+        """
+        enough = train + validation <= self.smallest_class * len(self.classes)
+        return None if enough or not validation else self.test
 
 
 @dataclass(frozen=True)
@@ -80,8 +112,47 @@ class Setting:
     model: Foreign | None = None
 
     def network(self, hidden: tuple[int, ...]) -> Network:
-        """Return the network to train: the user's, or an MLP of these widths."""
+        """Return the network to train: the user's, the preset's CNN, or an MLP of these widths."""
+        if self.model is None and self.preset.network == "cnn":
+            return self.cnn(self.preset.filters.channels)
+        return self.mlp(hidden)
+
+    def mlp(self, hidden: tuple[int, ...]) -> Network:
+        """Return the network of a study that has MLPs on any data: the user's, or an MLP."""
         return MLP(hidden=hidden) if self.model is None else self.model
+
+    def network_of_width(self, width: int) -> Network:
+        """Return a network of two hidden layers of a width: units, or filters of a CNN's first.
+
+        A CNN's later convolutions keep their ratio to the first.
+        """
+        first, *_ = channels = self.preset.filters.channels
+        if self.model is None and self.preset.network == "cnn":
+            return self.cnn(tuple(max(1, round(width * count / first)) for count in channels))
+        return self.mlp((width, width))
+
+    def cnn(self, channels: tuple[int, ...]) -> CNN:
+        """Return the papers' CNN with these numbers of filters."""
+        numbers = self.preset.filters
+        return CNN(
+            channels=channels,
+            dense=numbers.dense,
+            kernel=numbers.kernel,
+            pool=numbers.pool,
+            crop=numbers.crop if min(self.data.shape[-2:]) >= CROPPED_FROM else 0,
+        )
+
+    def width_in_words(self, width: int) -> str:
+        """Return what a network of a width is called in a chart."""
+        network = self.network_of_width(width)
+        return f"{width} units" if isinstance(network, MLP) else network.name
+
+    @property
+    def width_axis(self) -> str:
+        """What a width counts, for the axis of a chart."""
+        if self.model is None and self.preset.network == "cnn":
+            return "filters of the first convolution"
+        return "units per hidden layer"
 
 
 class Records:

@@ -128,7 +128,7 @@ class Capacity:
                     "A line that rises further to the right belongs to data that need a wider "
                     "network."
                 ),
-                x=Axis("units per hidden layer", log=True),
+                x=Axis(setting.width_axis, log=True),
                 y=Axis("seeds that reach 100% training accuracy", percent=True),
                 series=tuple(kind.name for kind in KINDS),
                 points=tuple(points),
@@ -148,7 +148,7 @@ def _width_trials(setting: Setting, kind: Condition) -> list[tuple[Trial, ...]]:
 def _to_convergence(
     setting: Setting, kind: Condition, width: int, train: int, epochs: int
 ) -> tuple[Trial, ...]:
-    network = setting.network((width, width))
+    network = setting.network_of_width(width)
     algorithm = setting.preset.capacity.algorithm(network, epochs, stop="converged")
     return trials_per_seed(setting, kind, algorithm, train=train)
 
@@ -238,7 +238,7 @@ class CapacityData:
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
         """Return the share of seeds that fit so many examples."""
         numbers = setting.preset.capacity
-        network = f"{numbers.width} units" if setting.model is None else setting.model.name
+        network = setting.width_in_words(numbers.width)
         grid = np.array(sizes(setting), dtype=float)
         points = []
         for kind in KINDS:

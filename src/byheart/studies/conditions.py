@@ -70,6 +70,7 @@ def trials_per_seed(
                 inputs=condition.inputs,
                 labels=condition.labels,
                 seed=seed,
+                test=setting.data.validation_source(train, validation),
             ),
             algorithm=algorithm,
             seed=seed,

@@ -31,8 +31,6 @@ from byheart.trial import CNN, AccuracyProbe, FiltersProbe, Trial
 ON_REAL = "log2 of low-frequency energy on real data, over initialisation"
 ON_RANDY = "log2 of low-frequency energy on randY, over initialisation"
 FACTOR = round(float(np.log2(1.25)), 3)
-CROPPED_FROM = 32
-"""Pixels a side from which on the crop applies: the papers take CIFAR-10's 32 down to 28."""
 DRAWN = 32
 """Filters drawn of each network at most."""
 WHITE = "no structure"
@@ -111,15 +109,7 @@ class Figure2:
 
 
 def _network(setting: Setting) -> CNN:
-    numbers = setting.preset.filters
-    crop = numbers.crop if min(setting.data.shape[-2:]) >= CROPPED_FROM else 0
-    return CNN(
-        channels=numbers.channels,
-        dense=numbers.dense,
-        kernel=numbers.kernel,
-        pool=numbers.pool,
-        crop=crop,
-    )
+    return setting.cnn(setting.preset.filters.channels)
 
 
 def _obstacle(setting: Setting) -> str:
@@ -143,8 +133,7 @@ def _epochs(setting: Setting) -> tuple[int, ...]:
 
 def _trials(setting: Setting, kind: Condition) -> tuple[Trial, ...]:
     numbers, epochs = setting.preset.filters, _epochs(setting)
-    schedule = {"momentum": numbers.momentum, "decay_every": numbers.decay_every}
-    algorithm = numbers.algorithm(_network(setting), numbers.epochs, **schedule)
+    algorithm = numbers.algorithm(_network(setting), numbers.epochs)
     probes = (AccuracyProbe(epochs=(numbers.epochs,)), FiltersProbe(epochs=epochs))
     return trials_per_seed(setting, kind, algorithm, train=numbers.train, probes=probes)
 

@@ -316,7 +316,7 @@ def _sgd_trials(
         per_class_at=evaluate_at[every - 1 :: every][-per_class:] if per_class else (),
     )
     algorithm = Algorithm(
-        network=setting.network(numbers.hidden),
+        network=setting.mlp(numbers.hidden),
         learning_rate=learning_rate,
         batch_size=numbers.batch_size,
         epochs=-(-updates // -(-numbers.train // numbers.batch_size)),

@@ -120,7 +120,7 @@ class Figure5:
                 "The best epoch of each network, on clean validation data. A line that levels off "
                 "further to the right belongs to data that need a wider network."
             ),
-            x=Axis("units per hidden layer", log=True),
+            x=Axis(setting.width_axis, log=True),
             y=Axis("validation accuracy", percent=True),
             series=tuple(level.name for level in input_noise(setting.preset.width.levels)),
             points=tuple(points[False]),
@@ -153,7 +153,7 @@ def _arms(setting: Setting, condition: Condition) -> list[tuple[Trial, ...]]:
         trials_per_seed(
             setting,
             condition,
-            numbers.algorithm(setting.network((width, width)), numbers.epochs),
+            numbers.algorithm(setting.network_of_width(width), numbers.epochs),
             train=numbers.train,
             validation=numbers.validation,
             probes=(probe,),

@@ -148,13 +148,13 @@ class Figure6:
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
         """Return time by kind, by width and by number of examples."""
         numbers = setting.preset.time
-        units = "" if setting.model else f", {numbers.width} units"
+        units = "" if setting.model else f", {setting.width_in_words(numbers.width)}"
         width = Figure(
             id="figure-6-width",
             title=f"Time to convergence by width, {numbers.width_train} examples",
             source="A17 Fig 6 left",
             reading=READING_TIME,
-            x=Axis("units per hidden layer", log=True),
+            x=Axis(setting.width_axis, log=True),
             y=TIME,
             series=tuple(level.name for level in input_noise(numbers.levels)),
             points=_points_by_level(records, setting, numbers.widths, _width_arms),
@@ -225,7 +225,7 @@ def _order_figure(records: Records, setting: Setting) -> Figure:
 def _arm(setting: Setting, condition: Condition, width: int, train: int) -> tuple[Trial, ...]:
     """Return one trial per seed, trained until 100% training accuracy."""
     numbers = setting.preset.time
-    network = setting.network((width, width))
+    network = setting.network_of_width(width)
     algorithm = numbers.algorithm(network, numbers.epochs, stop="converged")
     return trials_per_seed(setting, condition, algorithm, train=train)
 

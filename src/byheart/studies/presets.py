@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from byheart.errors import choose
 from byheart.trial import Algorithm, FrozenModel, Network
 
+NetworkKind = Literal["mlp", "cnn"]
+
 
 class TrainingSetting(FrozenModel):
-    """What every study sets: the number of training examples, and how networks train on them."""
+    """What every study sets: the number of training examples, and how networks train on them.
+
+    Attributes:
+        momentum: heavy-ball coefficient of SGD.
+        decay_every: epochs after which the learning rate is halved; None keeps it.
+    """
 
     train: int
     learning_rate: float
     batch_size: int
+    momentum: float = 0.0
+    decay_every: int | None = None
 
     def algorithm(self, network: Network, epochs: int, **more: Any) -> Algorithm:
         """Return the algorithm that trains a network with these numbers; ``more`` is its own."""
@@ -25,6 +34,8 @@ class TrainingSetting(FrozenModel):
             network=network,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
+            momentum=self.momentum,
+            decay_every=self.decay_every,
             epochs=epochs,
             **more,
         )
@@ -110,11 +121,10 @@ class CapacitySetting(TrainingSetting):
 
 
 class FilterSetting(TrainingSetting):
-    """Figure 2: the first filters of a CNN.
+    """Figure 2: the first filters of a CNN. Where studies train CNNs, all have its architecture.
 
     Attributes:
         crop: pixels cut from every side of inputs of 32 pixels a side or more.
-        decay_every: epochs after which the learning rate is halved.
         checkpoints: about how many epochs the filters are looked at, beside the first.
     """
 
@@ -123,8 +133,6 @@ class FilterSetting(TrainingSetting):
     kernel: int
     pool: int
     crop: int
-    momentum: float
-    decay_every: int
     epochs: int
     checkpoints: int
 
@@ -202,11 +210,17 @@ class SensitivitySetting(TrainingSetting):
 
 
 class Preset(FrozenModel):
-    """All numbers of a run that are not facts of the data."""
+    """All numbers of a run that are not facts of the data.
+
+    Attributes:
+        network: what the studies train; loss-sensitivity has the papers' small MLP in any case.
+            Where it is "cnn", a width is the number of filters of the first convolution.
+    """
 
     name: str
     default_data: str
     seeds: int
+    network: NetworkKind = "mlp"
     examples: ExampleSetting
     filters: FilterSetting
     dynamics: DynamicsSetting
@@ -398,35 +412,182 @@ _TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
         "unique_evaluations":   (5,                     8,                     25),
     },
 }
+
+_CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
+    #                                 quick                  desk                   paper
+    "examples": {
+        "train":                (300,                   1000,                  1000),
+    },
+    "filters": {
+        "train":                (300,                   1000,                  50_000),
+        "channels":             ((8, 16),               (32, 64),              (200, 200)),
+        "dense":                ((32,),                 (128,),                (384, 192)),
+        "pool":                 (3,                     3,                     3),
+    },
+    "dynamics": {
+        "train":                (300,                   2000,                  50_000),
+        "validation":           (300,                   1000,                  10_000),
+        "epochs":               (30,                    40,                    100),
+        "levels": (
+                                 (0.0, 0.4, 0.8, 1.0),
+                                 (0.0, 0.2, 0.4, 0.8, 1.0),
+                                 (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        ),
+        "checkpoints":          (14,                    16,                    30),
+        "radii": (
+                                 (0.1 / 255, 0.3 / 255, 0.9 / 255),
+                                 (0.1 / 255, 0.3 / 255, 0.9 / 255),
+                                 (0.1 / 255, 0.3 / 255, 0.9 / 255),
+        ),
+        "radius":               (0.3 / 255,             0.3 / 255,             0.3 / 255),
+        "critical_checkpoints": (6,                     7,                     15),
+        "critical_examples":    (100,                   100,                   4000),
+        "certified_examples":   (0,                     0,                     0),
+        "max_steps":            (8,                     10,                    100),
+    },
+    "time": {
+        "epochs":               (60,                    100,                   200),
+        "widths": (
+                                 (2, 4, 8, 16),
+                                 (4, 8, 16, 32),
+                                 (12, 25, 50, 100, 200),
+        ),
+        "width_train":          (200,                   500,                   50_000),
+        "train":                (300,                   1000,                  50_000),
+        "sizes": (
+                                 (100, 200, 400, 800),
+                                 (250, 500, 1000, 2000),
+                                 (1000, 5000, 10_000, 25_000, 50_000),
+        ),
+        "width":                (8,                     32,                    200),
+    },
+    "width": {
+        "train":                (300,                   500,                   50_000),
+        "validation":           (1000,                  2000,                  10_000),
+        "epochs":               (25,                    40,                    100),
+        "widths": (
+                                 (1, 2, 4, 8),
+                                 (2, 4, 8, 16, 32),
+                                 (12, 25, 50, 100, 200),
+        ),
+    },
+    "capacity": {
+        "widths": (
+                                 (1, 2, 3, 4, 6, 8),
+                                 (1, 2, 3, 4, 6, 8, 12, 16),
+                                 (4, 8, 16, 32, 64, 128, 200),
+        ),
+        "train":                (200,                   1000,                  50_000),
+        "width_epochs":         (60,                    60,                    200),
+        "smallest":             (25,                    125,                   1000),
+        "largest":              (800,                   4000,                  50_000),
+        "width":                (1,                     2,                     25),
+        "size_epochs":          (60,                    60,                    200),
+    },
+    "sharpness": {
+        "train":                (100,                   250,                   50_000),
+        "epochs":               (30,                    40,                    100),
+        "limit":                (60,                    80,                    200),
+        "tolerance":            (0.01,                  0.01,                  0.001),
+        "max_iterations":       (40,                    40,                    100),
+        "online_iterations":    (50,                    100,                   1000),
+    },
+    "regularizers": {
+        "train":                (160,                   500,                   50_000),
+        "validation":           (1000,                  2000,                  10_000),
+        "epochs":               (30,                    30,                    100),
+        "checkpoints":          (10,                    12,                    30),
+        "dropout": (
+                                 (0.3, 0.6),
+                                 (0.3, 0.5, 0.7),
+                                 (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        ),
+        "input_dropout": (
+                                 (0.2, 0.4),
+                                 (0.2, 0.4, 0.6),
+                                 (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        ),
+        "input_noise": (
+                                 (0.1, 0.3),
+                                 (0.1, 0.2, 0.4),
+                                 (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0),
+        ),
+        "hidden_noise": (
+                                 (0.1, 0.3),
+                                 (0.1, 0.3),
+                                 (0.01, 0.03, 0.06, 0.1, 0.2, 0.3),
+        ),
+        "weight_decay": (
+                                 (0.01, 0.1),
+                                 (0.01, 0.03, 0.1),
+                                 (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+        ),
+        "adversarial": (
+                                 ((0.5, 0.3), (0.5, 0.6)),
+                                 ((0.5, 0.3), (0.5, 0.5), (0.5, 0.7)),
+                                 _pairs((0.2, 0.45, 0.7), (0.03, 0.1, 0.25, 0.5)),
+        ),
+        "adversarial_radius":   (8 / 255,               8 / 255,               0.3 / 255),
+    },
+}
+"""What a CNN has other numbers for; each family also trains as in ``_CNN_TRAINING``."""
+
+_CNN_TRAINING: Mapping[str, tuple[Any, Any, Any]] = {
+        "learning_rate":        (0.01,                  0.01,                  0.01),
+        "momentum":             (0.9,                   0.9,                   0.9),
+        "decay_every":          (15,                    15,                    15),
+        "batch_size":           (32,                    32,                    128),
+}
 # fmt: on
 
 
-def _column(column: int, name: str, default_data: str) -> Preset:
-    """Return the preset in one column of the table."""
+def _column(column: int, name: str, default_data: str, network: NetworkKind) -> Preset:
+    """Return the preset in one column of the tables."""
     numbers = {
-        family: {field: values[column] for field, values in rows.items()}
+        family: {field: values[column] for field, values in {**rows, **_of_cnn(family)}.items()}
+        if network == "cnn"
+        else {field: values[column] for field, values in rows.items()}
         for family, rows in _TABLE.items()
     }
     return Preset.model_validate(
-        {"name": name, "default_data": default_data, "seeds": SEEDS, **numbers}
+        {
+            "name": name,
+            "default_data": default_data,
+            "seeds": SEEDS,
+            "network": network,
+            **numbers,
+        }
     )
+
+
+def _of_cnn(family: str) -> dict[str, tuple[Any, Any, Any]]:
+    """Return the rows of a family that differ for a CNN."""
+    return {**_CNN_TRAINING, **_CNN_TABLE[family]} if family in _CNN_TABLE else {}
 
 
 SEEDS = 12
 """With 12 seeds the exact test can support any of the 27 claims."""
-QUICK = _column(0, "quick", "digits")
-DESK = _column(1, "desk", "mnist")
-PAPER = _column(2, "paper", "mnist")
+QUICK, DESK, PAPER = (
+    _column(column, name, default_data, "mlp")
+    for column, (name, default_data) in enumerate(
+        {"quick": "digits", "desk": "mnist", "paper": "mnist"}.items()
+    )
+)
 PRESETS = {preset.name: preset for preset in (QUICK, DESK, PAPER)}
+_OF_CNN = {
+    preset.name: _column(column, preset.name, preset.default_data, "cnn")
+    for column, preset in enumerate(PRESETS.values())
+}
 
 
-def find_preset(name: str) -> Preset:
-    """Return a preset by its name.
+def find_preset(name: str, network: NetworkKind = "mlp") -> Preset:
+    """Return a preset by its name, with the numbers for an MLP or for a CNN.
 
     Raises:
         InputError: no such preset.
     """
-    return PRESETS[choose("preset", name, PRESETS)]
+    presets = PRESETS if network == "mlp" else _OF_CNN
+    return presets[choose("preset", name, presets)]
 
 
 def log_spaced(last: int, count: int) -> tuple[int, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from byheart.errors import InputError
+from byheart.errors import DataError, InputError, choose
+from byheart.networks.size import cnn_shapes
 from byheart.studies.base import Setting, SourceFacts, Study
 from byheart.studies.own_network import (
     OwnNetwork,
@@ -15,7 +16,7 @@ from byheart.studies.own_network import (
     unmet,
     with_learning_rate,
 )
-from byheart.studies.presets import find_preset
+from byheart.studies.presets import NetworkKind, find_preset
 from byheart.studies.registry import chosen_claims, studies_of
 from byheart.studies.registry import claims as registered_claims
 from byheart.studies.session import at_most
@@ -23,6 +24,9 @@ from byheart.trial import Trial
 
 if TYPE_CHECKING:
     from byheart.data import Dataset
+
+
+NETWORKS = ("mlp", "cnn")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Request:
         source: the data source as it was named.
         learning_rate: learning rate of every study, if it was given.
         own_network: what is known of a user's network, if there is one.
+        named_network: "mlp" or "cnn" if it was asked for; None if the data chose.
     """
 
     claims: tuple[str, ...]
@@ -44,6 +49,7 @@ class Request:
     source: str
     learning_rate: float | None = None
     own_network: OwnNetwork | None = None
+    named_network: NetworkKind | None = None
 
     @property
     def studies(self) -> tuple[Study, ...]:
@@ -77,6 +83,8 @@ class Request:
             words += ["--seeds", str(seeds)]
         if self.setting.model is not None:
             words += ["--model", self.setting.model.factory]
+        if self.named_network is not None:
+            words += ["--network", self.named_network]
         if self.learning_rate is not None:
             words += ["--learning-rate", f"{self.learning_rate:g}"]
         return (*words, *more)
@@ -89,6 +97,7 @@ def make_request(
     source: str | Dataset | None = None,
     seeds: int | None = None,
     model: str | None = None,
+    network: str | None = None,
     learning_rate: float | None = None,
 ) -> Request:
     """Check what was asked for, and load the data.
@@ -99,6 +108,7 @@ def make_request(
         source: a data source or a data set; the preset's own if None.
         seeds: independent repetitions; the preset's own number if None.
         model: "module:callable" that makes a user's network; the preset's own networks if None.
+        network: "mlp" or "cnn"; by the data if None: a CNN for colour images.
         learning_rate: for a user's network; the preset's own if None.
 
     Raises:
@@ -108,14 +118,15 @@ def make_request(
     """
     names, chosen_preset = tuple(names), find_preset(preset)
     wanted = chosen_claims(names)
+    kind: NetworkKind | None = None
+    if network is not None:
+        kind = cast(NetworkKind, choose("network", network, NETWORKS))
+        if model is not None:
+            raise InputError("--network is for byheart's networks: leave it out with --model")
     if model is not None and names:
         require_decidable([claim for claim in registered_claims() if claim.id in wanted])
-    if learning_rate is not None:
-        if model is None:
-            raise InputError(
-                "--learning-rate goes with --model: a preset's own networks have theirs"
-            )
-        chosen_preset = with_learning_rate(chosen_preset, learning_rate)
+    if learning_rate is not None and model is None:
+        raise InputError("--learning-rate goes with --model: a preset's own networks have theirs")
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds is {seeds}: ask for at least 1 (12 can decide all claims)")
     # Loading data loads torch, which a mistake in a name need not wait for.
@@ -128,15 +139,67 @@ def make_request(
             f"data set '{dataset.name}' has replaced inputs or labels: give the clean one, since "
             "studies corrupt it themselves"
         )
+    facts = SourceFacts.of(dataset)
+    if model is None:
+        chosen_preset = find_preset(preset, kind or ("cnn" if facts.coloured else "mlp"))
+    if learning_rate is not None:
+        chosen_preset = with_learning_rate(chosen_preset, learning_rate)
     seeds = chosen_preset.seeds if seeds is None else seeds
-    setting = Setting(chosen_preset, SourceFacts.of(dataset), seeds)
     request = Request(
-        wanted, setting, dataset, source if isinstance(source, str) else dataset.name, learning_rate
+        wanted,
+        Setting(chosen_preset, facts, seeds),
+        dataset,
+        source if isinstance(source, str) else dataset.name,
+        learning_rate,
+        named_network=kind,
     )
     if model is not None:
         request = _on_own_network(request, model, named=bool(names))
-    _require_examples(request.trials, dataset, chosen_preset.name)
+    elif chosen_preset.network == "cnn":
+        _require_images(request.setting)
+    if isinstance(source, str):
+        request = _with_test_split(request, source)
+    _require_examples(request)
     return request
+
+
+def _require_images(setting: Setting) -> None:
+    """Require that the preset's CNN can be trained on the data.
+
+    Raises:
+        InputError: the examples are no images, or too small.
+    """
+    data = setting.data
+    try:
+        cnn_shapes(setting.cnn(setting.preset.filters.channels), data.shape, len(data.classes))
+    except InputError as error:
+        raise InputError(f"data set '{data.name}': {error}, or --network mlp") from None
+
+
+def _with_test_split(request: Request, source: str) -> Request:
+    """Return the request with the source's test split, if a trial needs it for validation.
+
+    A17's validation examples of CIFAR-10 are its test split, since training takes all others.
+
+    Raises:
+        InputError: the test split has other shapes or classes.
+        DataError: it is damaged.
+    """
+    from byheart.data import load_dataset
+
+    data = request.setting.data
+    balanced = data.smallest_class * len(data.classes)
+    drawn = [trial.data for trial in request.trials]
+    if all(facts.train + facts.validation <= balanced for facts in drawn):
+        return request
+    try:
+        test = load_dataset(source, split="test")
+    except (InputError, DataError):
+        # The error about too few examples tells more.
+        return request
+    dataset = request.dataset.with_test(test)
+    setting = replace(request.setting, data=SourceFacts.of(dataset))
+    return replace(request, setting=setting, dataset=dataset)
 
 
 def _on_own_network(request: Request, model: str, *, named: bool) -> Request:
@@ -160,16 +223,20 @@ def _on_own_network(request: Request, model: str, *, named: bool) -> Request:
     )
 
 
-def _require_examples(trials: Sequence[Trial], dataset: Dataset, preset: str) -> None:
-    from byheart.data.dataset import split_indices
+def _require_examples(request: Request) -> None:
+    """Require enough examples of every class, in the training split and in the test split.
 
-    sizes = {(trial.data.train, trial.data.validation) for trial in trials}
-    for train, validation in sorted(sizes, key=sum, reverse=True):
+    Raises:
+        InputError: a class has too few.
+    """
+    sizes = {(t.data.train, t.data.validation, t.data.test is not None) for t in request.trials}
+    for train, validation, test in sorted(sizes, key=sum, reverse=True):
         try:
-            split_indices(dataset.y, dataset.n_classes, train, validation, 0, dataset.classes)
+            request.dataset.split_indices(train, validation, 0, test=test)
         except InputError as error:
-            problem = str(error).partition(": ask")[0]
+            subject, _, problem = str(error).partition(": ")
             raise InputError(
-                f"data set '{dataset.name}' is too small for preset '{preset}': {problem}; choose "
-                "a smaller preset, fewer claims or more data"
+                f"{subject} is too small for preset '{request.setting.preset.name}': "
+                f"{problem.partition(': ask')[0]}; choose a smaller preset, fewer claims or more "
+                "data"
             ) from None

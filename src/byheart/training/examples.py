@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from byheart.data.corruption import draw_corruption, moments
-from byheart.data.dataset import Dataset, split_indices
+from byheart.data.dataset import Dataset
+from byheart.errors import InputError
 from byheart.networks.base import PackNetwork
 from byheart.trial import DataFacts
 
@@ -103,12 +104,21 @@ def gather_examples(
         dtype: dtype of the inputs.
         device: device of all tensors.
     """
+    first = facts[0]
+    if first.test is not None and first.test != dataset.test_fingerprint:
+        raise InputError(
+            f"data set '{dataset.name}' has another test split than when the study was planned: "
+            "give the same command again"
+        )
     splits = {
-        seed: split_indices(dataset.y, dataset.n_classes, facts[0].train, facts[0].validation, seed)
+        seed: dataset.split_indices(
+            first.train, first.validation, seed, test=first.test is not None
+        )
         for seed in dict.fromkeys(data.seed for data in facts)
     }
     used = torch.unique(torch.cat([torch.cat(pair) for pair in splits.values()]))
-    clean = downsampled(dataset.x[used], facts[0].downsample)
+    inputs, labels = dataset.at(used)
+    clean = downsampled(inputs, first.downsample)
     noise = {
         seed: _noise(facts, seed, clean[torch.searchsorted(used, train)], dataset, train)
         for seed, (train, _) in splits.items()
@@ -124,9 +134,8 @@ def gather_examples(
         y, noisy, replaced = _labels(data, dataset, train)
         position = torch.cumsum(noise[data.seed][1], 0) - 1 + starts[data.seed]
         rows = torch.where(replaced, position, rows)
-        columns.append(
-            (rows, y, noisy, torch.searchsorted(used, validation), dataset.y[validation])
-        )
+        held_out = torch.searchsorted(used, validation)
+        columns.append((rows, y, noisy, held_out, labels[held_out]))
     pool = torch.cat([clean.flatten(1), *(inputs.flatten(1) for inputs, _ in noise.values())])
     stacked = [torch.stack(column).to(device) for column in zip(*columns, strict=True)]
     return Examples(pool.to(device=device, dtype=dtype), tuple(clean.shape[1:]), *stacked)
