@@ -13,7 +13,7 @@ from byheart.studies import registry
 
 
 def claims(as_json: options.AsJson = False) -> None:
-    """List every claim with its source and the rule that decides it."""
+    """List every claim with its figure, the figure's data and network, and the rule."""
     listed = registry.claims()
     if as_json:
         write_json(
@@ -21,6 +21,7 @@ def claims(as_json: options.AsJson = False) -> None:
                 {
                     "claim": claim.id,
                     "source": claim.source,
+                    "drawn_on": claim.drawn_on,
                     "statement": claim.statement,
                     "rule": claim.rule.describe(),
                 }
@@ -30,7 +31,8 @@ def claims(as_json: options.AsJson = False) -> None:
         return
     console = results()
     for claim in listed:
-        console.print(Text.assemble((claim.id, "bold"), "  ", (claim.source, "dim")))
+        where = f"{claim.source}: {claim.drawn_on}" if claim.drawn_on else claim.source
+        console.print(Text.assemble((claim.id, "bold"), "  ", (where, "dim")))
         console.print(Padding(Text(claim.statement), (0, 0, 0, 2), expand=False))
         console.print(Padding(_rule(claim.rule), (0, 0, 1, 2), expand=False))
 

@@ -23,6 +23,7 @@ from byheart.report.frame import render_page
 from byheart.store import Store
 from byheart.studies.base import Records, Setting, Study
 from byheart.studies.judging import Finding, FindingPart, judge
+from byheart.studies.presets import Preset
 from byheart.studies.registry import studies_of
 from byheart.studies.session import SessionFacts, folder_records, load_session
 
@@ -210,8 +211,17 @@ def _fill(
         combination=_combination,
         not_run=not_run,
         counts={verdict: tally[verdict] for verdict in VERDICTS},
-        settings=_groups(preset.model_dump(mode="json", exclude={"name", "default_data", "seeds"})),
+        settings=_groups(_settings(preset)),
     )
+
+
+def _settings(preset: Preset) -> dict[str, Any]:
+    """Return the numbers of a preset that its studies use: a CNN has no hidden widths."""
+    settings = preset.model_dump(mode="json", exclude={"name", "default_data", "seeds"})
+    for family, values in settings.items():
+        if preset.network == "cnn" and family != "sensitivity" and isinstance(values, dict):
+            values.pop("hidden", None)
+    return settings
 
 
 def _groups(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CROPPED_FROM = 32
 """Pixels a side from which on the crop applies: the papers take CIFAR-10's 32 down to 28."""
+ON_MNIST = "MNIST, MLP"
+ON_CIFAR = "CIFAR-10, CNN"
 CHOSEN_WIDTH = "a width that can be chosen"
 """Requirement of claims that compare a network with wider ones."""
 
@@ -32,6 +34,7 @@ class Claim:
         rule: declared before the data are seen.
         needs: what it asks of a network beyond mapping inputs to one output per class, so that a
             user's own cannot decide it ("a width that can be chosen"); empty if nothing.
+        drawn_on: data and network of the papers' figure; empty if we do not know them.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Claim:
     statement: str
     rule: Rule
     needs: str = ""
+    drawn_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,16 @@ class Setting:
         """Return what a network of a width is called in a chart."""
         network = self.network_of_width(width)
         return f"{width} units" if isinstance(network, MLP) else network.name
+
+    @property
+    def networks(self) -> str:
+        """What the studies train, in words."""
+        if self.model is not None:
+            return self.model.name
+        cnn = self.cnn(self.preset.filters.channels).name
+        if self.preset.network == "cnn":
+            return f"the papers' CNN ({cnn}); loss-sensitivity has an MLP"
+        return "multilayer perceptrons; Figure 2 has the papers' CNN"
 
     @property
     def width_axis(self) -> str:

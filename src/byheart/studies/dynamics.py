@@ -10,7 +10,7 @@ import numpy as np
 
 from byheart.charts.figure import Axis, Figure
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, ON_CIFAR, ON_MNIST, Claim, Records, Setting
 from byheart.studies.conditions import (
     Condition,
     Values,
@@ -241,6 +241,7 @@ class Figure7And8:
             Rule(
                 tuple(Criterion(name, "below", 0.05) for name in (FINAL_X, BEST_X, FINAL_Y, BEST_Y))
             ),
+            drawn_on=f"{ON_MNIST} (Fig 7); {ON_CIFAR} (Fig 8)",
         ),
         Claim(
             "patterns-first",
@@ -248,6 +249,7 @@ class Figure7And8:
             "with label noise, validation accuracy peaks before training accuracy is high, then "
             "falls",
             Rule((Criterion(DROP, "above", 0.02), Criterion(LEAD, "above", 0.322))),
+            drawn_on=f"{ON_MNIST} (Fig 7); {ON_CIFAR} (Fig 8)",
         ),
     )
 

@@ -12,7 +12,7 @@ from byheart.measures.first_layer import low_frequencies, network_low_frequency_
 from byheart.networks.size import cnn_shapes
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, ON_CIFAR, Claim, Records, Setting
 from byheart.studies.conditions import (
     KINDS,
     RANDX,
@@ -50,6 +50,7 @@ class Figure2:
             "randY",
             Rule((Criterion(ON_REAL, "above", FACTOR), Criterion(ON_RANDY, "above", FACTOR))),
             needs="the first layer of byheart's CNN",
+            drawn_on=ON_CIFAR,
         ),
     )
 

@@ -11,7 +11,7 @@ from scipy import stats
 from byheart.charts.figure import Axis, Figure, Matrix, MatrixFigure, Point
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, ON_MNIST, Claim, Records, Setting
 from byheart.studies.conditions import (
     KINDS,
     RANDX,
@@ -57,6 +57,7 @@ class Figure3And4:
             "the Gini coefficient of loss-sensitivity rises as training goes on for real data, and "
             "stays low for random data",
             Rule(tuple(Criterion(gini_name(kind), "above", GINI_SMALLEST) for kind in RANDOM)),
+            drawn_on=f"{ON_MNIST}, 14x14 pixels",
         ),
         Claim(
             "sensitivity-norm",
@@ -68,6 +69,7 @@ class Figure3And4:
                     Criterion(SIGN, "above", 0.4, null=0.5),
                 )
             ),
+            drawn_on=f"{ON_MNIST}, 14x14 pixels",
         ),
         Claim(
             "per-class-sensitivity",
@@ -80,6 +82,7 @@ class Figure3And4:
                     *(Criterion(SPREAD.format(kind.name), "above", TENTH) for kind in RANDOM),
                 )
             ),
+            drawn_on=f"{ON_MNIST}, 14x14 pixels",
         ),
     )
 
@@ -232,6 +235,7 @@ class Figure3Unique:
             "the same when each example is its own class: loss-sensitivity is spread more unevenly "
             "on real than on random data",
             Rule((Criterion(gini_name(RANDX), "above", GINI_SMALLEST),)),
+            drawn_on=f"{ON_MNIST}, 14x14 pixels",
         ),
     )
 

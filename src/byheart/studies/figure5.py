@@ -11,7 +11,7 @@ from byheart.charts.figure import Axis, Figure
 from byheart.measures.capacity import accuracy_at, sufficient_width
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, ON_MNIST, Claim, Records, Setting
 from byheart.studies.conditions import (
     Condition,
     Values,
@@ -55,6 +55,7 @@ class Figure5:
                 )
             ),
             needs=CHOSEN_WIDTH,
+            drawn_on=ON_MNIST,
         ),
     )
 

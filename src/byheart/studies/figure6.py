@@ -11,7 +11,7 @@ from byheart.charts.figure import Axis, Figure, Point
 from byheart.measures.convergence import kaplan_meier, restricted
 from byheart.record import Record
 from byheart.statistics.verdict import Criterion, Evidence, Rule
-from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.base import CHOSEN_WIDTH, NOTHING_KNOWN, ON_MNIST, Claim, Records, Setting
 from byheart.studies.conditions import (
     KINDS,
     RANDX,
@@ -80,6 +80,7 @@ class Figure6:
                 )
             ),
             needs=CHOSEN_WIDTH,
+            drawn_on=ON_MNIST,
         ),
         Claim(
             "time-size",
@@ -92,6 +93,7 @@ class Figure6:
                     Criterion(SIZE_STEEPER, "above", 0.05),
                 )
             ),
+            drawn_on=ON_MNIST,
         ),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from byheart.charts.figure import Axis, Figure
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 from byheart.studies import dynamics
-from byheart.studies.base import NOTHING_KNOWN, Claim, Records, Setting
+from byheart.studies.base import NOTHING_KNOWN, ON_CIFAR, ON_MNIST, Claim, Records, Setting
 from byheart.studies.conditions import (
     KINDS,
     Condition,
@@ -66,6 +66,7 @@ class Figure9:
             "A17 Fig 9, 7, 8",
             "CSR is higher for networks trained on noise, and higher the more noise",
             Rule((Criterion(SLOPE_X, "above", 0.02), Criterion(SLOPE_Y, "above", 0.02))),
+            drawn_on=f"{ON_CIFAR} (Fig 8, 9); {ON_MNIST} (Fig 7)",
         ),
         Claim(
             "csr-growth",
@@ -77,6 +78,7 @@ class Figure9:
                     Criterion(SETTLING, "above", 0.01),
                 )
             ),
+            drawn_on=ON_CIFAR,
         ),
         Claim(
             "csr-train-fall",
