@@ -8,14 +8,21 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from byheart.data.sources import load_dataset
 from byheart.networks.build import build_pack
 from byheart.networks.examine import examine
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.training.cost import certificate_flops, flops, flops_by_kind, pack_bytes
-from byheart.training.engine import make_step
+from byheart.training.cost import (
+    certificate_flops,
+    expected_flops,
+    flops,
+    flops_by_kind,
+    pack_bytes,
+)
+from byheart.training.engine import make_step, train
 from byheart.training.examples import Examples
 from byheart.training.mlp_step import MLPStep
-from byheart.training.packs import Pack
+from byheart.training.packs import Pack, trial_size
 from byheart.training.probes import take_probes
 from byheart.training.regularizers.base import Batch
 from byheart.trial import (
@@ -146,6 +153,35 @@ def test_a_step_starts_no_more_operators_than_it_did_however_many_replicas(
         counts.add(operators.count)
     assert len(counts) == 1
     assert max(counts) <= most
+
+
+@pytest.mark.parametrize(
+    "network",
+    [MLP(hidden=(32, 16)), CNN(channels=(3, 4), dense=(7,), kernel=3, pool=2)],
+    ids=lambda network: network.kind,
+)
+def test_a_whole_run_takes_the_operations_to_expect(network: MLP | CNN) -> None:
+    digits = load_dataset("digits")
+    probes = (
+        AccuracyProbe(epochs=(1, 3)),
+        CriticalProbe(
+            epochs=(1, 3), radii=(0.1 / 255, 1 / 255), train_radii=(1 / 255,), examples=20,
+            max_steps=5,
+        ),
+    )  # fmt: skip
+    own = Trial(
+        data=DataFacts(fingerprint=digits.fingerprint, train=100, validation=40),
+        algorithm=Algorithm(network=network, learning_rate=0.1, batch_size=20, epochs=3),
+        seed=0,
+        probes=probes,
+    )
+    with FlopCounterMode(display=False) as counter:
+        train(Pack((own,)), digits)
+    seen = counter.get_total_flops()
+    if isinstance(network, MLP):
+        # The counter does not see products added in place: those that update the weights.
+        seen += 3 * 100 * 2 * trial_size(own, digits.shape, digits.n_classes).products
+    assert expected_flops(own, digits.shape, digits.n_classes) == pytest.approx(seen, rel=0.1)
 
 
 def counted(probe: Probe, epoch: int = 5) -> float:

@@ -97,6 +97,7 @@ def plan(
                 "stored": cost.stored,
                 "packs": cost.packs,
                 "flops": cost.flops,
+                "flops_at_most": cost.flops_at_most,
                 "bytes_per_pack": cost.bytes_per_pack,
                 "side_by_side": cost.workers,
                 "hours": expected / 3600,
@@ -141,7 +142,7 @@ def _on_accelerator(accelerator: Accelerator, cost: CostEstimate) -> str:
 
 def _table(shares: Sequence[Share]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("network", "n", "trials", "packs", "FLOP", "MiB", "time", "at most"):
+    for name in ("network", "n", "trials", "packs", "FLOP", "at most", "MiB", "time", "at most"):
         table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
     for share in shares:
         table.add_row(
@@ -150,6 +151,7 @@ def _table(shares: Sequence[Share]) -> Table:
             str(share.trials),
             str(share.packs),
             _with_si_prefix(share.flops),
+            _with_si_prefix(share.flops_at_most),
             f"{share.bytes_per_pack / 2**20:.0f}",
             _short(share.seconds),
             _short(share.at_most),

@@ -88,10 +88,12 @@ class Share:
         train: training examples.
         trials: number of trials.
         packs: number of packs of these trials.
-        flops: floating-point operations of all of them, at most.
+        flops: expected floating-point operations of all of them.
+        flops_at_most: the same, if every trial spends its epochs and every search runs to its
+            limit.
         bytes_per_pack: memory of the largest pack.
         seconds: expected time of all of them, one after the other.
-        at_most: the same, if every trial spends its epochs and every search runs to its limit.
+        at_most: the most time that they can take, by ``flops_at_most``.
     """
 
     network: str
@@ -99,6 +101,7 @@ class Share:
     trials: int
     packs: int
     flops: float
+    flops_at_most: float
     bytes_per_pack: int
     seconds: float
     at_most: float
@@ -129,8 +132,13 @@ class CostEstimate:
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of all packs, at most."""
+        """Expected floating-point operations of all packs."""
         return sum(share.flops for share in self.shares)
+
+    @property
+    def flops_at_most(self) -> float:
+        """Floating-point operations of all packs, at most."""
+        return sum(share.flops_at_most for share in self.shares)
 
     @property
     def bytes_per_pack(self) -> int:
@@ -203,7 +211,7 @@ def makespan(seconds: Sequence[float], workers: int) -> float:
 
 def _shares(packs: Sequence[Pack], seconds: Sequence[Seconds], data: SourceFacts) -> list[Share]:
     """Return one share per network and number of examples, the longest first."""
-    from byheart.training.cost import flops, pack_bytes
+    from byheart.training.cost import expected_flops, flops, pack_bytes
 
     sizes = data.shape, len(data.classes)
     groups: dict[tuple[str, int], list[tuple[Pack, Seconds]]] = {}
@@ -217,7 +225,8 @@ def _shares(packs: Sequence[Pack], seconds: Sequence[Seconds], data: SourceFacts
             train=train,
             trials=sum(len(pack.trials) for pack, _ in group),
             packs=len(group),
-            flops=sum(flops(trial, *sizes) for pack, _ in group for trial in pack.trials),
+            flops=sum(expected_flops(t, *sizes) for pack, _ in group for t in pack.trials),
+            flops_at_most=sum(flops(t, *sizes) for pack, _ in group for t in pack.trials),
             bytes_per_pack=max(pack_bytes(pack, *sizes) for pack, _ in group),
             seconds=sum(pack_seconds.expected for _, pack_seconds in group),
             at_most=sum(pack_seconds.at_most for _, pack_seconds in group),

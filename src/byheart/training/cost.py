@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from byheart.measures.critical.branching import ROOT_STEPS
@@ -33,11 +34,38 @@ KINDS: tuple[WorkKind, ...] = get_args(WorkKind)
 ``curvature`` is products with the Hessian, ``online`` the on-line estimate of sharpness, and
 ``sweep`` the backward pass of loss-sensitivity over all updates.
 """
+EPOCHS_SPENT = {"budget": (1.0, 1.0), "converged": (0.15, 0.4), "loss": (0.15, 0.4)}
+"""Share of the epoch budget that trials spend, by stopping rule: without and with noisy labels.
+
+Rounded from the stored trials of the quick and desk presets, weighted by their operations.
+"""
+WORK_DONE: Mapping[WorkKind, float] = {"certificate": 0.6, "curvature": 0.15}
+"""Share of the counted operations that is done: cheap bounds decide, eigenvalues converge."""
 FLOAT32_BYTES = 4
 SEARCH_INPUT_COPIES = 10
 """Tensors of the inputs' size in one search: point, witness, box, noise, gradient."""
 BATCH_COPIES = 3
 """Arrays of the batch gradient's size in one backward update: gradient, copy, activations."""
+
+
+def share_done(trial: Trial, kind: WorkKind) -> float:
+    """Return the share of a trial's counted operations of a kind that it is expected to do."""
+    if kind != "training":
+        return WORK_DONE.get(kind, 1.0)
+    clean, noisy = EPOCHS_SPENT[trial.algorithm.stop]
+    return noisy if trial.data.labels > 0 else clean
+
+
+def expected_flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:
+    """Return the FLOPs to expect: those of :func:`flops_by_kind` times :func:`share_done`.
+
+    Args:
+        trial: the trial.
+        shape: shape of one input.
+        classes: number of classes.
+    """
+    by_kind = flops_by_kind(trial, shape, classes)
+    return sum(share_done(trial, kind) * count for kind, count in by_kind.items())
 
 
 def flops(trial: Trial, shape: tuple[int, ...], classes: int) -> float:

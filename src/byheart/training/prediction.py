@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from byheart.data.dataset import Dataset
-from byheart.training.cost import KINDS, WorkKind, example_flops, flops_by_kind
+from byheart.training.cost import KINDS, WorkKind, example_flops, flops_by_kind, share_done
 from byheart.training.engine import at_goal, make_loop
 from byheart.training.loop import TrainingLoop
 from byheart.training.packs import STRENGTHS, Pack, trial_size
@@ -49,10 +49,6 @@ SHORTER = 16
 """Loss-sensitivity is timed on a training with this fraction of the updates."""
 NOTHING_FOUND = 1e-9
 """A radius within which no search finds anything, so that it runs to its limit."""
-EPOCHS_SPENT = {"budget": 1.0, "converged": 0.25, "loss": 0.4}
-"""Share of the epoch budget that trials spend, by stopping rule (quick and desk presets)."""
-WORK_DONE: Mapping[WorkKind, float] = {"certificate": 0.6, "curvature": 0.15}
-"""Share of the counted operations that is done: cheap bounds decide, eigenvalues converge."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Speeds:
         """Return how long trials take, one after the other.
 
         Formula: sum over trials and kinds of work k of s_k f_k c_k, with f_k the operations, c_k
-        the seconds of one, and s_k the share that is done (1 for ``at_most``).
+        the seconds of one, and s_k the share that is expected to be done (1 for ``at_most``).
 
         Args:
             trials: each counts, repeated or not.
@@ -95,15 +91,13 @@ class Speeds:
         # A later round may bring a network that was not timed.
         slowest = max(self.training.values(), default=0.0)
         for trial in trials:
-            spent = EPOCHS_SPENT[trial.algorithm.stop]
             for kind, count in flops_by_kind(trial, shape, classes).items():
                 pace = (
                     self.training.get(training_key(trial), slowest)
                     if kind == "training"
                     else self.probes.get(kind, slowest)
                 )
-                share = spent if kind == "training" else WORK_DONE.get(kind, 1.0)
-                expected += share * count * pace
+                expected += share_done(trial, kind) * count * pace
                 at_most += count * pace
         return Seconds(expected, at_most)
 
