@@ -15,9 +15,10 @@ from byheart.runners.base import Progress, Runner
 from byheart.runners.make import PATIENCE, find_device, make_runner
 from byheart.runners.progress import make_progress
 from byheart.store import Store
+from byheart.studies.folder import load_session
 from byheart.studies.judging import Finding
 from byheart.studies.request import make_request
-from byheart.studies.session import SessionResult, load_session, run_session
+from byheart.studies.session import SessionResult, run_session
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,6 +125,8 @@ def study(
     network: str | None = None,
     learning_rate: float | None = None,
     seeds: int | None = None,
+    until_decided: bool = False,
+    most_seeds: int | None = None,
     out: str | os.PathLike[str] | None = None,
     runner: str | Runner = "processes",
     workers: int | None = None,
@@ -154,6 +157,9 @@ def study(
             data if None.
         learning_rate: learning rate of your network; the preset's if None.
         seeds: independent repetitions; the preset's number if None.
+        until_decided: double the number of seeds for claims that are open, again and again. The
+            verdicts keep their error rate.
+        most_seeds: the most seeds then; four times the first number if None.
         out: output folder; ``out/<preset>`` if None.
         runner: "inline", "processes", "ray", or a runner.
         workers: packs trained at a time; one per core if None.
@@ -181,6 +187,8 @@ def study(
         model=None if model is None else _importable(model),
         network=network,
         learning_rate=learning_rate,
+        until_decided=until_decided,
+        most_seeds=most_seeds,
     )
     progress = progress or make_progress()
     for line in request.own_network.lines() if request.own_network else ():
@@ -194,6 +202,7 @@ def study(
             request.dataset,
             store,
             runner,
+            most_seeds=request.most_seeds,
             device=device,
             progress=progress,
             command=lambda claims, seeds: request.command(

@@ -13,7 +13,7 @@ import byheart
 from byheart.advising.trainer import Trainer
 from byheart.errors import StoreError
 from byheart.store import Store, checkpoints
-from byheart.studies.session import load_session
+from byheart.studies.folder import load_session
 from byheart.training.loop import TrainingLoop
 
 

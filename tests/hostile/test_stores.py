@@ -16,7 +16,7 @@ from tests.store.examples import a_record, a_trial
 
 from byheart.cli.main import main
 from byheart.store import Store
-from byheart.studies.session import load_session
+from byheart.studies.folder import load_session
 
 TRIALS = [a_trial(seed) for seed in range(2)]
 

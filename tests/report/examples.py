@@ -9,10 +9,10 @@ from typing import Any, cast
 from byheart.record import Outcome, Record
 from byheart.statistics.verdict import Verdict
 from byheart.studies.base import Setting, SourceFacts
+from byheart.studies.folder import SessionFacts
 from byheart.studies.judging import Finding, FindingPart
 from byheart.studies.own_network import OwnNetwork
 from byheart.studies.presets import QUICK
-from byheart.studies.session import SessionFacts
 from byheart.trial import Trial
 
 FINGERPRINT = "3b1e0f6a9d8c47e2b5a1c0d4e7f8091223344556677889900aabbccddeeff001"

@@ -21,7 +21,7 @@ from byheart.studies.capacity import sizes as capacity_sizes
 from byheart.studies.capacity import trials_of_size
 from byheart.studies.conditions import REAL
 from byheart.studies.presets import QUICK, Preset
-from byheart.studies.session import plan
+from byheart.studies.rounds import plan
 from byheart.training.engine import train
 from byheart.training.packs import make_packs
 from byheart.trial import Trial

@@ -14,7 +14,7 @@ from byheart.studies.estimate import (
     makespan,
 )
 from byheart.studies.registry import studies_of
-from byheart.studies.session import at_most, plan
+from byheart.studies.rounds import at_most, plan
 from byheart.training import prediction
 from byheart.training.cost import flops
 

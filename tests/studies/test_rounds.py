@@ -20,7 +20,8 @@ from byheart.studies.base import NOTHING_KNOWN, AdaptiveStudy, Records
 from byheart.studies.capacity import CapacityData, sizes
 from byheart.studies.conditions import KINDS
 from byheart.studies.registry import STUDIES, studies_of
-from byheart.studies.session import at_most, plan, run_session, stored_records
+from byheart.studies.rounds import at_most, plan, stored_records
+from byheart.studies.session import run_session
 from byheart.training.cost import flops
 
 CLAIM = ("capacity-data",)

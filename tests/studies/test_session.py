@@ -8,8 +8,9 @@ from tests.studies.tiny import CLAIMS, run, tiny_dataset, tiny_setting, without_
 from byheart.errors import StoreError
 from byheart.runners import InlineRunner, ProcessesRunner, Progress
 from byheart.store import Store
+from byheart.studies.folder import current_facts, load_session
 from byheart.studies.registry import studies_of
-from byheart.studies.session import current_facts, load_session, missing_packs, plan
+from byheart.studies.rounds import missing_packs, plan
 from byheart.training import engine, prediction
 from byheart.training.packs import Pack, make_packs
 

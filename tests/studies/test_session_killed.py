@@ -15,7 +15,7 @@ from tests.studies.tiny import CLAIMS, run, tiny_dataset, tiny_setting, without_
 from byheart.runners import InlineRunner
 from byheart.store import Store
 from byheart.studies.registry import studies_of
-from byheart.studies.session import plan
+from byheart.studies.rounds import plan
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import torch
 from tests.studies.tiny import tiny_dataset, tiny_setting
 
 from byheart.studies.registry import studies_of
-from byheart.studies.session import plan
+from byheart.studies.rounds import plan
 from byheart.training.cost import EPOCHS_SPENT, KINDS, flops_by_kind
 from byheart.training.packs import make_packs
 from byheart.training.prediction import (

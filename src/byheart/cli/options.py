@@ -66,6 +66,21 @@ Seeds = Annotated[
     int | None,
     typer.Option("--seeds", help="Number of independent repetitions. Default: the preset's."),
 ]
+UntilDecided = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Double the number of seeds for inconclusive claims, until they are decided or "
+        "--most-seeds is reached. The error rate of the verdicts stays at 5%.",
+    ),
+]
+MostSeeds = Annotated[
+    int | None,
+    typer.Option(
+        "--most-seeds",
+        help="Most seeds of a claim, for --until-decided. Default: four times the first number.",
+    ),
+]
 Epochs = Annotated[int, typer.Option("--epochs", help="Epochs per run.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", help="Learning rate of SGD.")]
 Momentum = Annotated[float, typer.Option("--momentum", help="Momentum of SGD, from 0 to below 1.")]

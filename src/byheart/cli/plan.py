@@ -121,7 +121,7 @@ def plan(
 def _stored(folder: Path, request: Request) -> Mapping[str, Record]:
     """Return the records that the output folder already holds, by trial key."""
     from byheart.store import Store
-    from byheart.studies.session import stored_records
+    from byheart.studies.rounds import stored_records
 
     if not (folder / "results.sqlite").exists():
         return {}

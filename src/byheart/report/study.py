@@ -22,10 +22,10 @@ from byheart.report import numbers
 from byheart.report.frame import render_page
 from byheart.store import Store
 from byheart.studies.base import Records, Setting, Study
+from byheart.studies.folder import SessionFacts, folder_records, load_session
 from byheart.studies.judging import Finding, FindingPart, judge
 from byheart.studies.presets import Preset
 from byheart.studies.registry import studies_of
-from byheart.studies.session import SessionFacts, folder_records, load_session
 
 VERDICTS = ("supported", "contradicted", "inconclusive", "not-run")
 OUTCOME_WORDS = {
@@ -70,7 +70,7 @@ def redraw(folder: Path, store: Store) -> tuple[Path, list[Finding]]:
     session = load_session(store)
     try:
         records = folder_records(session, store)
-        findings = judge(session.claims, records, session.setting, session.seeds)
+        findings = judge(session.claims, records, session.setting, session.seeds, session.looks)
         return write_report(folder, session, records, findings), findings
     except ByheartError:
         raise

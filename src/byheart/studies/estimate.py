@@ -12,7 +12,7 @@ from byheart.errors import InputError, choose
 from byheart.record import Record
 from byheart.runners.base import Runner
 from byheart.studies.base import Setting, SourceFacts, Study
-from byheart.studies.session import at_most, missing_packs
+from byheart.studies.rounds import at_most, missing_packs
 from byheart.training.packs import Pack
 
 if TYPE_CHECKING:

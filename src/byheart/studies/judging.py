@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from byheart.record import Record
 from byheart.statistics.decide import Judgement, decide
+from byheart.statistics.looks import share_of_look
 from byheart.statistics.verdict import CriterionResult, Evidence, Rule, Verdict
 from byheart.studies.base import Claim, Records, Setting, Study
 from byheart.studies.registry import studies_of
@@ -60,11 +61,14 @@ class Finding(BaseModel):
         null: value of the statistic without the effect.
         n: seeds that gave a value.
         p: two-sided exact permutation p of the claim.
-        p_holm: p after Holm's correction over the claims of the run.
+        p_holm: p after the correction for the looks and Holm's over the claims of the run.
         verdict: supported, contradicted or inconclusive.
         reasons: what is in the way of a verdict, if it is inconclusive.
         seeds_needed: number of seeds that would decide the claim with 80% power if effects and
             spreads stay as observed; None if it is decided, or needs more than 1,000 seeds.
+        open: it is inconclusive, and more seeds could decide it.
+        look: number of the look at the data after which it was judged; None if the number of seeds
+            was fixed beforehand.
         parts: every criterion of the rule.
         censored: trials that never reached 100% training accuracy though the claim asks for it.
         diverged: trials whose loss stopped being finite.
@@ -93,6 +97,8 @@ class Finding(BaseModel):
     verdict: Verdict
     reasons: tuple[str, ...]
     seeds_needed: int | None = None
+    open: bool = False
+    look: int | None = None
     parts: tuple[FindingPart, ...]
     censored: int
     diverged: int
@@ -113,6 +119,7 @@ def judge(
     records: Mapping[str, Record],
     setting: Setting,
     seeds: Mapping[str, int] | None = None,
+    looks: Mapping[str, int] | None = None,
 ) -> list[Finding]:
     """Judge the chosen claims, with Holm's correction over them.
 
@@ -121,11 +128,13 @@ def judge(
         records: by key of the trial.
         setting: preset, data and seeds of the run.
         seeds: number of seeds of each claim that has another number than the setting's.
+        looks: number of the last look, per claim that gets seeds until it is decided; each look has
+            its share of the error rate.
 
     Returns:
         One finding per claim, in order.
     """
-    known, seeds = Records(records), seeds or {}
+    known, seeds, looks = Records(records), seeds or {}, looks or {}
     cases = []
     for study in studies_of(chosen):
         claims = [claim for claim in study.claims if claim.id in chosen]
@@ -134,9 +143,12 @@ def judge(
         for claim in claims:
             evidence, seconds = outcomes[settings[claim.id].seeds]
             cases.append((claim, evidence[claim.id], seconds))
-    judgements = decide([(claim.id, claim.rule, evidence) for claim, evidence, _ in cases])
+    judgements = decide(
+        [(claim.id, claim.rule, evidence) for claim, evidence, _ in cases],
+        {claim: share_of_look(look) for claim, look in looks.items()},
+    )
     return [
-        _finding(claim, evidence, judgement, setting, seconds)
+        _finding(claim, evidence, judgement, setting, seconds, looks.get(claim.id))
         for (claim, evidence, seconds), judgement in zip(cases, judgements, strict=True)
     ]
 
@@ -150,7 +162,12 @@ def _judged(
 
 
 def _finding(
-    claim: Claim, evidence: Evidence, judgement: Judgement, setting: Setting, seconds: float
+    claim: Claim,
+    evidence: Evidence,
+    judgement: Judgement,
+    setting: Setting,
+    seconds: float,
+    look: int | None,
 ) -> Finding:
     decisive = judgement.decisive
     return Finding(
@@ -169,6 +186,8 @@ def _finding(
         verdict=judgement.verdict,
         reasons=judgement.reasons,
         seeds_needed=judgement.seeds_needed,
+        open=judgement.verdict == "inconclusive" and not evidence.undecidable,
+        look=look,
         parts=tuple(_part(part) for part in judgement.parts),
         censored=evidence.censored,
         diverged=evidence.diverged,

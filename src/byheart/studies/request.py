@@ -19,7 +19,7 @@ from byheart.studies.own_network import (
 from byheart.studies.presets import NetworkKind, find_preset
 from byheart.studies.registry import chosen_claims, studies_of
 from byheart.studies.registry import claims as registered_claims
-from byheart.studies.session import at_most
+from byheart.studies.rounds import at_most
 from byheart.trial import Trial
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Request:
         learning_rate: learning rate of every study, if it was given.
         own_network: what is known of a user's network, if there is one.
         named_network: "mlp" or "cnn" if it was asked for; None if the data chose.
+        most_seeds: the number of seeds is doubled for open claims, up to this number; None for a
+            fixed number.
     """
 
     claims: tuple[str, ...]
@@ -50,6 +52,7 @@ class Request:
     learning_rate: float | None = None
     own_network: OwnNetwork | None = None
     named_network: NetworkKind | None = None
+    most_seeds: int | None = None
 
     @property
     def studies(self) -> tuple[Study, ...]:
@@ -81,6 +84,8 @@ class Request:
             words += ["--data", self.source]
         if seeds != self.setting.preset.seeds:
             words += ["--seeds", str(seeds)]
+        if self.most_seeds is not None:
+            words += ["--until-decided", "--most-seeds", str(self.most_seeds)]
         if self.setting.model is not None:
             words += ["--model", self.setting.model.factory]
         if self.named_network is not None:
@@ -99,6 +104,8 @@ def make_request(
     model: str | None = None,
     network: str | None = None,
     learning_rate: float | None = None,
+    until_decided: bool = False,
+    most_seeds: int | None = None,
 ) -> Request:
     """Check what was asked for, and load the data.
 
@@ -110,6 +117,8 @@ def make_request(
         model: "module:callable" that makes a user's network; the preset's own networks if None.
         network: "mlp" or "cnn"; by the data if None: a CNN for colour images.
         learning_rate: for a user's network; the preset's own if None.
+        until_decided: double the number of seeds for claims that are open.
+        most_seeds: the most seeds then; four times the first number if None.
 
     Raises:
         InputError: a name that is not known, fewer than one seed, too little data, or a network
@@ -129,6 +138,9 @@ def make_request(
         raise InputError("--learning-rate goes with --model: a preset's own networks have theirs")
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds is {seeds}: ask for at least 1 (12 can decide all claims)")
+    seeds = chosen_preset.seeds if seeds is None else seeds
+    if until_decided or most_seeds is not None:
+        most_seeds = _most_seeds(until_decided, most_seeds, seeds)
     # Loading data loads torch, which a mistake in a name need not wait for.
     from byheart.data import load_dataset
 
@@ -144,7 +156,6 @@ def make_request(
         chosen_preset = find_preset(preset, kind or ("cnn" if facts.coloured else "mlp"))
     if learning_rate is not None:
         chosen_preset = with_learning_rate(chosen_preset, learning_rate)
-    seeds = chosen_preset.seeds if seeds is None else seeds
     request = Request(
         wanted,
         Setting(chosen_preset, facts, seeds),
@@ -152,6 +163,7 @@ def make_request(
         source if isinstance(source, str) else dataset.name,
         learning_rate,
         named_network=kind,
+        most_seeds=most_seeds,
     )
     if model is not None:
         request = _on_own_network(request, model, named=bool(names))
@@ -200,6 +212,19 @@ def _with_test_split(request: Request, source: str) -> Request:
     dataset = request.dataset.with_test(test)
     setting = replace(request.setting, data=SourceFacts.of(dataset))
     return replace(request, setting=setting, dataset=dataset)
+
+
+def _most_seeds(until_decided: bool, most: int | None, seeds: int) -> int:
+    """Return the largest number of seeds of a study that adds seeds until claims are decided."""
+    if not until_decided:
+        raise InputError("--most-seeds goes with --until-decided, which adds seeds to open claims")
+    most = 4 * seeds if most is None else most
+    if most < 2 * seeds:
+        raise InputError(
+            f"--most-seeds is {most}: the study begins with {seeds} seeds and doubles them for "
+            f"open claims: ask for at least {2 * seeds}"
+        )
+    return most
 
 
 def _on_own_network(request: Request, model: str, *, named: bool) -> Request:
