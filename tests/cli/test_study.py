@@ -54,6 +54,14 @@ def test_json_is_all_of_stdout_and_equals_the_file(study: Run, tmp_path: Path) -
     assert [row["claim"] for row in json.loads(done.out)] == list(CLAIMS)
 
 
+def test_open_claims_get_more_seeds_and_too_few_are_refused_in_one_line(study: Run) -> None:
+    done = study("--until-decided", "--most-seeds", "5")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "--most-seeds is 5" in done.err
+    done = study("--until-decided", "--most-seeds", "6", "--json")
+    assert {row["look"] for row in json.loads(done.out)} <= {1, 2}
+
+
 def test_a_finished_study_trains_nothing_and_finds_the_same(
     study: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

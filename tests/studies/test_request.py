@@ -50,6 +50,24 @@ def test_fewer_than_one_seed_is_refused(seeds: int) -> None:
         make_request(seeds=seeds)
 
 
+def test_the_most_seeds_are_four_times_the_first_and_stand_in_the_command() -> None:
+    request = make_request(["csr-noise"], until_decided=True)
+    assert request.most_seeds == 4 * request.setting.seeds == 48
+    assert request.command()[-3:] == ("--until-decided", "--most-seeds", "48")
+    assert make_request(["csr-noise"]).most_seeds is None
+
+
+@pytest.mark.parametrize("most", [8, 12, 23])
+def test_too_few_seeds_for_a_second_look_are_refused(most: int) -> None:
+    with pytest.raises(InputError, match=f"--most-seeds is {most}: .* ask for at least 24"):
+        make_request(until_decided=True, most_seeds=most)
+
+
+def test_the_most_seeds_need_until_decided() -> None:
+    with pytest.raises(InputError, match="--most-seeds goes with --until-decided"):
+        make_request(most_seeds=48)
+
+
 def test_too_little_data_names_the_class_that_is_short(tmp_path: Path) -> None:
     y = np.repeat([0, 1], [500, 60])
     x = np.random.default_rng(0).random((len(y), 6), dtype=np.float32)

@@ -12,7 +12,7 @@ from scipy import stats
 from byheart.seeds import generator
 
 RESAMPLES = 9_999
-EXACT_UP_TO = 32
+EXACT_UP_TO = 24
 """Up to this many values, the sign-flip test counts all 2**n sign patterns."""
 PATTERNS = 99_999
 """Random sign patterns for more values."""
