@@ -416,7 +416,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
 _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
     #                                 quick                  desk                   paper
     "examples": {
-        "train":                (300,                   1000,                  1000),
+        "train":                (300,                   500,                   1000),
     },
     "filters": {
         "train":                (300,                   1000,                  50_000),
@@ -433,7 +433,7 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
                                  (0.0, 0.2, 0.4, 0.8, 1.0),
                                  (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
         ),
-        "checkpoints":          (14,                    16,                    30),
+        "checkpoints":          (12,                    12,                    30),
         "radii": (
                                  (0.1 / 255, 0.3 / 255, 0.9 / 255),
                                  (0.1 / 255, 0.3 / 255, 0.9 / 255),
@@ -463,7 +463,7 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
     },
     "width": {
         "train":                (300,                   500,                   50_000),
-        "validation":           (1000,                  2000,                  10_000),
+        "validation":           (500,                   1000,                  10_000),
         "epochs":               (25,                    40,                    100),
         "widths": (
                                  (1, 2, 4, 8),
@@ -494,9 +494,9 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
     },
     "regularizers": {
         "train":                (160,                   500,                   50_000),
-        "validation":           (1000,                  2000,                  10_000),
+        "validation":           (500,                   1000,                  10_000),
         "epochs":               (30,                    30,                    100),
-        "checkpoints":          (10,                    12,                    30),
+        "checkpoints":          (8,                     8,                     30),
         "dropout": (
                                  (0.3, 0.6),
                                  (0.3, 0.5, 0.7),
