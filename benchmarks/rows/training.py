@@ -89,7 +89,12 @@ CASES = (
     Case("medium pack", MLP(hidden=(128, 128)), (784,), 5000, 32, 100, 0.0, 0.1, 4, 0.45),
     Case("wide", MLP(hidden=(4096, 4096)), (784,), 1280, 128, 1, 0.0, 0.01, 1, 0.8),
     Case("CNN pack", CNN(channels=(16, 32), dense=()), (28, 28), 320, 32, 20, 0.9, 0.01, 2),
-)
+    Case(
+        "CNN pack, colour",
+        CNN(channels=(32, 64), dense=(128,), crop=2),
+        (3, 32, 32), 320, 32, 20, 0.9, 0.01, 1.5,
+    ),
+)  # fmt: skip
 
 
 def examples(case: Case, dtype: torch.dtype, count: int | None = None) -> tuple[Tensor, Tensor]:
