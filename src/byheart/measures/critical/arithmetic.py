@@ -66,6 +66,11 @@ class Arithmetic:
             units.append(_single(kind))
         return cls(max(units), max(info.tiny for info in infos), min(info.max for info in infos))
 
+    def is_single(self, x: Tensor) -> bool:
+        """Return whether float32 on the device of ``x`` rounds every operation to nearest."""
+        kind = x.device.type
+        return kind == "cpu" and _single(kind) == torch.finfo(torch.float32).eps / 2
+
 
 def _single(kind: str) -> float:
     """Return the unit of what passes for float32: matrix products may round to fewer bits."""

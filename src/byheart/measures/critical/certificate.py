@@ -19,6 +19,7 @@ from byheart.measures.critical.bounds import (
     tightening_passes,
 )
 from byheart.measures.critical.branching import Certificate, Problem, branch_and_bound
+from byheart.measures.critical.deviations import Deviations, Program
 from byheart.measures.critical.lass import Box
 from byheart.measures.critical.second_layer import Norms, SecondLayer, Spectrum, dense_layers
 from byheart.measures.critical.steps import Affine, Flatten, Node, Reach, Relu, values
@@ -32,6 +33,8 @@ GROUP_SIZE = 32
 """Samples per group, if a budget limits the proofs."""
 MIN_SETTLED_FRACTION = 0.25
 """Proving stops after a group of which a smaller fraction was proved or refuted."""
+IMAGES = 8
+"""Samples of a CNN that are bounded together."""
 SMALLEST_MARGIN = 2.0**-40
 """A smaller margin proves nothing in float32: it may be an effect of underflow."""
 LARGEST_VALUE = 2.0**46
@@ -157,6 +160,7 @@ class Prover:
         radius: half the side of the boxes.
         float32_is_sound: float32 bounds, with their rounding error, are valid.
         widest: number of elements of the largest activation.
+        program: the network for bounds of deviations; None if all layers are dense.
     """
 
     model: nn.Module
@@ -165,6 +169,7 @@ class Prover:
     radius: float
     float32_is_sound: bool
     widest: int
+    program: Program | None
 
     @classmethod
     def of(cls, model: nn.Module, x: Tensor, radius: float) -> Prover:
@@ -181,14 +186,21 @@ class Prover:
         )
         widest = max(value[0].numel() for value in values(nodes, x[:1].double()))
         sound = float32_is_sound(nodes, nodes32, x, radius)
-        return cls(model, nodes, nodes32, radius, sound, widest)
+        dense = all(_is_dense(node) for node in nodes)
+        single = arithmetic.is_single(x)
+        program = Program.of(nodes32, torch.float32) if single else Program.of(nodes, torch.float64)
+        program = None if dense else program
+        return cls(model, nodes, nodes32, radius, sound, widest, program)
 
     def cheap_bounds(self, samples: Samples) -> CheapBounds:
         """Bound the margins by one relaxation over intervals."""
+        if self.program is not None:
+            return self._cheap_by_deviations(samples)
         return self._cheap_bounds(samples, self._plain_norms)
 
     def spectral_bounds(self, samples: Samples) -> CheapBounds:
         """Do the same, with the leading eigenvectors of the first of two dense layers."""
+        assert self.program is None, "a network of dense layers"
         return self._cheap_bounds(samples, self._spectral_norms)
 
     def prove(self, samples: Samples, splits: int, budget: int | None = None) -> Certificate:
@@ -204,6 +216,8 @@ class Prover:
         Returns:
             Results of the samples before the stop.
         """
+        if self.program is not None:
+            return self._prove_by_deviations(samples, splits, budget)
         tightens = any(relaxation_helps(self.nodes, number) for number in range(len(self.nodes)))
         second = self._second_layer(self._plain_norms, torch.float64)
         second32 = second
@@ -234,6 +248,50 @@ class Prover:
             torch.cat([proof.witness for proof in parts]),
             sum(proof.passes for proof in parts),
         )
+
+    def _cheap_by_deviations(self, samples: Samples) -> CheapBounds:
+        gaps = []
+        for deviations, part in self._deviations(samples):
+            deviations.forward(tighten=False)
+            bound = self._worst_margin(deviations, part)
+            lost = (part.margin - bound).clamp(min=MIN_DIVISOR)
+            gaps.append(-bound / lost)
+        gap = torch.cat(gaps) if gaps else samples.margin
+        # Its proof costs about as much as its search, in the network's own passes.
+        return CheapBounds(gap < 0, gap, torch.zeros_like(gap))
+
+    def _prove_by_deviations(
+        self, samples: Samples, splits: int, budget: int | None
+    ) -> Certificate:
+        certified = torch.zeros(len(samples), dtype=torch.bool, device=samples.x.device)
+        broken, witness, passes, done = certified.clone(), samples.x.clone(), 0, 0
+        settled = 0
+        for deviations, part in self._deviations(samples):
+            rows = torch.arange(done, done + len(part), device=certified.device)
+            done += len(part)
+            deviations.forward(tighten=True)
+            certified[rows] = self._worst_margin(deviations, part) > 0
+            if done % GROUP_SIZE == 0 or done == len(samples):
+                settled, before = int((certified | broken).sum()), settled
+                if budget is not None and settled - before < MIN_SETTLED_FRACTION * GROUP_SIZE:
+                    break
+        return Certificate(certified[:done], broken[:done], witness[:done], passes)
+
+    def _deviations(self, samples: Samples) -> Iterator[tuple[Deviations, Samples]]:
+        assert self.program is not None
+        for start in range(0, len(samples), IMAGES):
+            part = samples.take(slice(start, start + IMAGES))
+            yield Deviations(self.nodes, self.program, box_around(part.x, self.radius)), part
+
+    def _worst_margin(self, deviations: Deviations, samples: Samples) -> Tensor:
+        """Return a lower bound of the predicted logit minus the largest other one, [N]."""
+        classes = deviations.centres[-1].shape[1]
+        identity = torch.eye(classes, device=samples.x.device)
+        coefficients = identity[samples.predicted].unsqueeze(1) - identity
+        rows = torch.arange(len(samples), device=samples.x.device)
+        bound = deviations.margins(rows, coefficients)
+        bound = bound.scatter(1, samples.predicted.unsqueeze(1), float("inf")).amin(1)
+        return torch.nan_to_num(bound, nan=float("-inf"), posinf=float("inf"))
 
     def _classifier(self, samples: Samples) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return a function that tests whether points, projected on boxes, change the class."""
@@ -346,6 +404,14 @@ class Prover:
     def _together(self, tensors: int) -> int:
         """Return the number of rows that fit in memory, with ``tensors`` activations per row."""
         return max(1, MAX_TENSOR_ELEMENTS // (tensors * self.widest))
+
+
+def _is_dense(node: Node) -> bool:
+    """Return whether a network of such nodes alone is bounded by the methods of dense layers."""
+    step = node.step
+    return isinstance(step, Relu | Flatten) or (
+        isinstance(step, Affine) and step.weight is not None
+    )
 
 
 def float32_is_sound(

@@ -61,6 +61,50 @@ Linear = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """A convolution, as what it does at one place of its output.
+
+    Attributes:
+        weight: [outputs, inputs / groups, height, width].
+        stride: between the places.
+        padding: of zeros on each side of the input; a negative one cuts the input.
+        dilation: between the entries of the kernel.
+        groups: of channels.
+    """
+
+    weight: Tensor
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def transpose(self, coefficients: Tensor, shape: Size) -> Tensor:
+        """Return the coefficients [N, *shape] of an input, given those of the output."""
+        rest = tuple(
+            size + 2 * pad - gap * (kernel - 1) - 1 - stride * (places - 1)
+            for size, pad, gap, kernel, stride, places in zip(
+                shape[1:],
+                self.padding,
+                self.dilation,
+                self.weight.shape[2:],
+                self.stride,
+                coefficients.shape[2:],
+                strict=True,
+            )
+        )
+        return functional.conv_transpose2d(
+            coefficients,
+            self.weight,
+            None,
+            self.stride,
+            self.padding,
+            (rest[0], rest[1]),
+            self.groups,
+            self.dilation,
+        )
+
+
+@dataclass(frozen=True)
 class Affine:
     r"""An affine layer W z + b with the errors of its evaluation.
 
@@ -77,6 +121,8 @@ class Affine:
         terms: how many products an output sums, and how many an input takes part in, at most.
         arithmetic: rounding errors of the model's own floating-point format.
         weight: W as a matrix [outputs, inputs], where it is held as one.
+        kernel: W as a convolution, where it is one.
+        scale: W as a factor of every value, in a shape that broadcasts with an output.
     """
 
     apply: Linear
@@ -87,6 +133,8 @@ class Affine:
     terms: tuple[int, int]
     arithmetic: Arithmetic
     weight: Tensor | None = None
+    kernel: Kernel | None = None
+    scale: Tensor | None = None
 
     def own_share(self, dtype: torch.dtype) -> float:
         """Return what the bounds' own arithmetic can lose in eight sums, as a share of E."""
@@ -204,7 +252,7 @@ class MaxPool:
 
     def interval(self, reach: Reach) -> Reach:
         """Return where the outputs can be."""
-        low, high = (self._windows(side).amax(2) for side in (reach.low, reach.high))
+        low, high = (self.windows(side).amax(2) for side in (reach.low, reach.high))
         shape = (*reach.low.shape[:2], *self._output(reach.low.shape[2:]))
         return Reach(low.reshape(shape), high.reshape(shape))
 
@@ -215,7 +263,7 @@ class MaxPool:
     def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
         """Return coefficients and constant with which A maxpool(z) >= A' z + constant."""
         del output
-        low, high = self._windows(reach.low), self._windows(reach.high)
+        low, high = self.windows(reach.low), self.windows(reach.high)
         least, best = low.max(2, keepdim=True)
         others = high.scatter(2, best, float("-inf")).amax(2)
         certain = (others <= least.squeeze(2)).unsqueeze(1)
@@ -229,6 +277,47 @@ class MaxPool:
         constant = constant - slack * dot(flat.abs(), size)
         return self._scatter(kept, best, reach.low.shape), constant
 
+    def largest(self, values: Tensor) -> Tensor:
+        """Return which entry of each window is the largest, [batch, channels, *output] int64."""
+        index = self.windows(values).argmax(2)
+        return index.reshape(*values.shape[:2], *self._output(values.shape[2:]))
+
+    def pick(self, values: Tensor, entry: Tensor) -> Tensor:
+        """Return one entry of each window; ``entry`` as :meth:`largest` returns it."""
+        index = entry.flatten(2).unsqueeze(2)
+        return self.windows(values).gather(2, index).reshape(entry.shape)
+
+    def matter(self, reach: Reach, centre: Tensor, *, rectified: bool) -> tuple[Tensor, Tensor]:
+        """Return the inputs whose lower and whose upper bounds bear on the relaxation.
+
+        Args:
+            reach: bounds of the inputs.
+            centre: inputs at the centres of the boxes.
+            rectified: only what exceeds 0 is used.
+        """
+        low, high = self.windows(reach.low), self.windows(reach.high)
+        best = torch.zeros_like(low, dtype=torch.bool)
+        best.scatter_(2, self.windows(centre).argmax(2, keepdim=True), True)
+        rivals = (high > low.amax(2, keepdim=True)) & ~best
+        open_windows = rivals.any(2, keepdim=True)
+        if rectified:
+            rivals &= high > 0
+            mixed = (low.amax(2, keepdim=True) < 0) & (high.amax(2, keepdim=True) > 0)
+            open_windows = (open_windows & (high.amax(2, keepdim=True) > 0)) | mixed
+        lower, upper = best & open_windows, (rivals | best) & open_windows
+        return self._any(lower, reach.low.shape), self._any(upper, reach.low.shape)
+
+    def _any(self, windows: Tensor, shape: torch.Size) -> Tensor:
+        """Return which inputs are marked in some window."""
+        down, across = self.padding
+        size = (shape[2] + 2 * down, shape[3] + 2 * across)
+        flat = windows.flatten(1, 2).float()
+        folded = functional.fold(
+            flat, size, self.kernel, dilation=self.dilation, stride=self.stride
+        )
+        inside = folded[..., down : down + shape[2], across : across + shape[3]]
+        return inside > 0
+
     def _output(self, shape: torch.Size) -> tuple[int, ...]:
         return tuple(
             (size + 2 * pad - gap * (kernel - 1) - 1) // stride + 1
@@ -237,7 +326,7 @@ class MaxPool:
             )
         )
 
-    def _windows(self, values: Tensor) -> Tensor:
+    def windows(self, values: Tensor) -> Tensor:
         """Return [batch, channels, entries, windows]."""
         down, across = self.padding
         padded = functional.pad(values, (across, across, down, down), value=float("-inf"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from byheart.measures.critical.steps import (
     Add,
     Affine,
     Flatten,
+    Kernel,
     MaxPool,
     Node,
     Relu,
@@ -96,7 +98,22 @@ def trace_nodes(
     result = converter.run(_Tracer().trace(root), probe.clone())
     if not torch.allclose(converter.values[result], model(probe.clone()), rtol=1e-3, atol=1e-5):
         raise UnknownLayerError(_display_name("", model) + " whose forward cannot be traced")
-    return converter.nodes[: converter.node_number[result]]
+    return pooled_first(converter.nodes[: converter.node_number[result]])
+
+
+def pooled_first(nodes: list[Node]) -> list[Node]:
+    """Return the nodes with each ReLU behind the max pool that alone takes it.
+
+    The largest of rectified values is the rectified largest: there are fewer.
+    """
+    users = [sum(node.inputs.count(value) for node in nodes) for value in range(len(nodes) + 1)]
+    nodes = list(nodes)
+    for number, (node, after) in enumerate(itertools.pairwise(nodes)):
+        alone = after.inputs == (number + 1,) and users[number + 1] == 1
+        if isinstance(node.step, Relu) and isinstance(after.step, MaxPool) and alone:
+            nodes[number] = Node(after.step, node.inputs)
+            nodes[number + 1] = Node(node.step, after.inputs)
+    return nodes
 
 
 class _Tracer(fx.Tracer):
@@ -304,14 +321,17 @@ def step_of(
         return _normalisation(cast(nn.BatchNorm2d, module), x.dim(), arithmetic, dtype)
     if kind is nn.AvgPool2d and module.divisor_override is None and after.dim() == 4:
         height, width = _pair(module.kernel_size)
-        return _pooling_step(module, height * width, arithmetic)
+        pool = cast(nn.AvgPool2d, module)
+        return _pooling_step(module, height * width, arithmetic, _average(pool, x.shape[1], dtype))
     if kind is nn.ZeroPad2d and after.dim() == 4:
-        return _pooling_step(module, 1, arithmetic)
+        return _pooling_step(module, 1, arithmetic, _padding(module, x.shape[1], dtype))
     if kind is nn.AdaptiveAvgPool2d and after.dim() == 4:
         (height, width), (rows, columns) = x.shape[2:], after.shape[2:]
         if height % rows == 0 and width % columns == 0:
             window = (height // rows, width // columns)
-            return _pooling_step(nn.AvgPool2d(window), window[0] * window[1], arithmetic)
+            average = nn.AvgPool2d(window)
+            kernel = _average(average, x.shape[1], dtype)
+            return _pooling_step(average, window[0] * window[1], arithmetic, kernel)
     if kind is nn.MaxPool2d and after.dim() == 4:
         pool = cast(nn.MaxPool2d, module)
         if not pool.ceil_mode and not pool.return_indices:
@@ -344,14 +364,21 @@ def _convolution(module: nn.Conv2d, arithmetic: Arithmetic, dtype: torch.dtype) 
     absolute = copy.deepcopy(apply)
     absolute.weight.abs_()
     area = module.kernel_size[0] * module.kernel_size[1]
+    kernel = None
+    transpose = transpose_of(apply)
+    if not isinstance(module.padding, str):
+        sizes = (_pair(size) for size in (module.stride, module.padding, module.dilation))
+        kernel = Kernel(apply.weight.detach(), *sizes, module.groups)
+        transpose = kernel.transpose
     return Affine(
         apply=apply,
         absolute=absolute,
-        transpose=transpose_of(apply),
+        transpose=transpose,
         bias=bias,
         offset=bias.abs(),
         terms=(module.in_channels * area, module.out_channels * area),
         arithmetic=arithmetic,
+        kernel=kernel,
     )
 
 
@@ -377,10 +404,13 @@ def _normalisation(
         offset=offset,
         terms=(1, 1),
         arithmetic=arithmetic,
+        scale=scale,
     )
 
 
-def _pooling_step(module: nn.Module, terms: int, arithmetic: Arithmetic) -> Affine:
+def _pooling_step(
+    module: nn.Module, terms: int, arithmetic: Arithmetic, kernel: Kernel | None
+) -> Affine:
     """Return the step of a layer that sums ``terms`` inputs, with weights >= 0 and no bias."""
     zero = torch.zeros(())
     return Affine(
@@ -391,7 +421,27 @@ def _pooling_step(module: nn.Module, terms: int, arithmetic: Arithmetic) -> Affi
         offset=zero,
         terms=(terms, terms),
         arithmetic=arithmetic,
+        kernel=kernel,
     )
+
+
+def _average(module: nn.AvgPool2d, channels: int, dtype: torch.dtype) -> Kernel | None:
+    """Return an average pool as a convolution; None if its edges have other weights."""
+    height, width = _pair(module.kernel_size)
+    padding = _pair(module.padding)
+    if module.ceil_mode or (any(padding) and not module.count_include_pad):
+        return None
+    weight = torch.full((channels, 1, height, width), 1.0 / (height * width), dtype=dtype)
+    return Kernel(weight, _pair(module.stride), padding, groups=channels)
+
+
+def _padding(module: nn.Module, channels: int, dtype: torch.dtype) -> Kernel | None:
+    """Return a padding of zeros, or a crop, as a convolution; None if its sides differ."""
+    left, right, top, bottom = cast(nn.ZeroPad2d, module).padding
+    if left != right or top != bottom:
+        return None
+    weight = torch.ones(channels, 1, 1, 1, dtype=dtype)
+    return Kernel(weight, padding=(top, left), groups=channels)
 
 
 def _bias_or_zero(bias: Tensor | None, weight: Tensor) -> Tensor:
