@@ -121,7 +121,7 @@ def patched() -> nn.Linear:
 @pytest.mark.parametrize(
     ("layer", "name"),
     [
-        (nn.Tanh(), "1.0 (Tanh)"),
+        (nn.Softsign(), "1.0 (Softsign)"),
         (Doubled(4, 4), "1.0 (Doubled)"),
         (nn.BatchNorm1d(4, track_running_stats=False), "1.0 (BatchNorm1d)"),
         (nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), "1.0 (ParametrizedLinear)"),

@@ -75,18 +75,40 @@ def mlp(widths: list[int], classes: int, norm: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(inside, classes))
 
 
-def convnet(channels: int, pool: nn.Module, norm: bool, groups: int, stride: int) -> nn.Module:
+class Normalise(nn.Module):
+    """Inputs with the statistics that a data set has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.4, 0.6]).view(2, 1, 1))
+        self.register_buffer("std", torch.tensor([0.2, 0.3]).view(2, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.std
+
+
+def convnet(
+    channels: int,
+    pool: nn.Module,
+    norm: bool,
+    groups: int,
+    stride: int,
+    bend: nn.Module | None = None,
+) -> nn.Module:
+    bend = bend or nn.ReLU()
     body = nn.Sequential(
+        Normalise() if norm else nn.Identity(),
         nn.Conv2d(2, channels, 3, padding=1, stride=stride, groups=groups),
         nn.BatchNorm2d(channels) if norm else nn.Identity(),
-        nn.ReLU(),
+        bend,
         pool,
         nn.Conv2d(channels, 4, 2, padding=1),
-        nn.ReLU(),
+        bend,
         nn.Flatten(),
     )
     size = body.eval()(torch.zeros(1, 2, 6, 6)).shape[1]
-    return nn.Sequential(body, nn.Dropout(0.5), nn.Linear(size, 3))
+    head = [nn.Linear(size, 8), bend, nn.Linear(8, 3)]
+    return nn.Sequential(body, nn.Dropout(0.5), *head)
 
 
 class Residual(nn.Module):
@@ -154,6 +176,7 @@ def test_no_certified_sample_of_a_random_mlp_is_ever_broken(
     pool=st.sampled_from(
         [
             nn.MaxPool2d(2),
+            nn.MaxPool2d(3, stride=2),
             nn.MaxPool2d(3, stride=1, padding=1),
             nn.MaxPool2d(2, stride=1, dilation=2),
             nn.AvgPool2d(2, padding=1, count_include_pad=False),
@@ -163,6 +186,7 @@ def test_no_certified_sample_of_a_random_mlp_is_ever_broken(
     norm=st.booleans(),
     groups=st.sampled_from([1, 2]),
     stride=st.sampled_from([1, 2]),
+    bend=st.sampled_from([nn.ReLU(), nn.LeakyReLU(0.2), nn.GELU(), nn.Tanh()]),
     radius=st.sampled_from([1e-4, 0.003, 0.02, 0.2]),
     seed=st.integers(0, 2**16),
 )
@@ -172,11 +196,12 @@ def test_no_certified_sample_of_a_random_convnet_is_ever_broken(
     norm: bool,
     groups: int,
     stride: int,
+    bend: nn.Module,
     radius: float,
     seed: int,
 ) -> None:
     torch.manual_seed(seed)
-    model, x = convnet(channels, pool, norm, groups, stride), torch.rand(12, 2, 6, 6)
+    model, x = convnet(channels, pool, norm, groups, stride, bend), torch.rand(12, 2, 6, 6)
     settle(model, x)
     attack(model, x, radius, seed)
 
@@ -207,16 +232,17 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int) -> Non
 
 
 @pytest.mark.parametrize("labels", ["real", "random"])
-@pytest.mark.parametrize("kind", ["mlp", "max", "average", "residual"])
+@pytest.mark.parametrize("kind", ["mlp", "max", "average", "smooth", "residual"])
 def test_no_certified_sample_of_a_trained_network_is_ever_broken(kind: str, labels: str) -> None:
     torch.manual_seed(0)
     x = torch.rand(30, 6) if kind == "mlp" else torch.rand(30, 2, 6, 6)
     y = (x.flatten(1)[:, :3]).argmax(1) if labels == "real" else torch.randint(3, (30,))
-    pool = nn.MaxPool2d(2) if kind == "max" else nn.AvgPool2d(2)
+    pool = nn.MaxPool2d(3, 2) if kind == "max" else nn.AvgPool2d(2)
+    bend = nn.SiLU() if kind == "smooth" else nn.ReLU()
     if kind == "mlp":
         model: nn.Module = mlp([32, 32], 3, True)
     else:
-        model = resnet(4, True) if kind == "residual" else convnet(6, pool, True, 1, 1)
+        model = resnet(4, True) if kind == "residual" else convnet(6, pool, True, 1, 1, bend)
     train(model, x, y, 100)
     counts = [attack(model, x, radius, 0, splits=10) for radius in (0.002, 0.02)]
     assert counts[0] > 15, "the certificate settles most samples of a small box"

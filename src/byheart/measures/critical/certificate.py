@@ -188,8 +188,8 @@ class Prover:
         sound = float32_is_sound(nodes, nodes32, x, radius)
         dense = all(_is_dense(node) for node in nodes)
         single = arithmetic.is_single(x)
-        program = Program.of(nodes32, torch.float32) if single else Program.of(nodes, torch.float64)
-        program = None if dense else program
+        rows = (nodes32, torch.float32) if single else (nodes, torch.float64)
+        program = None if dense else Program.of(*rows)
         return cls(model, nodes, nodes32, radius, sound, widest, program)
 
     def cheap_bounds(self, samples: Samples) -> CheapBounds:
@@ -271,6 +271,10 @@ class Prover:
             done += len(part)
             deviations.forward(tighten=True)
             certified[rows] = self._worst_margin(deviations, part) > 0
+            left = (~certified[rows]).nonzero().squeeze(1)
+            if len(left):
+                better, harder = deviations.improved(left), part.take(left)
+                certified[rows[left]] = self._worst_margin(better, harder) > 0
             if done % GROUP_SIZE == 0 or done == len(samples):
                 settled, before = int((certified | broken).sum()), settled
                 if budget is not None and settled - before < MIN_SETTLED_FRACTION * GROUP_SIZE:

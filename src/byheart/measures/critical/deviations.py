@@ -11,7 +11,8 @@ box. No pass of a row back through the network computes them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,8 +24,12 @@ from byheart.measures.critical.arithmetic import SPARE, gamma, unit_of
 from byheart.measures.critical.steps import (
     Add,
     Affine,
+    Bent,
+    Between,
+    Curve,
     Flatten,
     Kernel,
+    Leaky,
     MaxPool,
     Node,
     Reach,
@@ -38,8 +43,8 @@ UNDERFLOW = 2.0**-40
 """More than what underflow takes from a bound; see :data:`LARGEST_DEVIATION`."""
 LARGEST_DEVIATION = 2.0**46
 """Fewer than 2^40 products lose at most 2^-126 each, times a deviation smaller than this."""
-ELEMENTS = 2**19
-"""Numbers in the largest tensor of a pass: they stay in the cache."""
+PART, WHOLE = 2**19, 2**22
+"""Numbers in the largest tensor of a pass, through parts of the values and through all of them."""
 
 
 class Lines(NamedTuple):
@@ -50,24 +55,36 @@ class Lines(NamedTuple):
 
     Attributes:
         slope: [N, *shape], mean slope of the upper and the lower line.
-        spread: half the difference of their slopes.
+        spread: half the difference of their slopes; None if they are parallel.
         shift: mean of the lines at d = 0.
         gap: half their difference, with all rounding errors.
         entry: int64 [N, *shape], which entry of a window d belongs to; None for other steps.
     """
 
     slope: Tensor
-    spread: Tensor
+    spread: Tensor | None
     shift: Tensor
     gap: Tensor
     entry: Tensor | None = None
 
-    def back(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the coefficients [batch, rows, *shape] of d and the constants [batch, rows]."""
+    def take(self, rows: Tensor) -> Lines:
+        """Return the lines of some samples."""
+        return self.each(lambda value: value[rows])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Lines:
+        """Return the lines with every tensor changed."""
+        spread = None if self.spread is None else change(self.spread)
+        entry = None if self.entry is None else change(self.entry)
+        return Lines(change(self.slope), spread, change(self.shift), change(self.gap), entry)
+
+    def back(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the coefficients [batch, rows, *shape] of d, and A shift and |A| gap."""
         size = coefficients.abs()
-        constant = dot(coefficients, self.shift) - dot(size, self.gap)
-        slopes, spreads = self.slope.unsqueeze(1), self.spread.unsqueeze(1)
-        return torch.mul(coefficients, slopes).sub_(size.mul_(spreads)), constant
+        shift, gap = dot(coefficients, self.shift), dot(size, self.gap)
+        part = coefficients * self.slope.unsqueeze(1)
+        if self.spread is not None:
+            part.sub_(size.mul_(self.spread.unsqueeze(1)))
+        return part, shift, gap
 
 
 @dataclass(frozen=True)
@@ -122,10 +139,13 @@ class Program:
     Attributes:
         nodes: in the format of the passes.
         folded: by number of a node, the layer and the value that takes its place on the way back.
+        filters: by number of a max pool, those of the convolution that computes what it takes.
+        dtype: format of the passes.
     """
 
     nodes: Sequence[Node]
     folded: dict[int, tuple[Affine, int]]
+    filters: dict[int, EntryFilters]
     dtype: torch.dtype
 
     @classmethod
@@ -142,7 +162,19 @@ class Program:
                 merged = _scaled(before.step, node.step.scale)
                 if merged is not None:
                     folded[number] = (merged, before.inputs[0])
-        return cls(nodes, folded, dtype)
+        program = cls(nodes, folded, {}, dtype)
+        for number, node in enumerate(nodes):
+            value = node.inputs[0]
+            affine = program.affine(value - 1) if value and users[value] == 1 else None
+            if isinstance(node.step, MaxPool) and affine is not None:
+                kernel = affine[0].kernel
+                if kernel is not None and kernel.groups == 1 and kernel.dilation == (1, 1):
+                    program.filters[number] = EntryFilters.of(kernel, affine[1], node.step)
+        return program
+
+    def entry_filters(self, number: int) -> EntryFilters | None:
+        """Return the filters behind a max pool, if a convolution computes what it takes."""
+        return self.filters.get(number)
 
     def affine(self, number: int) -> tuple[Affine, int] | None:
         """Return an affine layer and the value it takes; None if the node is of another kind."""
@@ -153,10 +185,10 @@ class Program:
 
 
 def _scaled(step: Affine, scale: Tensor) -> Affine | None:
-    if step.kernel is not None:
+    if step.kernel is not None and scale.shape == (len(step.kernel.weight), 1, 1):
         kernel = replace(step.kernel, weight=step.kernel.weight * scale.reshape(-1, 1, 1, 1))
         return replace(step, kernel=kernel, transpose=kernel.transpose)
-    if step.weight is not None and scale.dim() == 1:
+    if step.weight is not None and scale.shape == (len(step.weight),):
         weight = step.weight * scale.unsqueeze(1)
 
         def transpose(coefficients: Tensor, shape: Size) -> Tensor:
@@ -167,6 +199,61 @@ def _scaled(step: Affine, scale: Tensor) -> Affine | None:
     return None
 
 
+class Row(NamedTuple):
+    r"""A linear function of a value, exchanged for one of the network's input.
+
+    Formula: A d >= slope d_0 + shift - gap on the whole box.
+
+    Attributes:
+        slope: [batch, rows, *input].
+        shift: [batch, rows].
+        gap: [batch, rows].
+    """
+
+    slope: Tensor
+    shift: Tensor
+    gap: Tensor
+
+
+@dataclass
+class Best:
+    """The best bounds of a value so far, [places, units] float64.
+
+    Attributes:
+        low: lower bounds.
+        high: upper bounds.
+        centre: the value at the centres of the boxes.
+        error: the entry of :attr:`Deviations.errors`.
+    """
+
+    low: Tensor
+    high: Tensor
+    centre: Tensor
+    error: Tensor
+
+    def __post_init__(self) -> None:
+        self.low, self.high = self.low.clone(), self.high.clone()
+
+    def take(self, index: tuple[Tensor, Tensor], bound: Tensor, lower: Tensor) -> None:
+        """Keep new bounds where they are better; one that is not a number never is.
+
+        Args:
+            index: place and unit of each.
+            bound: lower bounds of deviations, or of their negatives.
+            lower: bool, of deviations.
+        """
+        centre = self.centre[index]
+        bound = bound - ROUNDED * self.error[index] - 4 * unit_of(torch.float64) * centre.abs()
+        for sides, which, new in (
+            (self.low, lower, centre + bound),
+            (self.high, ~lower, centre - bound),
+        ):
+            at = (index[0][which], index[1][which])
+            old, new = sides[at], new[which]
+            better = new > old if sides is self.low else new < old
+            sides[at] = torch.where(better, new, old)
+
+
 class Deviations:
     """Backward bounds for a batch of boxes.
 
@@ -175,6 +262,7 @@ class Deviations:
         centres: the values at the centres of the boxes, in float64.
         errors: how far a deviation can be from the linear map of earlier ones that stands for it.
         lines: of the nonlinearities, by number, in the format of the passes.
+        parallel: the same with parallel lines, for bounds from both sides in one pass.
     """
 
     def __init__(self, nodes: Sequence[Node], program: Program, box: Reach) -> None:
@@ -183,25 +271,121 @@ class Deviations:
         self.unit = unit_of(program.dtype)
         self.reaches, self.centres, self.errors = [box], [centre], [torch.zeros_like(centre)]
         self.lines: dict[int, Lines] = {}
+        self.parallel: dict[int, Lines] = {}
+        self.maps: dict[int, Row] = {}
+        self._placed: dict[int, Tensor] = {}
         half = (box.high - box.low) / 2 + 4 * unit_of(torch.float64) * centre.abs()
         self.half = (half * (1.0 + 2.0 * gamma(half[0].numel() + SPARE, self.unit))).to(self.dtype)
 
     def forward(self, *, tighten: bool) -> None:
         """Bound all values in turn, those that a nonlinearity takes by passes back.
 
+        Behind the first dense layer that is bounded so, the linear functions of the input that the
+        passes found are composed forward, which costs next to nothing.
+
         Args:
             tighten: else by intervals alone.
         """
         for number, node in enumerate(self.nodes):
             source = node.inputs[0]
-            if isinstance(node.step, Relu | MaxPool):
+            if isinstance(node.step, Bent):
                 if tighten and self._can_improve(source):
-                    self._tighten(source, number)
-                self.lines[number] = self._lines(number)
-            reach = node.interval(self.reaches)
+                    if self.centres[source].dim() > 2:
+                        self._tighten(source, number)
+                    elif source not in self.maps:
+                        self._map(source, self._needed(number))
+                self.lines[number], self.parallel[number] = self._lines(number)
             self.centres.append(node.step.value(*(self.centres[v] for v in node.inputs)))
-            self.reaches.append(reach)
+            self.reaches.append(self._interval(number))
             self.errors.append(self._error(number))
+            if source in self.maps and len(node.inputs) == 1:
+                self._compose(number)
+
+    def improved(self, rows: Tensor) -> Deviations:
+        """Return tighter bounds for some samples, by passes for every dense layer."""
+        better = copy.copy(self)
+        better.reaches = [reach.take(rows) for reach in self.reaches]
+        better.centres = [centre[rows] for centre in self.centres]
+        better.errors = [error[rows] for error in self.errors]
+        better.lines = {number: lines.take(rows) for number, lines in self.lines.items()}
+        better._placed = {number: placed[rows] for number, placed in self._placed.items()}
+        better.half, started = self.half[rows], False
+        for number, node in enumerate(self.nodes):
+            source = node.inputs[0]
+            flat = isinstance(node.step, Bent) and better.centres[source].dim() == 2
+            if flat and better._can_improve(source):
+                started = True
+                better._tighten(source, number)
+                better.lines[number] = better._lines(number)[0]
+            if started:
+                old, new = better.reaches[number + 1], better._interval(number)
+                low, high = torch.maximum(old.low, new.low), torch.minimum(old.high, new.high)
+                better.reaches[number + 1] = new.within(low, high)
+                better.errors[number + 1] = better._error(number)
+        return better
+
+    def _interval(self, number: int) -> Reach:
+        node = self.nodes[number]
+        reach = node.interval(self.reaches)
+        if isinstance(node.step, Affine) and reach.error is not None:
+            finer = node.step.finer_error(self.reaches[node.inputs[0]], reach.error)
+            reach = replace(reach, error=finer)
+        return reach
+
+    def _map(self, value: int, needed: Tensor) -> None:
+        """Bound a flat value from both sides in one pass, and keep its map of the input."""
+        centre = self.centres[value]
+        samples, units = centre.shape
+        slope = torch.zeros(samples, units, *self.centres[0].shape[1:], dtype=self.dtype)
+        slope = slope.to(centre.device)
+        shift, gap = torch.zeros_like(centre), torch.full_like(centre, float("inf"))
+        widest = self._widest
+        for places, unit in _chunks(needed, max(1, WHOLE // widest)):
+            rows = torch.zeros(*unit.shape, units, dtype=self.dtype, device=centre.device)
+            rows.scatter_(2, unit.unsqueeze(2), 1.0)
+            row = self._descend(value, rows, _Whole(self, places, self.parallel))
+            index = (places.unsqueeze(1), unit)
+            slope[index], shift[index] = row.slope, row.shift.double()
+            gap[index] = row.gap.double()
+        self.maps[value] = Row(slope.double(), shift, gap)
+        self._within_map(value)
+
+    def _compose(self, number: int) -> None:
+        """Keep the map of what a node returns, given that of what it takes."""
+        step, value = self.nodes[number].step, number + 1
+        row = self.maps[self.nodes[number].inputs[0]]
+        if isinstance(step, Relu | Leaky | Curve):
+            reach, centre = self.reaches[value - 1], self.centres[value - 1]
+            lower, upper = step.lines(reach, centre, parallel=True)
+            slope, middle = upper.slope, (upper.shift + lower.shift) / 2
+            lost = (upper.shift - lower.shift) / 2
+            lost = lost + slope.abs() * ROUNDED * self.errors[value - 1]
+            # Nothing is known of units that are off, and nothing needed.
+            gap = torch.where(slope == 0, 0.0, slope.abs() * row.gap) + lost
+            shape = slope.reshape(*slope.shape, *[1] * (row.slope.dim() - 2))
+            self.maps[value] = Row(row.slope * shape, slope * row.shift + middle, gap)
+        elif isinstance(step, Affine) and (step.weight is not None or step.scale is not None):
+            if step.weight is not None:
+                slope = torch.einsum("ij,nj...->ni...", step.weight, row.slope)
+            else:
+                assert step.scale is not None
+                slope = row.slope * step.scale.reshape(-1, *[1] * (row.slope.dim() - 2))
+            size = dot(row.slope.abs(), self.half.double()) + row.shift.abs()
+            lost = gamma(step.terms[0] + SPARE, unit_of(torch.float64)) * size
+            self.maps[value] = Row(slope, step.apply(row.shift), step.absolute(row.gap + lost))
+            self._within_map(value)
+
+    def _within_map(self, value: int) -> None:
+        """Tighten the bounds of a value by its map."""
+        row, reach, centre = self.maps[value], self.reaches[value], self.centres[value]
+        spread = row.gap + dot(row.slope.abs(), self.half.double())
+        spread = ROUNDED * (spread + self.errors[value]) + UNDERFLOW
+        middle = centre + row.shift
+        rounding = 4 * unit_of(torch.float64) * (centre.abs() + row.shift.abs())
+        low, high = middle - spread - rounding, middle + spread + rounding
+        low = torch.where(low > reach.low, low, reach.low)
+        high = torch.where(high < reach.high, high, reach.high)
+        self.reaches[value] = reach.within(low, high)
 
     def margins(self, rows: Tensor, coefficients: Tensor) -> Tensor:
         """Return lower bounds of linear functions of the output, [n, bounds] float64.
@@ -212,10 +396,24 @@ class Deviations:
         """
         exact = coefficients.double()
         value = len(self.nodes)
-        deviation = self._descend(value, coefficients.to(self.dtype), _Whole(self, rows)).double()
+        row = self._descend(value, coefficients.to(self.dtype), _Whole(self, rows, self.lines))
+        deviation = self._lowest(row, self.half[rows]).double()
         rounding = 8 * unit_of(torch.float64) * dot(exact.abs(), self.centres[-1][rows].abs())
         centre = dot(exact, self.centres[-1][rows]) - rounding
         return centre + deviation - ROUNDED * dot(exact.abs(), self.errors[-1][rows])
+
+    def placed(self, number: int) -> Tensor:
+        """Return the filters that a max pool's entries choose, [N, *places, channels, filter]."""
+        if number not in self._placed:
+            entry, filters = self.lines[number].entry, self.program.filters[number]
+            assert entry is not None
+            channels = torch.arange(entry.shape[1], device=entry.device)
+            chosen = filters.weight[channels, entry.permute(0, 2, 3, 1)]
+            self._placed[number] = chosen
+        return self._placed[number]
+
+    def _lowest(self, row: Row, half: Tensor) -> Tensor:
+        return row.shift - row.gap - dot(row.slope.abs(), half) - UNDERFLOW
 
     def _size(self, value: int) -> Tensor:
         """Return the largest absolute deviation of a value."""
@@ -225,7 +423,7 @@ class Deviations:
     def _error(self, number: int) -> Tensor:
         """Return the entry of ``errors`` for what a node returns."""
         node, value = self.nodes[number], number + 1
-        if isinstance(node.step, Relu | MaxPool):
+        if isinstance(node.step, Bent):
             return torch.zeros_like(self.centres[value])
         before = self.errors[node.inputs[0]]
         if isinstance(node.step, Flatten):
@@ -235,93 +433,119 @@ class Deviations:
         assert error is not None
         if isinstance(node.step, Add):
             return error + rounding + before + self.errors[node.inputs[1]]
+        assert isinstance(node.step, Affine)
         share = gamma(sum(node.step.terms) + SPARE, self.unit)
         lost = share * self._size(node.inputs[0]) + ROUNDED * before
         return error + rounding + node.step.absolute(lost)
 
-    def _lines(self, number: int) -> Lines:
+    def _lines(self, number: int) -> tuple[Lines, Lines]:
+        """Return the lines of a nonlinearity, the best ones and parallel ones."""
         step, source = self.nodes[number].step, self.nodes[number].inputs[0]
         reach, centre = self.reaches[source], self.centres[source]
         size, carried, entry = self._size(source), self.errors[source], None
+        assert isinstance(step, Bent)
         if isinstance(step, MaxPool):
             entry = step.largest(centre)
-            lower, upper, centre, largest = _pool_lines(step, reach, centre, entry)
+            kinds = [step.lines(reach, centre, entry, parallel=p) for p in (False, True)]
             size, carried = step.pick(size, entry), step.pick(carried, entry)
+            largest = step.windows(reach.largest).amax(2).reshape(entry.shape)
         else:
-            lower, upper = _relu_lines(reach, centre)
+            kinds = [step.lines(reach, centre, parallel=p) for p in (False, True)]
             largest = reach.largest
-        slope, spread = (upper[0] + lower[0]) / 2, (upper[0] - lower[0]) / 2
-        shift, gap = (upper[1] + lower[1]) / 2, (upper[1] - lower[1]) / 2
+        best, parallel = (self._rounded(lines, largest, size, carried, entry) for lines in kinds)
+        return best, parallel._replace(spread=None)
+
+    def _rounded(
+        self,
+        lines: Between,
+        largest: Tensor,
+        size: Tensor,
+        carried: Tensor,
+        entry: Tensor | None,
+    ) -> Lines:
+        """Return two lines in the format of the passes, with all rounding errors in the gap.
+
+        Args:
+            lines: the two.
+            largest: absolute value in play.
+            size: largest deviation of the input.
+            carried: error of the input.
+            entry: as in :class:`Lines`.
+        """
+        lower, upper = lines
+        slope, spread = (upper.slope + lower.slope) / 2, (upper.slope - lower.slope) / 2
+        shift, gap = (upper.shift + lower.shift) / 2, (upper.shift - lower.shift) / 2
         steep = slope.abs() + spread.abs()
         gap = gap + steep * (ROUNDED * carried + 16 * self.unit * size)
-        gap = gap + 16 * unit_of(torch.float64) * (1.0 + steep) * (largest + centre.abs())
+        gap = gap + 16 * unit_of(torch.float64) * (1.0 + steep) * largest
         share = 2.0 * gamma(shift[0].numel() + SPARE, self.unit)
         gap = gap * (1.0 + share) + share * shift.abs()
-        return Lines(*(v.to(self.dtype) for v in (slope, spread, shift, gap)), entry)
+        exact = Lines(slope, spread, shift, gap)
+        return exact.each(lambda value: value.to(self.dtype))._replace(entry=entry)
 
     def _can_improve(self, value: int) -> bool:
         """Return whether intervals lose something at a value that passes back can win."""
         if not value or not isinstance(self.nodes[value - 1].step, Affine | Add):
             return False
         before = [node.step for node in self.nodes[:value]]
-        bends = any(isinstance(step, Relu | MaxPool) for step in before)
+        bends = any(isinstance(step, Bent) for step in before)
         mixes = sum(isinstance(step, Affine) and step.terms != (1, 1) for step in before)
         return bends or mixes > 1
 
     def _tighten(self, value: int, number: int) -> None:
         """Replace the bounds of a value where the node ``number`` needs better ones."""
-        reach, centre, error = self.reaches[value], self.centres[value], self.errors[value]
-        wanted = torch.stack(self._wanted(number), 1)
-        windows = self._windows(value)
-        if windows is None:
-            order = (lambda values: values.flatten(1), lambda values: values.reshape(centre.shape))
-            widest = max(reach.low[0].numel() for reach in self.reaches)
-        else:
-            order = (_by_place, lambda values: _by_channel(values, centre.shape))
-            widest = max(
-                self.centres[v].shape[1] * window.size[0] * window.size[1]
-                for v, window in windows.items()
-            )
-        flat, back = order
-        low, high, middle, lost = (flat(v) for v in (reach.low, reach.high, centre, error))
-        low, high = low.clone(), high.clone()
-        units = low.shape[1]
-        both = torch.cat([flat(wanted[:, 0]), flat(wanted[:, 1])], 1)
-        for places, chosen in _chunks(both, max(1, ELEMENTS // widest)):
-            unit, sign = chosen % units, 1.0 - 2.0 * (chosen >= units).double()
-            rows = torch.zeros(*chosen.shape, units, dtype=self.dtype, device=low.device)
-            rows.scatter_(2, unit.unsqueeze(2), sign.to(self.dtype).unsqueeze(2))
+        reach, centre = self.reaches[value], self.centres[value]
+        windows, shape = self._windows(value), centre.shape
+        widest = self._widest
+        if windows is not None:
+            areas = (window.size[0] * window.size[1] for window in windows.values())
+            widest = max(a * self.centres[v].shape[1] for a, v in zip(areas, windows, strict=True))
+        flat = _by_sample if windows is None else _by_place
+        wanted = torch.cat([flat(side) for side in self._wanted(number)], 1)
+        best = Best(*(flat(v) for v in (reach.low, reach.high, centre, self.errors[value])))
+        units = wanted.shape[1] // 2
+        for places, chosen in _chunks(wanted, max(1, (PART if windows else WHOLE) // widest)):
+            unit, sign = chosen % units, 1.0 - 2.0 * (chosen >= units).to(self.dtype)
+            rows = torch.zeros(*chosen.shape, units, dtype=self.dtype, device=centre.device)
+            rows.scatter_(2, unit.unsqueeze(2), sign.unsqueeze(2))
             if windows is None:
-                scope: _Whole = _Whole(self, places)
-                rows = rows.reshape(*chosen.shape, *centre.shape[1:])
+                scope = _Whole(self, places, self.lines)
+                rows = rows.reshape(*chosen.shape, *shape[1:])
             else:
-                scope = _Part(self, places, windows, centre.shape[2:])
+                scope = _Part(self, places, self.lines, windows, shape[2:])
                 rows = rows.reshape(*chosen.shape, units, 1, 1)
-            index = (places.unsqueeze(1), unit)
-            bound = self._descend(value, rows, scope).double() - ROUNDED * lost[index]
-            for sides, positive in ((low, True), (high, False)):
-                where = both[places.unsqueeze(1), chosen] & ((sign > 0) == positive)
-                at = (index[0].expand_as(unit)[where], unit[where])
-                new = middle[at] + (bound[where] if positive else -bound[where])
-                rounding = 4 * unit_of(torch.float64) * middle[at].abs()
-                old = sides[at]
-                # A bound that is not a number improves nothing.
-                better = new - rounding > old if positive else new + rounding < old
-                outward = new - rounding if positive else new + rounding
-                sides[at] = torch.where(better, outward, old)
-        self.reaches[value] = reach.within(back(low), back(high))
+            bound = self._lowest(self._descend(value, rows, scope), scope.half)
+            where = wanted[places.unsqueeze(1), chosen]
+            index = (places.unsqueeze(1).expand_as(unit)[where], unit[where])
+            best.take(index, bound.double()[where], sign[where] > 0)
+        if windows is None:
+            self.reaches[value] = reach.within(best.low.reshape(shape), best.high.reshape(shape))
+        else:
+            self.reaches[value] = reach.within(
+                _by_channel(best.low, shape), _by_channel(best.high, shape)
+            )
+
+    @property
+    def _widest(self) -> int:
+        return max(centre[0].numel() for centre in self.centres)
 
     def _wanted(self, number: int) -> tuple[Tensor, Tensor]:
         """Return the inputs of a nonlinearity whose lower and whose upper bounds matter."""
         node = self.nodes[number]
         reach = self.reaches[node.inputs[0]]
         undecided = (reach.low < 0) & (reach.high > 0)
-        if isinstance(node.step, Relu):
+        if isinstance(node.step, Curve):
+            undecided = torch.ones_like(undecided)
+        if not isinstance(node.step, MaxPool):
             return undecided, undecided
-        assert isinstance(node.step, MaxPool)
         takers = [after.step for after in self.nodes if number + 1 in after.inputs]
         rectified = all(isinstance(step, Relu) for step in takers)
         return node.step.matter(reach, self.centres[node.inputs[0]], rectified=rectified)
+
+    def _needed(self, number: int) -> Tensor:
+        """Return the inputs of a flat nonlinearity on which its outputs depend, bool."""
+        high = self.reaches[self.nodes[number].inputs[0]].high
+        return high > 0 if isinstance(self.nodes[number].step, Relu) else torch.ones_like(high) > 0
 
     def _windows(self, value: int) -> dict[int, Window] | None:
         """Return the part of each earlier value that reaches one place of an image.
@@ -337,19 +561,27 @@ class Deviations:
             window = windows[value]
             if isinstance(kernel, Kernel | MaxPool):
                 window = window.before(kernel)
-            elif not isinstance(step, Relu) and not (isinstance(step, Affine) and step.scale is not None):
-                return None
+            elif not isinstance(step, Bent):
+                scale = step.scale if isinstance(step, Affine) else None
+                if scale is None or any(size != 1 for size in scale.shape[1:]):
+                    return None
             value -= 1
             windows[value] = window
         return windows if self.centres[0].dim() == 4 else None
 
-    def _descend(self, value: int, coefficients: Tensor, scope: _Whole) -> Tensor:
-        """Return lower bounds [batch, rows] of linear functions of a value's deviation.
+    def _descend(self, value: int, coefficients: Tensor, scope: _Whole) -> Row:
+        """Exchange linear functions of a value's deviation for ones of the input.
 
         The caller subtracts what ``errors`` of the value can take away.
+
+        Args:
+            value: number of the value.
+            coefficients: [batch, rows, *shape].
+            scope: which samples, and which part of them.
         """
         pending = {value: coefficients}
-        constant = coefficients.new_zeros(coefficients.shape[:2])
+        shift = coefficients.new_zeros(coefficients.shape[:2])
+        gap = shift
         for number in reversed(range(value)):
             if number + 1 not in pending:
                 continue
@@ -357,10 +589,10 @@ class Deviations:
             inputs, affine = node.inputs, self.program.affine(number)
             if number in self.lines:
                 lines = scope.lines(number)
-                part, added = lines.back(part)
-                constant = constant + added
+                part, shifted, lost = lines.back(part)
+                shift, gap = shift + shifted, gap + lost
                 if lines.entry is not None:
-                    part = scope.spread(number, part, lines.entry)
+                    part, inputs = scope.spread(number, part, lines.entry)
             elif affine is not None:
                 step, source = affine
                 part, inputs = scope.pull(step, source, part), (source,)
@@ -369,44 +601,75 @@ class Deviations:
                 part = part.reshape(*part.shape[:2], *shape)
             for source in inputs:
                 pending[source] = pending[source] + part if source in pending else part
-        return constant - dot(pending[0].abs_(), scope.half) - UNDERFLOW
+        return Row(pending[0], shift, gap)
 
 
 class _Whole:
     """Passes through all of every value, for some samples."""
 
-    def __init__(self, of: Deviations, samples: Tensor) -> None:
-        self.of, self.samples, self.places = of, samples, len(samples)
+    def __init__(self, of: Deviations, samples: Tensor, lines: Mapping[int, Lines]) -> None:
+        self.of, self.samples, self.given = of, samples, lines
 
     @property
     def half(self) -> Tensor:
         return self.of.half[self.samples]
 
     def lines(self, number: int) -> Lines:
-        return Lines(*(None if v is None else v[self.samples] for v in self.of.lines[number]))
+        return self.given[number].take(self.samples)
 
     def pull(self, step: Affine, source: int, coefficients: Tensor) -> Tensor:
         shape = self.of.centres[source].shape[1:]
         flat = step.transpose(coefficients.flatten(0, 1), shape)
         return flat.reshape(*coefficients.shape[:2], *shape)
 
-    def spread(self, number: int, coefficients: Tensor, entry: Tensor) -> Tensor:
+    def spread(
+        self, number: int, coefficients: Tensor, entry: Tensor
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """Return the coefficients that a max pool's go to, and the values they belong to.
+
+        If a convolution computes the pool's input, its filters are placed at the entries.
+        """
         node = self.of.nodes[number]
         assert isinstance(node.step, MaxPool)
-        shape = self.of.centres[node.inputs[0]].shape[2:]
-        return _to_entries(node.step, coefficients, entry, shape, node.step.padding)
+        filters = self.of.program.entry_filters(number)
+        if filters is None:
+            size, padding = self.size(node.inputs[0]), self.padding(node.step.padding)
+            return _to_entries(node.step, coefficients, entry, size, padding), node.inputs
+        placed = self.placed(number).flatten(1, 2)
+        blocks = torch.matmul(coefficients.flatten(3).permute(0, 3, 1, 2), placed)
+        size, padding = self.size(filters.source), self.padding(filters.window.padding)
+        part = filters.place(blocks, entry.shape[2:], size, padding)
+        return part, (filters.source,)
+
+    def placed(self, number: int) -> Tensor:
+        """Return the filters before a max pool, [batch, *places, channels, filter]."""
+        return self.of.placed(number)[self.samples]
+
+    def size(self, value: int) -> tuple[int, int]:
+        """Return height and width of what is held of a value."""
+        shape = self.of.centres[value].shape
+        return shape[2], shape[3]
+
+    def padding(self, padding: tuple[int, int]) -> tuple[int, int]:
+        """Return how much of the padding of a step is within what is held."""
+        return padding
 
 
 class _Part(_Whole):
     """Passes through the parts of the values that reach single places of an image."""
 
     def __init__(
-        self, of: Deviations, places: Tensor, windows: dict[int, Window], shape: Size
+        self,
+        of: Deviations,
+        places: Tensor,
+        lines: Mapping[int, Lines],
+        windows: dict[int, Window],
+        shape: Size,
     ) -> None:
         self.windows, self.shape = windows, (shape[0], shape[1])
         area = shape[0] * shape[1]
         self.row, self.column = places % area // shape[1], places % area % shape[1]
-        super().__init__(of, places // area)
+        super().__init__(of, places // area, lines)
 
     def _cut(self, value: int, values: Tensor) -> Tensor:
         views = self.windows[value].cut(values, self.shape)
@@ -417,17 +680,37 @@ class _Part(_Whole):
         return self._cut(0, self.of.half)
 
     def lines(self, number: int) -> Lines:
-        return Lines(
-            *(None if v is None else self._cut(number + 1, v) for v in self.of.lines[number])
+        return self.given[number].each(lambda value: self._cut(number + 1, value))
+
+    def placed(self, number: int) -> Tensor:
+        everywhere, window = self.of.placed(number), self.windows[number + 1]
+        down, across = (
+            (at.unsqueeze(1) * stride - padding + torch.arange(size)).clamp(0, most - 1)
+            for at, stride, padding, size, most in zip(
+                (self.row, self.column),
+                window.stride,
+                window.padding,
+                window.size,
+                everywhere.shape[1:3],
+                strict=True,
+            )
         )
+        # Places beyond the edges have coefficients 0.
+        return everywhere[self.samples[:, None, None], down[:, :, None], across[:, None, :]]
+
+    def size(self, value: int) -> tuple[int, int]:
+        return self.windows[value].size
+
+    def padding(self, padding: tuple[int, int]) -> tuple[int, int]:
+        del padding
+        return 0, 0
 
     def pull(self, step: Affine, source: int, coefficients: Tensor) -> Tensor:
         if step.kernel is None:
             assert step.scale is not None
             return coefficients * step.scale
         kernel, flat = step.kernel, coefficients.flatten(0, 1)
-        window = self.windows[source]
-        shape = Size((self.of.centres[source].shape[1], *window.size))
+        shape = Size((self.of.centres[source].shape[1], *self.size(source)))
         if kernel.weight.shape[1:] == (1, 1, 1) and kernel.groups == len(kernel.weight):
             flat = flat * kernel.weight.reshape(-1, 1, 1)
         elif flat.shape[2:] == (1, 1) and kernel.groups == 1 and kernel.dilation == (1, 1):
@@ -435,21 +718,84 @@ class _Part(_Whole):
         else:
             flat = replace(kernel, padding=(0, 0)).transpose(flat, shape)
         part = flat.reshape(*coefficients.shape[:2], *shape)
-        # Beyond its edges a value is 0, and so is its deviation: lines hold this already.
-        if source and source - 1 not in self.of.lines and any(kernel.padding):
-            ones = torch.ones_like(self.of.centres[source], dtype=part.dtype)
-            part = part * self._cut(source, ones).unsqueeze(1)
+        if any(kernel.padding):
+            part = self._inside(source, part)
         return part
 
-    def spread(self, number: int, coefficients: Tensor, entry: Tensor) -> Tensor:
-        node = self.of.nodes[number]
-        assert isinstance(node.step, MaxPool)
-        size = self.windows[node.inputs[0]].size
-        return _to_entries(node.step, coefficients, entry, Size(size), (0, 0))
+    def spread(
+        self, number: int, coefficients: Tensor, entry: Tensor
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        part, inputs = super().spread(number, coefficients, entry)
+        return self._inside(inputs[0], part), inputs
+
+    def _inside(self, source: int, part: Tensor) -> Tensor:
+        """Return coefficients of a value, 0 beyond its edges: there it is 0, always."""
+        if not source or source - 1 in self.of.lines:
+            return part  # the box and the lines are 0 there
+        ones = torch.ones_like(self.of.centres[source], dtype=part.dtype)
+        return part * self._cut(source, ones).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class EntryFilters:
+    """A convolution's filters, each placed at every entry of the windows of a max pool behind it.
+
+    Attributes:
+        weight: [channels, entries, inputs * height * width].
+        window: what of the input reaches one place of the pool.
+        source: the value that the convolution takes.
+        inputs: channels of it.
+    """
+
+    weight: Tensor
+    window: Window
+    source: int
+    inputs: int
+
+    @classmethod
+    def of(cls, kernel: Kernel, source: int, pool: MaxPool) -> EntryFilters:
+        """Place the filters of a convolution without groups and gaps."""
+        window = Window().before(pool).before(kernel)
+        weight, (height, width) = kernel.weight, kernel.weight.shape[2:]
+        placed = weight.new_zeros(
+            len(weight), pool.kernel[0], pool.kernel[1], weight.shape[1], *window.size
+        )
+        for i in range(pool.kernel[0]):
+            for j in range(pool.kernel[1]):
+                down = i * pool.dilation[0] * kernel.stride[0]
+                across = j * pool.dilation[1] * kernel.stride[1]
+                rows, columns = slice(down, down + height), slice(across, across + width)
+                placed[:, i, j, :, rows, columns] = weight
+        return cls(placed.flatten(1, 2).flatten(2), window, source, weight.shape[1])
+
+    def place(
+        self, blocks: Tensor, places: Size, size: tuple[int, int], padding: tuple[int, int]
+    ) -> Tensor:
+        """Add up the blocks [batch, places, rows, inputs * height * width] of all places.
+
+        Returns:
+            [batch, rows, inputs, *size].
+        """
+        (height, width), (down, across) = self.window.size, self.window.stride
+        blocks = blocks.reshape(*blocks.shape[:3], self.inputs, height, width)
+        covered = ((places[0] - 1) * down + height, (places[1] - 1) * across + width)
+        result = blocks.new_zeros(len(blocks), blocks.shape[2], self.inputs, *covered)
+        for place in range(places[0] * places[1]):
+            row, column = place // places[1] * down, place % places[1] * across
+            result[..., row : row + height, column : column + width] += blocks[:, place]
+        top, left = padding
+        if padding == (0, 0) and covered == size:
+            return result
+        edges = (-left, size[1] + left - covered[1], -top, size[0] + top - covered[0])
+        return functional.pad(result, edges)
 
 
 def _to_entries(
-    step: MaxPool, coefficients: Tensor, entry: Tensor, size: Size, padding: tuple[int, int]
+    step: MaxPool,
+    coefficients: Tensor,
+    entry: Tensor,
+    size: tuple[int, int],
+    padding: tuple[int, int],
 ) -> Tensor:
     """Return the coefficients of a max pool's inputs: those of a window go to one entry."""
     down, across = padding
@@ -466,31 +812,9 @@ def _to_entries(
     return result[..., down : down + size[0], across : across + size[1]]
 
 
-def _relu_lines(reach: Reach, centre: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Return slope and shift of the lower and of the upper line of ReLUs, as deviations."""
-    low, high = reach.low.clamp(max=0.0), reach.high.clamp(min=0.0)
-    slope = torch.where(reach.low >= 0, 1.0, high / (high - low).clamp(min=torch.finfo().tiny))
-    alpha = (reach.high > -reach.low).to(slope)
-    at = centre.clamp(min=0.0)
-    return (alpha, alpha * centre - at), (slope, slope * (centre - low) - at)
-
-
-def _pool_lines(
-    step: MaxPool, reach: Reach, centre: Tensor, entry: Tensor
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor, Tensor]:
-    r"""Return the lines of max pools, the centres of the entries, and the largest values in play.
-
-    Formula: for the entry z in [l, u] that is largest at the centre and others of at most m, the
-    maximum is at least z and at most t + (u - t)^+ / (u - l) (z - l) with t = max(l, m).
-    """
-    high = step.windows(reach.high)
-    others = high.scatter(2, entry.flatten(2).unsqueeze(2), float("-inf")).amax(2)
-    low, top, at = (step.pick(values, entry) for values in (reach.low, reach.high, centre))
-    least = torch.maximum(others.reshape(low.shape), low)
-    slope = (top - least).clamp(min=0.0) / (top - low).clamp(min=torch.finfo().tiny)
-    upper = (slope, least + slope * (at - low) - at)
-    largest = torch.maximum(torch.maximum(low.abs(), top.abs()), least.abs())
-    return (torch.ones_like(slope), torch.zeros_like(slope)), upper, at, largest
+def _by_sample(values: Tensor) -> Tensor:
+    """Return [N, *shape] as [N, units]."""
+    return values.flatten(1)
 
 
 def _by_place(values: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Size, Tensor
@@ -20,6 +20,10 @@ from byheart.measures.critical.arithmetic import (
 )
 
 _SLACK = gamma(SPARE, DOUBLE)
+PIECES = 32
+"""Pieces of an interval at whose ends a smooth function is computed."""
+FUNCTION_ROUNDINGS = 64
+"""Roundings of 1 + |z| that a smooth function may lose as PyTorch evaluates it at z."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,45 @@ class Affine:
         # Beyond the largest number the evaluation may hold infinities, of which nothing is known.
         return torch.where(size < self.arithmetic.huge / 2, error, float("inf"))
 
+    def finer_error(self, reach: Reach, error: Tensor) -> Tensor:
+        r"""Return E with what is known of the sums' parts, or ``error`` where that is smaller.
+
+        Formula: in whatever order n products are added, each of the n sums is at most
+        M = max(P, N) + |b|, for P the sum of all positive products and N that of all negative
+        ones; so the sum is off by at most n u (M + gamma_n (P + N)), and its products by
+        u (P + N). Products with 0 round nothing: n counts those whose input can be another number.
+
+        Args:
+            reach: bounds of the inputs.
+            error: what :meth:`error` returned.
+        """
+        if self.kernel is None and self.weight is None:
+            return error
+        up, down = reach.high.clamp(min=0.0), (-reach.low).clamp(min=0.0)
+        both, unit = self.absolute(up + down), self.arithmetic.unit
+        largest = (both + self.apply(up - down).abs()) / 2 + self.offset
+        nonzero = ((up + down) > 0).to(both)
+        terms = torch.full_like(both, float(self.terms[0]))
+        if self.weight is not None:
+            terms = nonzero.sum(1, keepdim=True).expand_as(both)
+        elif self.kernel is not None and self.kernel.groups == 1:
+            ones = torch.ones_like(self.kernel.weight[:1, :1])
+            kernel = self.kernel
+            terms = functional.conv2d(
+                nonzero.sum(1, keepdim=True),
+                ones,
+                None,
+                kernel.stride,
+                kernel.padding,
+                kernel.dilation,
+            ).expand_as(both)
+        share = (terms + EXTRA) * unit
+        share = share / (1.0 - share).clamp(min=0.0)
+        own = 4.0 * gamma(sum(self.terms) + SPARE, DOUBLE)
+        finer = share * (largest + share * both) + (4.0 * unit + own) * (both + self.offset)
+        finer = finer + (self.terms[0] + EXTRA) * self.arithmetic.tiny
+        return torch.where(finer < error, finer, error)
+
     def value(self, z: Tensor) -> Tensor:
         """Return W z + b."""
         return self.apply(z) + self.bias
@@ -231,12 +274,139 @@ class Relu:
         slack = 2.0 * gamma(SPARE, unit_of(low.dtype))
         return coefficients * chosen, constant - slack * dot(coefficients.abs(), reach.largest)
 
+    def lines(self, reach: Reach, centre: Tensor, *, parallel: bool) -> Between:
+        """Return two lines around max(0, centre + d) - max(0, centre), as functions of d."""
+        return Leaky(0.0).lines(reach, centre, parallel=parallel)
+
+
+class Line(NamedTuple):
+    """slope d + shift, for each value."""
+
+    slope: Tensor
+    shift: Tensor
+
+
+class Between(NamedTuple):
+    """The lines between which a nonlinearity lies while its input is within its bounds."""
+
+    lower: Line
+    upper: Line
+
+    def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
+        """Return coefficients and constant with which A f(z) >= A' z + constant."""
+        up, down = coefficients.clamp(min=0.0), coefficients.clamp(max=0.0)
+        part = up * self.lower.slope.unsqueeze(1) + down * self.upper.slope.unsqueeze(1)
+        constant = dot(up, self.lower.shift) + dot(down, self.upper.shift)
+        steep = self.lower.slope.abs() + self.upper.slope.abs()
+        size = steep * reach.largest + output.largest
+        slack = 2.0 * gamma(SPARE, unit_of(reach.low.dtype))
+        return part, constant - slack * dot(coefficients.abs(), size)
+
+
+@dataclass(frozen=True)
+class Leaky:
+    """max(a z, z), of which a ReLU is the case a = 0.
+
+    Attributes:
+        a: slope of the negative side, in [0, 1].
+        unit: largest relative error of a product as evaluated.
+    """
+
+    a: float
+    unit: float = 0.0
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return max(a z, z)."""
+        return torch.maximum(self.a * z, z)
+
+    def interval(self, reach: Reach) -> Reach:
+        """Return where the outputs can be."""
+        error = self._error(reach)
+        return Reach(self.value(reach.low) - error, self.value(reach.high) + error)
+
+    def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
+        """Return coefficients and constant with which A f(z) >= A' z + constant."""
+        lines = self.lines(reach, torch.zeros_like(reach.low), parallel=False)
+        return lines.back(coefficients, reach, output)
+
+    def lines(self, reach: Reach, centre: Tensor, *, parallel: bool) -> Between:
+        """Return two lines around f(centre + d) - f(centre), as functions of d."""
+        low, high = reach.low.clamp(max=0.0), reach.high.clamp(min=0.0)
+        width = (high - low).clamp(min=torch.finfo().tiny)
+        slope = torch.where(reach.low >= 0, 1.0, (high - self.a * low) / width)
+        bend = torch.where(reach.high > -reach.low, 1.0, self.a)
+        lower = slope if parallel else bend.to(slope)
+        at, error = self.value(centre), self._error(reach)
+        shift = slope * (centre - low) + self.a * low - at
+        return Between(Line(lower, lower * centre - at - error), Line(slope, shift + error))
+
+    def _error(self, reach: Reach) -> Tensor:
+        return 2.0 * self.unit * self.a * (-reach.low).clamp(min=0.0)
+
+
+@dataclass(frozen=True)
+class Curve:
+    r"""A smooth function of every value, between two lines of one slope.
+
+    Formula: for |f''| <= M on the n pieces of width w = (u - l) / n of [l, u], and any slope s,
+    f(z) - s z is within M w^2 / 8 of what it is at the ends of the pieces. s is that of the chord.
+
+    Attributes:
+        function: f, as PyTorch computes it.
+        curvature: M, never smaller than |f''|.
+        unit: largest relative error of one operation as evaluated.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    curvature: float
+    unit: float
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        return self.function(z)
+
+    def interval(self, reach: Reach) -> Reach:
+        """Return where the outputs can be."""
+        least, most = self._extremes(reach, torch.zeros_like(reach.low))
+        error = self._error(reach)
+        return Reach(least - error, most + error)
+
+    def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
+        """Return coefficients and constant with which A f(z) >= A' z + constant."""
+        lines = self.lines(reach, torch.zeros_like(reach.low), parallel=True)
+        # In absolute terms: the lines are about f(z) - f(0).
+        zero = self.function(torch.zeros_like(reach.low))
+        moved = (Line(line.slope, line.shift + zero) for line in lines)
+        return Between(*moved).back(coefficients, reach, output)
+
+    def lines(self, reach: Reach, centre: Tensor, *, parallel: bool) -> Between:
+        """Return two lines around f(centre + d) - f(centre), as functions of d."""
+        del parallel
+        width = (reach.high - reach.low).clamp(min=torch.finfo().tiny)
+        slope = (self.function(reach.high) - self.function(reach.low)) / width
+        least, most = self._extremes(reach, slope)
+        at, error = self.function(centre) - slope * centre, self._error(reach)
+        return Between(Line(slope, least - at - error), Line(slope, most - at + error))
+
+    def _extremes(self, reach: Reach, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bounds of f(z) - slope z."""
+        width = (reach.high - reach.low) / PIECES
+        least = most = self.function(reach.low) - slope * reach.low
+        for piece in range(1, PIECES + 1):
+            z = reach.low + piece * width
+            now = self.function(z) - slope * z
+            least, most = torch.minimum(least, now), torch.maximum(most, now)
+        between = self.curvature * width.square() / 8
+        return least - between, most + between
+
+    def _error(self, reach: Reach) -> Tensor:
+        """Return what the network and the bounds can lose to rounding."""
+        return FUNCTION_ROUNDINGS * (self.unit + DOUBLE) * (1.0 + reach.largest)
+
 
 @dataclass(frozen=True)
 class MaxPool:
-    r"""The largest of each window: at least the entry with the largest lower bound.
-
-    At most the largest upper bound, a constant; or that same entry, where no other can reach it.
+    r"""The largest of each window.
 
     Attributes:
         kernel: height and width of a window.
@@ -262,20 +432,37 @@ class MaxPool:
 
     def back(self, coefficients: Tensor, reach: Reach, output: Reach) -> tuple[Tensor, Tensor]:
         """Return coefficients and constant with which A maxpool(z) >= A' z + constant."""
-        del output
-        low, high = self.windows(reach.low), self.windows(reach.high)
-        least, best = low.max(2, keepdim=True)
-        others = high.scatter(2, best, float("-inf")).amax(2)
-        certain = (others <= least.squeeze(2)).unsqueeze(1)
-        flat = coefficients.flatten(3)
-        most = high.amax(2)
-        constant = dot(torch.where(certain, 0.0, flat.clamp(max=0.0)), most)
-        kept = torch.where(certain, flat, flat.clamp(min=0.0))
+        entry = self.largest((reach.low + reach.high) / 2)
+        zero = torch.zeros_like(reach.low)
+        lines = self.lines(reach, zero, entry, parallel=False)
+        low, high = self.pick(reach.low, entry), self.pick(reach.high, entry)
+        part, constant = lines.back(coefficients, Reach(low, high), output)
         # An entry collects one coefficient from each window it is in.
         slack = gamma(SPARE + self.kernel[0] * self.kernel[1], unit_of(low.dtype))
-        size = torch.maximum(most.abs(), least.squeeze(2).abs())
-        constant = constant - slack * dot(flat.abs(), size)
-        return self._scatter(kept, best, reach.low.shape), constant
+        constant = constant - slack * dot(part.abs(), torch.maximum(-low, high))
+        best = entry.flatten(2).unsqueeze(2)
+        return self._scatter(part.flatten(3), best, reach.low.shape), constant
+
+    def lines(self, reach: Reach, centre: Tensor, entry: Tensor, *, parallel: bool) -> Between:
+        r"""Return two lines around the maximum minus the entry's centre, as functions of its d.
+
+        Formula: for the entry z in [l, u] and others of at most m, the maximum is at least z and
+        at most t + (u - t)^+ / (u - l) (z - l) with t = max(l, m).
+
+        Args:
+            reach: bounds of the inputs.
+            centre: the inputs at d = 0.
+            entry: one of each window, best that which is largest at the centre.
+            parallel: with one slope for both.
+        """
+        high = self.windows(reach.high)
+        others = high.scatter(2, entry.flatten(2).unsqueeze(2), float("-inf")).amax(2)
+        low, top, at = (self.pick(values, entry) for values in (reach.low, reach.high, centre))
+        least = torch.maximum(others.reshape(low.shape), low)
+        slope = (top - least).clamp(min=0.0) / (top - low).clamp(min=torch.finfo().tiny)
+        alpha = slope if parallel else torch.ones_like(slope)
+        lower = Line(alpha, (1.0 - alpha) * (low - at))
+        return Between(lower, Line(slope, least + slope * (at - low) - at))
 
     def largest(self, values: Tensor) -> Tensor:
         """Return which entry of each window is the largest, [batch, channels, *output] int64."""
@@ -351,6 +538,10 @@ class MaxPool:
         )
         inside = folded[..., down : down + height, across : across + width]
         return inside.reshape(batch, bounds, *shape[1:])
+
+
+Bent = Relu | Leaky | Curve | MaxPool
+"""Steps that are not affine."""
 
 
 @dataclass(frozen=True)

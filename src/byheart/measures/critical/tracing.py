@@ -17,8 +17,10 @@ from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.steps import (
     Add,
     Affine,
+    Curve,
     Flatten,
     Kernel,
+    Leaky,
     MaxPool,
     Node,
     Relu,
@@ -36,9 +38,18 @@ IDENTITY_IN_EVAL = (
     nn.FeatureAlphaDropout,
 )
 """Layers that change nothing in eval mode."""
+CURVES: dict[type[nn.Module], float] = {
+    nn.Sigmoid: 0.0963,
+    nn.Tanh: 0.77,
+    nn.SiLU: 0.501,
+    nn.GELU: 1.0,
+}
+"""Smooth activations, and what their second derivative never exceeds."""
 KNOWN = (
     *IDENTITY_IN_EVAL,
+    *CURVES,
     nn.ReLU,
+    nn.LeakyReLU,
     nn.Flatten,
     nn.Linear,
     nn.Conv2d,
@@ -52,15 +63,30 @@ KNOWN = (
 """Layers with bounds. Subclasses are excluded, since their forward may compute anything."""
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 RELUS = (functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_")
-SHAPES = (torch.flatten, torch.reshape, "flatten", "reshape", "view")
-POOLS: dict[Any, type[nn.Module]] = {
+LAYERS: dict[Any, type[nn.Module]] = {
     functional.max_pool2d: nn.MaxPool2d,
     functional.avg_pool2d: nn.AvgPool2d,
     functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    functional.leaky_relu: nn.LeakyReLU,
+    functional.gelu: nn.GELU,
+    functional.silu: nn.SiLU,
+    functional.tanh: nn.Tanh,
+    functional.sigmoid: nn.Sigmoid,
+    torch.tanh: nn.Tanh,
+    torch.sigmoid: nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
 }
 """Functions whose arguments after the input are those of the layer's constructor."""
-SIZE_FUNCTIONS = (getattr, operator.getitem, operator.mul, "size", "dim")
-"""Functions with which a forward may compute the sizes of tensors."""
+SUMS = (*ADDITIONS, operator.sub, torch.sub, "sub")
+PRODUCTS = (operator.mul, torch.mul, "mul")
+QUOTIENTS = (operator.truediv, torch.div, "div")
+SHAPES = (torch.flatten, torch.reshape, "flatten", "reshape", "view")
+FREE_OF_INPUTS = (
+    *(getattr, operator.getitem, "size", "dim"),
+    *(*SUMS, *PRODUCTS, *QUOTIENTS, "view", "reshape", "unsqueeze"),
+)
+"""Functions with which a forward may compute sizes of tensors, or constants from buffers."""
 IN_PLACE = (operator.iadd, functional.relu_, torch.relu_, "add_", "relu_")
 
 
@@ -175,6 +201,8 @@ class _GraphConverter:
         for node in graph.nodes:
             if node.op == "placeholder" and not self.node_number:
                 self.values[node], self.node_number[node] = x, 0
+            elif node.op == "get_attr":
+                self.values[node] = _attribute(self.root, str(node.target))
             elif node.op == "call_module":
                 self._module(node)
             elif node.op in ("call_function", "call_method"):
@@ -204,10 +232,12 @@ class _GraphConverter:
         target: Any = node.target
         layer_name = f"{getattr(target, '__name__', target)} (a function)"
         extra = {name: value for name, value in node.kwargs.items() if name != "inplace"}
-        if target in SIZE_FUNCTIONS and self._is_size(node):
+        if target in FREE_OF_INPUTS and self._is_free_of_inputs(node):
             arguments = fx.node.map_arg(node.args, lambda used: self.values[used])
             method = getattr(arguments[0], target) if isinstance(target, str) else None
             self.values[node] = method(*arguments[1:]) if method else target(*arguments)
+            return
+        if self._with_constant(node, layer_name):
             return
         source = self._source(node, layer_name)
         if target in IN_PLACE or node.kwargs.get("inplace", False):
@@ -220,20 +250,22 @@ class _GraphConverter:
             )
         elif target in SHAPES:
             self._shape(node, source, layer_name)
-        elif target in POOLS and len(node.args) <= 5:
+        elif target in LAYERS and len(node.args) <= 5:
             rest = fx.node.map_arg((node.args[1:], node.kwargs), lambda used: self.values[used])
-            self._layer(node, POOLS[target](*rest[0], **rest[1]), layer_name)
+            self._layer(node, LAYERS[target](*rest[0], **rest[1]), layer_name)
         elif target is functional.dropout and _training(node) is False:
             self._pass_through(node, source)
         else:
             raise UnknownLayerError(layer_name)
 
-    def _is_size(self, node: fx.Node) -> bool:
-        """Return whether a node computes integers, from a tensor's shape or from such integers."""
-        if node.args[0] in self.node_number:
-            is_shape = node.target is getattr and node.args[1] == "shape"
-            return is_shape or isinstance(node.target, str)
-        return node.args[0] in self.values
+    def _is_free_of_inputs(self, node: fx.Node) -> bool:
+        """Return whether a node computes sizes, or a tensor that no input changes."""
+        first = node.args[0]
+        if first in self.node_number:
+            asks_shape = node.target is getattr and node.args[1] == "shape"
+            return asks_shape or node.target in ("size", "dim")
+        used = [*node.all_input_nodes]
+        return bool(used) and not node.kwargs and all(v not in self.node_number for v in used)
 
     def _source(self, node: fx.Node, layer_name: str) -> fx.Node:
         source = node.args[0] if node.args else None
@@ -274,6 +306,51 @@ class _GraphConverter:
         inputs = (self.node_number[source], self.node_number[addend])
         self._append(node, Node(Add(self.arithmetic), inputs), left + right)
 
+    def _with_constant(self, node: fx.Node, layer_name: str) -> bool:
+        """Append a sum, product or quotient of a value and a constant; return if it is one."""
+        target: Any = node.target
+        if target not in (*SUMS, *PRODUCTS, *QUOTIENTS) or len(node.args) != 2 or node.kwargs:
+            return False
+        first, second = (self._constant(argument) for argument in node.args)
+        if (first is None) == (second is None) or (first is not None and target in QUOTIENTS):
+            return False
+        source: Any = node.args[0] if first is None else node.args[1]
+        if target in IN_PLACE:
+            self._refuse_overwrite(source, node, layer_name)
+        before = self.values[source]
+        constant = cast(Tensor, second if first is None else first)
+        function = getattr(torch, target) if isinstance(target, str) else target
+        after = function(before, constant) if first is None else function(constant, before)
+        if constant.dim() == before.dim() and len(constant) == 1:
+            constant = constant.squeeze(0)
+        same = after.shape == before.shape and after.dtype == before.dtype
+        if not same or constant.dim() >= before.dim() or not bool(torch.isfinite(after).all()):
+            raise UnknownLayerError(layer_name)
+        one = torch.ones((), dtype=torch.float64, device=before.device)
+        scale, bias = one, torch.zeros_like(one)
+        if target in PRODUCTS:
+            scale = constant.double()
+        elif target in QUOTIENTS:
+            scale = 1.0 / constant.double()
+        else:
+            minus = target in SUMS[len(ADDITIONS) :]
+            bias = -constant.double() if minus and first is None else constant.double()
+            scale = -one if minus and first is not None else one
+        step = _elementwise(scale, bias, bias.abs(), self.arithmetic, self.dtype)
+        self._append(node, Node(step, (self.node_number[source],)), after)
+        return True
+
+    def _constant(self, argument: Any) -> Tensor | None:
+        """Return a number or a tensor that does not depend on the input; None if it does."""
+        if isinstance(argument, fx.Node) and argument not in self.node_number:
+            argument = self.values.get(argument)
+        if isinstance(argument, Tensor):
+            return argument
+        if isinstance(argument, int | float) and not isinstance(argument, bool):
+            device = next(iter(self.values.values())).device
+            return torch.tensor(float(argument), dtype=torch.float64, device=device)
+        return None
+
     def _shape(self, node: fx.Node, source: fx.Node, layer_name: str) -> None:
         target: Any = node.target
         value = self.values[source]
@@ -283,6 +360,16 @@ class _GraphConverter:
         if not isinstance(after, Tensor) or len(after) != len(value) or after.dtype != value.dtype:
             raise UnknownLayerError(layer_name)
         self._append(node, Node(Flatten(after.shape[1:]), (self.node_number[source],)), after)
+
+
+def _attribute(root: nn.Module, path: str) -> Tensor:
+    """Return a parameter or buffer of a module."""
+    value: Any = root
+    for name in path.split("."):
+        value = getattr(value, name)
+    if not isinstance(value, Tensor):
+        raise UnknownLayerError(f"{_display_name('', root)} (get_attr {path})")
+    return value.detach()
 
 
 def _training(node: fx.Node) -> Any:
@@ -311,6 +398,11 @@ def step_of(
     kind = type(module)
     if kind is nn.ReLU:
         return Relu()
+    if kind is nn.LeakyReLU:
+        slope = cast(nn.LeakyReLU, module).negative_slope
+        return Leaky(slope, arithmetic.unit) if 0.0 <= slope <= 1.0 else None
+    if kind in CURVES:
+        return Curve(module, CURVES[kind], arithmetic.unit)
     if kind is nn.Flatten and module.start_dim == 1:
         return Flatten(after.shape[1:])
     if kind is nn.Linear and x.dim() == 2:
@@ -327,11 +419,14 @@ def step_of(
         return _pooling_step(module, 1, arithmetic, _padding(module, x.shape[1], dtype))
     if kind is nn.AdaptiveAvgPool2d and after.dim() == 4:
         (height, width), (rows, columns) = x.shape[2:], after.shape[2:]
-        if height % rows == 0 and width % columns == 0:
-            window = (height // rows, width // columns)
-            average = nn.AvgPool2d(window)
-            kernel = _average(average, x.shape[1], dtype)
-            return _pooling_step(average, window[0] * window[1], arithmetic, kernel)
+        if height % rows or width % columns:
+            # Windows overlap: one takes part of up to two places more than it fills.
+            terms = (height // rows + 2) * (width // columns + 2)
+            return _pooling_step(module, terms, arithmetic, None)
+        window = (height // rows, width // columns)
+        average = nn.AvgPool2d(window)
+        kernel = _average(average, x.shape[1], dtype)
+        return _pooling_step(average, window[0] * window[1], arithmetic, kernel)
     if kind is nn.MaxPool2d and after.dim() == 4:
         pool = cast(nn.MaxPool2d, module)
         if not pool.ceil_mode and not pool.return_indices:
@@ -367,8 +462,8 @@ def _convolution(module: nn.Conv2d, arithmetic: Arithmetic, dtype: torch.dtype) 
     kernel = None
     transpose = transpose_of(apply)
     if not isinstance(module.padding, str):
-        sizes = (_pair(size) for size in (module.stride, module.padding, module.dilation))
-        kernel = Kernel(apply.weight.detach(), *sizes, module.groups)
+        stride, padding, dilation = map(_pair, (module.stride, module.padding, module.dilation))
+        kernel = Kernel(apply.weight.detach(), stride, padding, dilation, module.groups)
         transpose = kernel.transpose
     return Affine(
         apply=apply,
@@ -394,7 +489,15 @@ def _normalisation(
         shift = module.bias.detach().double()
     bias, offset = shift - mean * scale, shift.abs() + mean.abs() * scale.abs()
     shape = (-1, *[1] * (dimensions - 2))
-    scale, bias, offset = (value.to(dtype).reshape(shape) for value in (scale, bias, offset))
+    scale, bias, offset = (value.reshape(shape) for value in (scale, bias, offset))
+    return _elementwise(scale, bias, offset, arithmetic, dtype)
+
+
+def _elementwise(
+    scale: Tensor, bias: Tensor, offset: Tensor, arithmetic: Arithmetic, dtype: torch.dtype
+) -> Affine:
+    """Return the step that multiplies each value by ``scale`` and adds ``bias``."""
+    scale, bias, offset = (value.to(dtype) for value in (scale, bias, offset))
     magnitude = scale.abs()
     return Affine(
         apply=lambda z: z * scale,
