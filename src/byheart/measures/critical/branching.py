@@ -58,6 +58,18 @@ class Certificate:
         none = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         return cls(none, none.clone(), x, uncertified_layer=uncertified_layer)
 
+    @classmethod
+    def together(cls, parts: Sequence[Certificate], x: Tensor) -> Certificate:
+        """Return the results of all parts; those of no input if there are none."""
+        if not parts:
+            return cls.nothing(x[:0])
+        return cls(
+            torch.cat([part.certified for part in parts]),
+            torch.cat([part.broken for part in parts]),
+            torch.cat([part.witness for part in parts]),
+            sum(part.passes for part in parts),
+        )
+
 
 @dataclass(frozen=True)
 class Domains:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -109,14 +109,15 @@ def certificate(
     in the second of two dense layers with the spectrum of the first; backward linear relaxation
     over these intervals (CROWN); the same with the input of every undecided
     (unstable) ReLU bounded by relaxation; optimised slopes (alpha-CROWN); and branch and bound on
-    undecided ReLUs, which may also find a counterexample.
+    undecided ReLUs, which may also find a counterexample. A network with other layers than dense
+    ones, ReLU and Flatten is bounded by :class:`Deviations`, with slopes only if there are splits.
 
     The bounds hold for the network as evaluated in its own floating-point format: every layer adds
     an error term (see :class:`byheart.measures.critical.steps.Affine`).
 
     Args:
-        model: in eval mode; Linear, Conv2d, BatchNorm, ReLU, pooling, Flatten, Identity and Dropout
-            layers and additions, in ``nn.Sequential`` or in modules that can be traced.
+        model: in eval mode; layers as docs/measures/critical-samples.md lists them, in
+            ``nn.Sequential`` or in modules that can be traced.
         x: [N, *shape] inputs.
         predicted: [N] int64, the class predicted at each.
         radius: r, in the unit of x.
@@ -240,14 +241,7 @@ class Prover:
                 budget -= proof.passes
                 if int((proof.certified | proof.broken).sum()) < MIN_SETTLED_FRACTION * len(part):
                     break
-        if not parts:
-            return Certificate.nothing(samples.x)
-        return Certificate(
-            torch.cat([proof.certified for proof in parts]),
-            torch.cat([proof.broken for proof in parts]),
-            torch.cat([proof.witness for proof in parts]),
-            sum(proof.passes for proof in parts),
-        )
+        return Certificate.together(parts, samples.x)
 
     def _cheap_by_deviations(self, samples: Samples) -> CheapBounds:
         gaps = []
@@ -263,23 +257,48 @@ class Prover:
     def _prove_by_deviations(
         self, samples: Samples, splits: int, budget: int | None
     ) -> Certificate:
-        certified = torch.zeros(len(samples), dtype=torch.bool, device=samples.x.device)
-        broken, witness, passes, done = certified.clone(), samples.x.clone(), 0, 0
-        settled = 0
+        """Prove samples of a CNN; see :meth:`prove`. Slopes pay only where boxes are split."""
+        parts: list[Certificate] = []
+        done, settled = 0, 0
         for deviations, part in self._deviations(samples):
-            rows = torch.arange(done, done + len(part), device=certified.device)
-            done += len(part)
             deviations.forward(tighten=True)
-            certified[rows] = self._worst_margin(deviations, part) > 0
-            left = (~certified[rows]).nonzero().squeeze(1)
+            certified = self._worst_margin(deviations, part) > 0
+            left = (~certified).nonzero().squeeze(1)
+            proof = Certificate(certified, torch.zeros_like(certified), part.x.clone())
             if len(left):
                 better, harder = deviations.improved(left), part.take(left)
-                certified[rows[left]] = self._worst_margin(better, harder) > 0
-            if done % GROUP_SIZE == 0 or done == len(samples):
-                settled, before = int((certified | broken).sum()), settled
-                if budget is not None and settled - before < MIN_SETTLED_FRACTION * GROUP_SIZE:
-                    break
-        return Certificate(certified[:done], broken[:done], witness[:done], passes)
+                certified[left] = self._worst_margin(better, harder) > 0
+                if splits:
+                    proof = self._split(proof, left, better, harder, splits, budget)
+            parts.append(proof)
+            done += len(part)
+            settled += int((proof.certified | proof.broken).sum())
+            if budget is not None:
+                budget -= proof.passes
+                if done % GROUP_SIZE == 0:
+                    if settled < MIN_SETTLED_FRACTION * GROUP_SIZE:
+                        break
+                    settled = 0
+        return Certificate.together(parts, samples.x)
+
+    def _split(
+        self,
+        proof: Certificate,
+        rows: Tensor,
+        better: Deviations,
+        samples: Samples,
+        splits: int,
+        budget: int | None,
+    ) -> Certificate:
+        """Return a proof with what branch and bound settles of the ``rows`` still open."""
+        problem = Problem(self.nodes, self.nodes32, better.reaches, samples.predicted)
+        open_classes = self._open_classes(problem) & ~proof.certified[rows].unsqueeze(1)
+        root = problem.whole(*open_classes.nonzero(as_tuple=True))
+        classify, together = self._classifier(samples), self._together(TENSORS_PER_ROW)
+        split = branch_and_bound(problem, root, samples.x, classify, splits, together, budget)
+        proof.certified[rows], proof.broken[rows] = split.certified, split.broken
+        proof.witness[rows] = split.witness
+        return replace(proof, passes=split.passes)
 
     def _deviations(self, samples: Samples) -> Iterator[tuple[Deviations, Samples]]:
         assert self.program is not None
