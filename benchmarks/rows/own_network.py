@@ -16,7 +16,7 @@ from torch.nn import functional
 from benchmarks.duel import Agreement, Duel
 from byheart.networks.examine import examine
 from byheart.networks.foreign import initialised
-from byheart.networks.vmapped import ForeignPack, SeparateNetworks, VmappedNetwork
+from byheart.networks.vmapped import ModulePack, SeparateNetworks, VmappedNetwork
 from byheart.training.regularizers.base import Batch
 from byheart.training.step import AutogradStep
 from byheart.trial import Algorithm, Foreign
@@ -93,7 +93,7 @@ class Packed:
     """The same networks as a pack."""
 
     def __init__(
-        self, kind: type[ForeignPack], name: str, takes: tuple[int, ...], dtype: torch.dtype
+        self, kind: type[ModulePack], name: str, takes: tuple[int, ...], dtype: torch.dtype
     ) -> None:
         modules = [initialised(name, i, dtype=dtype) for i in range(REPLICAS)]
         shape = NETWORKS[name.partition(":")[2]][0]
@@ -121,7 +121,7 @@ def batch(takes: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def same_weights(
-    kind: type[ForeignPack], name: str, takes: tuple[int, ...], ours: object, theirs: object
+    kind: type[ModulePack], name: str, takes: tuple[int, ...], ours: object, theirs: object
 ) -> Agreement:
     """Compare all weights in float64 after a few steps."""
     del ours, theirs  # rounding in float32 grows while networks train on

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from byheart.advising.arms import checkpoints
 from byheart.networks.foreign import initialised
-from byheart.networks.vmapped import Disturbed, ForeignPack, SeparateNetworks, VmappedNetwork
+from byheart.networks.vmapped import ModulePack, PerturbedModule, SeparateNetworks, VmappedNetwork
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
 from byheart.training.step import AutogradStep
@@ -44,10 +44,10 @@ def batches() -> list[tuple[Tensor, Tensor, Tensor]]:
     return [(own, x[own], y[own]) for own in ids]
 
 
-def network(seeds: Sequence[int], kind: type[Regularizer], way: type[ForeignPack]) -> ForeignPack:
+def network(seeds: Sequence[int], kind: type[Regularizer], way: type[ModulePack]) -> ModulePack:
     modules = [initialised(small, seed, dtype=torch.float64) for seed in seeds]
     if kind.changes_hidden:
-        modules = [Disturbed(module).double() for module in modules]
+        modules = [PerturbedModule(module).double() for module in modules]
     return way.stacked(modules, takes=SHAPE, shape=SHAPE, seeds=seeds)
 
 
@@ -55,8 +55,8 @@ def trained(
     kind: type[Regularizer],
     strengths: Sequence[float],
     seeds: Sequence[int],
-    way: type[ForeignPack] = VmappedNetwork,
-) -> ForeignPack:
+    way: type[ModulePack] = VmappedNetwork,
+) -> ModulePack:
     """Return a pack after ``STEPS`` steps, all replicas on the same batches."""
     pack = network(seeds, kind, way)
     ids, x, y = data()
@@ -75,7 +75,7 @@ def trained(
     return pack
 
 
-def assert_equal(pack: ForeignPack, models: Sequence[nn.Module]) -> None:
+def assert_equal(pack: ModulePack, models: Sequence[nn.Module]) -> None:
     for r, model in enumerate(models):
         for values, own in zip(pack.parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(values[r], own.detach(), rtol=1e-9, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Packs of a user's network, and hidden layers that can be disturbed while it trains."""
+"""Packs of a user's network, and hidden layers that can be perturbed while it trains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from byheart.data.sources import load_dataset
 from byheart.measures.sharpness import pack_sharpness, sharpness
 from byheart.measures.training_loss import PackData
 from byheart.networks.build import build_pack
-from byheart.networks.vmapped import Disturbed, hidden_units, noise_layers
+from byheart.networks.vmapped import PerturbedModule, hidden_units, noise_layers
 
 SHAPE, CLASSES = (8, 8), 10
 
@@ -82,18 +82,18 @@ def test_a_layer_that_computes_twice_has_columns_for_both() -> None:
     assert (units, why) == (3 + 5, "")
 
 
-def test_only_training_is_disturbed() -> None:
+def test_only_training_is_perturbed() -> None:
     model = Reusing()
-    disturbed = Disturbed(copy.deepcopy(model))
+    perturbed = PerturbedModule(copy.deepcopy(model))
     x = torch.rand(6, 4)
-    disturbed.shift, disturbed.scale = torch.ones(6, 8), 2 * torch.ones(6, 8)
-    assert torch.equal(disturbed.eval()(x), model(x))
+    perturbed.shift, perturbed.scale = torch.ones(6, 8), 2 * torch.ones(6, 8)
+    assert torch.equal(perturbed.eval()(x), model(x))
     h = 2 * (torch.relu(model.two(2 * (torch.relu(model.one(x)) + 1))) + 1)
-    torch.testing.assert_close(disturbed.train()(x), model.last(h))
+    torch.testing.assert_close(perturbed.train()(x), model.last(h))
 
 
-def test_a_copy_is_disturbed_by_its_own_buffers() -> None:
-    one = Disturbed(Reusing()).train()
+def test_a_copy_is_perturbed_by_its_own_buffers() -> None:
+    one = PerturbedModule(Reusing()).train()
     other = copy.deepcopy(one)
     x = torch.rand(6, 4)
     before = other(x)

@@ -149,10 +149,10 @@ def test_a_disk_too_full_to_open_the_store_is_called_full(tmp_path, monkeypatch)
     filled(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
     path = tmp_path / "results.sqlite"
-    with pytest.raises(StoreError, match="the disk is full"), connection.telling(path):
+    with pytest.raises(StoreError, match="the disk is full"), connection.explained_errors(path):
         raise failing(sqlite3.SQLITE_IOERR_SHMSIZE)
     monkeypatch.undo()
-    with pytest.raises(StoreError, match="disk error"), connection.telling(path):
+    with pytest.raises(StoreError, match="disk error"), connection.explained_errors(path):
         raise failing(sqlite3.SQLITE_IOERR_READ)
 
 

@@ -88,11 +88,11 @@ def time_steps(trainer: Trainer, arms: Mapping[Kind, Sequence[Arm]]) -> Pace:
         steps=plain[0].batches * trainer.recipe.epochs,
         checkpoints=len(trainer.checkpoints),
         step={
-            kind: Line.through(*((one.replicas, one.step) for one in of_kind))
+            kind: Line.through(*((timing.replicas, timing.step) for timing in of_kind))
             for kind, of_kind in timings.items()
         },
-        checkpoint=Line.through(*((one.replicas, one.look) for one in plain)),
-        making=max(one.making for of_kind in timings.values() for one in of_kind),
+        checkpoint=Line.through(*((timing.replicas, timing.look) for timing in plain)),
+        making=max(timing.making for of_kind in timings.values() for timing in of_kind),
     )
 
 

@@ -17,7 +17,7 @@ from byheart.advising.examples import held_out, random_labels, trained
 from byheart.data.dataset import Dataset
 from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, initialised
-from byheart.networks.vmapped import Disturbed, ForeignPack
+from byheart.networks.vmapped import ModulePack, PerturbedModule
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import most_replicas
@@ -130,7 +130,7 @@ class Trainer:
         """Return the loop that trains a pack."""
         kind = pack[0].arm.kind
         seeds = [replica.seed for replica in pack]
-        network = self._network(seeds, disturbed=kind.changes_hidden)
+        network = self._network(seeds, perturbed=kind.changes_hidden)
         algorithm = self.recipe.algorithm(self.source, self.examined)
         examples = self._examples(pack)
         strengths = [replica.arm.strength for replica in pack]
@@ -156,10 +156,10 @@ class Trainer:
             torch.from_numpy(np.stack([held_out(y, seed) for seed in seeds])),
         )
 
-    def _network(self, seeds: Sequence[int], *, disturbed: bool) -> ForeignPack:
+    def _network(self, seeds: Sequence[int], *, perturbed: bool) -> ModulePack:
         modules = [initialised(self.source, seed).to(self.recipe.device) for seed in seeds]
-        if disturbed:
-            modules = [Disturbed(module).to(self.recipe.device) for module in modules]
+        if perturbed:
+            modules = [PerturbedModule(module).to(self.recipe.device) for module in modules]
         return self.examined.pack.stacked(
             modules, takes=self.examined.takes, shape=self.dataset.shape, seeds=seeds
         )

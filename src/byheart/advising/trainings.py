@@ -11,7 +11,7 @@ import numpy as np
 from byheart.advising.budget import Budget
 from byheart.advising.effects import Curves
 from byheart.advising.trainer import Replica, Trainer
-from byheart.networks.vmapped import ForeignPack
+from byheart.networks.vmapped import ModulePack
 from byheart.record import Record
 from byheart.store import Store
 from byheart.store.checkpoints import Checkpoints
@@ -116,7 +116,7 @@ class Trainings:
 
     def _facts(self, pack: Sequence[Replica], loop: TrainingLoop) -> dict[str, Any]:
         """Return all that decides the results of a pack."""
-        assert isinstance(loop.network, ForeignPack)
+        assert isinstance(loop.network, ModulePack)
         return {
             "trials": [self._training(replica).key for replica in pack],
             "weights": digest_of(*loop.network.parameters()),

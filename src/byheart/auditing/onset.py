@@ -69,8 +69,8 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
     """
     margin = np.stack(
         [
-            [one.epoch(e).margin[ids] for e in range(one.epochs)]
-            for one, ids in zip(histories, held_out, strict=True)
+            [history.epoch(e).margin[ids] for e in range(history.epochs)]
+            for history, ids in zip(histories, held_out, strict=True)
         ]
     ).astype(np.float64)
     both = np.stack([softened(margin), margin > 0])
@@ -103,8 +103,8 @@ def softened(margin: Floats) -> Floats:
     and growth alone is no accuracy. A hard step makes an epoch's accuracy noisier.
     """
     size = np.maximum(np.abs(margin).mean(2, keepdims=True), 1e-12)
-    found: Floats = expit(margin / (WIDTH * size))
-    return found
+    soft: Floats = expit(margin / (WIDTH * size))
+    return soft
 
 
 def _resampled(halves: Sequence[Floats], seed: int) -> Floats:
@@ -116,9 +116,9 @@ def _resampled(halves: Sequence[Floats], seed: int) -> Floats:
         chosen = rng.integers(seeds, size=(seeds,))
         for half, values in enumerate(halves):
             examples = values.shape[3]
-            for one in chosen:
+            for run in chosen:
                 weights = np.bincount(rng.integers(examples, size=examples), minlength=examples)
-                curves[half, :, row] += values[:, one] @ weights / (seeds * examples)
+                curves[half, :, row] += values[:, run] @ weights / (seeds * examples)
     return curves
 
 
@@ -128,12 +128,12 @@ def _gains(curves: Floats) -> Floats:
     The highest point of a half looks good by luck as well: what it is worth, the other half says.
     """
     rows = np.arange(curves.shape[2])
-    each = [
+    gains = [
         accuracy[rows, _smooth(soft).argmax(1)] - accuracy[:, -1]
         for soft, accuracy in ((curves[0, 0], curves[1, 1]), (curves[1, 0], curves[0, 1]))
     ]
-    found: Floats = (each[0] + each[1]) / 2
-    return found
+    mean: Floats = (gains[0] + gains[1]) / 2
+    return mean
 
 
 def _smooth(curves: Floats) -> Floats:

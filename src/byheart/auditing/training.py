@@ -20,7 +20,7 @@ from byheart.errors import InputError
 from byheart.networks.base import PackNetwork
 from byheart.networks.examine import Examined, examine
 from byheart.networks.foreign import Source, initialised
-from byheart.networks.vmapped import ForeignPack
+from byheart.networks.vmapped import ModulePack
 from byheart.store.checkpoints import Checkpoints
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
@@ -129,7 +129,7 @@ class _Training(Hook):
     ) -> None:
         labels, runs = dataset.y.numpy(), range(len(seeds))
         modules = [initialised(source, seed).to(recipe.device) for seed in seeds]
-        network: ForeignPack = examined.pack.stacked(
+        network: ModulePack = examined.pack.stacked(
             modules, takes=examined.takes, shape=dataset.shape, seeds=seeds
         )
         self._recipe = recipe
@@ -206,7 +206,7 @@ class _Training(Hook):
         outputs = [copy(some), copy.training_logits(some.expand(network.replicas, -1, -1))]
         return self._facts | {
             "layout": digest_of(self._trained, self._labels, self._held_out, self._planted),
-            "weights": digest_of(*network.parameters(), *network.kept()),
+            "weights": digest_of(*network.parameters(), *network.untrained_tensors()),
             "outputs": digest_of(*outputs),
         }
 

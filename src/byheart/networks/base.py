@@ -47,7 +47,7 @@ class TrainableNetwork(PackNetwork, Protocol):
         """Return the trained parameters, each [R, ...]; the optimizer updates them in place."""
         ...
 
-    def kept(self) -> Sequence[Tensor]:
+    def untrained_tensors(self) -> Sequence[Tensor]:
         """Return buffers and frozen parameters, each [R, ...]."""
         ...
 

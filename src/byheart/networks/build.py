@@ -12,7 +12,7 @@ from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.examine import examine
 from byheart.networks.foreign import initialised
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.networks.vmapped import ForeignPack
+from byheart.networks.vmapped import ModulePack
 from byheart.trial import CNN, MLP, Foreign, Network
 
 
@@ -24,7 +24,7 @@ def build_pack(
     *,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
-) -> ReplicatedMLP | ReplicatedCNN | ForeignPack:
+) -> ReplicatedMLP | ReplicatedCNN | ModulePack:
     """Return one initialised replica per seed.
 
     Args:
@@ -55,7 +55,7 @@ def _foreign_pack(
     *,
     dtype: torch.dtype,
     device: str | torch.device,
-) -> ForeignPack:
+) -> ModulePack:
     examined = examine(network.factory, shape, classes)
     if examined.fingerprint != network.fingerprint:
         raise InputError(

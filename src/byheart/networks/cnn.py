@@ -137,7 +137,7 @@ class ReplicatedCNN:
         """Widths of the layers that dropout and noise act on: the hidden dense layers."""
         return list(self.shapes.dense[1:-1])
 
-    def disturb(self, shift: Tensor | None, scale: Tensor | None) -> None:
+    def perturb_hidden(self, shift: Tensor | None, scale: Tensor | None) -> None:
         """Shift and scale the hidden dense units, each [R, B, units], in the next training batch.
 
         Formula: h <- (h + shift) * scale, after the ReLU.
@@ -149,7 +149,7 @@ class ReplicatedCNN:
         scales = [values for norm in self.norms for values in (norm.gamma, norm.beta)]
         return [*self.filters, *self.weights, *scales, self.bias]
 
-    def kept(self) -> list[Tensor]:
+    def untrained_tensors(self) -> list[Tensor]:
         """Return the running statistics, each [R, features]."""
         return [values for norm in self.norms for values in (norm.mean, norm.variance)]
 
@@ -215,7 +215,7 @@ class ReplicatedCNN:
 
     def finite(self) -> Tensor:
         """Return for each replica whether parameters and statistics are finite, bool [R]."""
-        total = sum(v.flatten(1).sum(1) for v in (*self.parameters(), *self.kept()))
+        total = sum(v.flatten(1).sum(1) for v in (*self.parameters(), *self.untrained_tensors()))
         return torch.isfinite(torch.as_tensor(total))
 
     def module(self, replica: int) -> nn.Sequential:

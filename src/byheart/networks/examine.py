@@ -24,7 +24,7 @@ from byheart.errors import InputError
 from byheart.networks.foreign import Source, called, initialised
 from byheart.networks.size import NetworkSize
 from byheart.networks.vmapped import (
-    ForeignPack,
+    ModulePack,
     SeparateNetworks,
     VmappedNetwork,
     seeded_randomness,
@@ -59,7 +59,7 @@ class Examined:
     curvature: str
 
     @property
-    def pack(self) -> type[ForeignPack]:
+    def pack(self) -> type[ModulePack]:
         """Class of the packs in which replicas train."""
         return VmappedNetwork if self.way == "vmap" else SeparateNetworks
 
@@ -246,12 +246,12 @@ def _step(model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Step:
             logits = model(x)
         loss = functional.cross_entropy(logits, y)
         gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-    kept = [*(p for p in model.parameters() if not p.requires_grad), *model.buffers()]
+    untrained = [*(p for p in model.parameters() if not p.requires_grad), *model.buffers()]
     with torch.no_grad():
-        return logits.detach(), list(gradients), kept, model.eval()(x)
+        return logits.detach(), list(gradients), untrained, model.eval()(x)
 
 
-def _agrees(pack: ForeignPack, x: Tensor, y: Tensor, wanted: Sequence[Step]) -> bool:
+def _agrees(pack: ModulePack, x: Tensor, y: Tensor, wanted: Sequence[Step]) -> bool:
     """Return whether a step of the pack is that of the plain modules."""
     trained = list(pack.parameters())
     for parameter in trained:
@@ -265,7 +265,7 @@ def _agrees(pack: ForeignPack, x: Tensor, y: Tensor, wanted: Sequence[Step]) -> 
     for parameter in trained:
         parameter.requires_grad_(False)
     with torch.no_grad():
-        packed = (logits, gradients, pack.kept(), pack(x))
+        packed = (logits, gradients, pack.untrained_tensors(), pack(x))
     return all(
         _close(packed[0][r], alone[0])
         and all(_close(a[r], b) for a, b in zip(packed[1], alone[1], strict=True))

@@ -237,8 +237,8 @@ def _is_plain_zip(path: Path) -> bool:
 
 def _called(path: Path, error: pickle.UnpicklingError) -> str:
     """Return what a pickle would have called, in parentheses, as far as that can be told."""
-    _, found, rest = str(error).partition("GLOBAL ")
-    names = rest.split()[:1] if found else list(dict.fromkeys(_globals(path)))[:_NAMED]
+    _, marker, rest = str(error).partition("GLOBAL ")
+    names = rest.split()[:1] if marker else list(dict.fromkeys(_globals(path)))[:_NAMED]
     return f" ({', '.join(names)})" if names else ""
 
 
@@ -247,11 +247,11 @@ def _globals(path: Path) -> list[str]:
 
     torch does not read pickles of protocol 4 and newer, and so does not say.
     """
-    words, found = ["", ""], []
+    words, names = ["", ""], []
     with contextlib.suppress(ValueError), warnings.catch_warnings(action="ignore"):
         for code, argument, _ in pickletools.genops(path.read_bytes()[:_LOOK]):
             if code.name == "STACK_GLOBAL" and not words[-2].startswith(_HARMLESS):
-                found.append(".".join(words[-2:]))
+                names.append(".".join(words[-2:]))
             elif isinstance(argument, str):
                 words.append(argument)
-    return found
+    return names

@@ -24,7 +24,7 @@ ACTIVATIONS = (*RECTIFIERS, nn.SiLU, nn.Mish, nn.Hardswish, nn.Softplus, nn.Tanh
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 
-class ForeignPack(ABC):
+class ModulePack(ABC):
     """R copies of a user's module, whose parameters and buffers are stacked.
 
     Args:
@@ -83,14 +83,14 @@ class ForeignPack(ABC):
         """Return the trained parameters, each [R, ...]; see :class:`TrainableNetwork`."""
         return list(self._trained.values())
 
-    def kept(self) -> Sequence[Tensor]:
+    def untrained_tensors(self) -> Sequence[Tensor]:
         """Return frozen parameters and buffers, each [R, ...]."""
         return list(self._kept.values())
 
-    def disturb(self, shift: Tensor | None, scale: Tensor | None) -> None:
+    def perturb_hidden(self, shift: Tensor | None, scale: Tensor | None) -> None:
         """Shift and scale hidden units, each [R, B, units], in the next training batch.
 
-        The modules must be :class:`Disturbed`.
+        The modules must be :class:`PerturbedModule`.
         """
         for name, values in ((SHIFT, shift), (SCALE, scale)):
             if values is not None:
@@ -155,7 +155,7 @@ class ForeignPack(ABC):
         return x.reshape(*x.shape[:2], *self._takes)
 
 
-class VmappedNetwork(ForeignPack):
+class VmappedNetwork(ModulePack):
     """Replicas evaluated together, by vmap."""
 
     module_per_replica = False
@@ -175,7 +175,7 @@ class VmappedNetwork(ForeignPack):
         return logits
 
 
-class SeparateNetworks(ForeignPack):
+class SeparateNetworks(ModulePack):
     """Replicas evaluated one after another, if vmap cannot evaluate the module.
 
     Random numbers in training depend only on the replica's seed and the number of steps so far.
@@ -218,7 +218,7 @@ class Reshaped(nn.Module):
         return logits
 
 
-class Disturbed(nn.Module):
+class PerturbedModule(nn.Module):
     r"""A network whose hidden units can be shifted and scaled in training.
 
     Formula: h <- (h + shift) * scale after every activation layer, in train mode only. The layers
@@ -251,7 +251,7 @@ class Disturbed(nn.Module):
         logits: Tensor = self.model(x)
         return logits
 
-    def disturb(self, h: Tensor) -> Tensor:
+    def perturb_hidden(self, h: Tensor) -> Tensor:
         """Return a layer's outputs [B, ...], shifted and scaled in train mode."""
         start = sum(self.units_per_layer)
         self.units_per_layer.append(math.prod(h.shape[1:]))
@@ -266,11 +266,11 @@ class Disturbed(nn.Module):
 class _Hook:
     """Shifts and scales the outputs of a layer; copied together with its network."""
 
-    def __init__(self, owner: Disturbed) -> None:
+    def __init__(self, owner: PerturbedModule) -> None:
         self.owner = owner
 
     def __call__(self, layer: nn.Module, inputs: Any, h: Tensor) -> Tensor:
-        return self.owner.disturb(h)
+        return self.owner.perturb_hidden(h)
 
 
 def noise_layers(model: nn.Module) -> Sequence[nn.Module]:
@@ -291,7 +291,7 @@ def noise_layer_types(model: nn.Module) -> tuple[str, ...]:
 
 @torch.no_grad()
 def hidden_units(model: nn.Module, x: Tensor) -> tuple[int, str]:
-    """Return the number of hidden units that :class:`Disturbed` reaches, and why if it is 0.
+    """Return the number of hidden units that :class:`PerturbedModule` reaches, and why if it is 0.
 
     Args:
         model: the user's network; it stays in eval mode.
@@ -312,9 +312,9 @@ def hidden_units(model: nn.Module, x: Tensor) -> tuple[int, str]:
         hook.remove()
     if batch_sizes != {len(x)}:
         return 0, "its activation layers do not see one row per example"
-    disturbed = Disturbed(model).eval()
-    disturbed(x)
-    return sum(disturbed.units_per_layer), ""
+    perturbed = PerturbedModule(model).eval()
+    perturbed(x)
+    return sum(perturbed.units_per_layer), ""
 
 
 @contextmanager

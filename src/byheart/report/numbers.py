@@ -98,7 +98,7 @@ def plain(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, list | tuple):
-        return ", ".join(plain(one) for one in value) or "none"
+        return ", ".join(plain(item) for item in value) or "none"
     if isinstance(value, float):
         return exact(value)
     return _minus(str(value)) if isinstance(value, int) else str(value)

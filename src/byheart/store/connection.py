@@ -52,7 +52,7 @@ def connect_to_write(folder: Path) -> tuple[sqlite3.Connection, sqlite3.Connecti
             f"cannot write to folder {folder} ({error.strerror}): name another with --out"
         ) from error
     path = folder / FILE
-    with telling(path):
+    with explained_errors(path):
         lock = _lock(folder)
         try:
             connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
@@ -95,7 +95,7 @@ def _open_existing(folder: Path) -> sqlite3.Connection:
     # and "immutable" tells SQLite so, unless a writer that was killed has left a log to apply.
     frozen = not os.access(folder, os.W_OK) and not Path(f"{path}-wal").exists()
     address = f"{path.absolute().as_uri()}?{'mode=ro&immutable=1' if frozen else 'mode=rw'}"
-    with telling(path):
+    with explained_errors(path):
         connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
         try:
             _restrict(connection)
@@ -136,7 +136,7 @@ def damaged(path: Path) -> StoreError:
 
 
 @contextlib.contextmanager
-def telling(path: Path) -> Iterator[None]:
+def explained_errors(path: Path) -> Iterator[None]:
     """Turn an error of SQLite into one line that names the file and the remedy."""
     try:
         yield

@@ -24,7 +24,7 @@ from byheart.store.connection import (
     connect_to_read,
     connect_to_write,
     damaged,
-    telling,
+    explained_errors,
 )
 from byheart.store.tables import Summary, as_object, export, summaries
 from byheart.store.verify import Problem, find_problems, find_record_problems
@@ -100,7 +100,7 @@ class Store:
         self.close()
 
     def __len__(self) -> int:
-        with telling(self._path):
+        with explained_errors(self._path):
             return int(self._connection.execute("SELECT count(*) FROM trials").fetchone()[0])
 
     def missing(self, trials: Iterable[Trial]) -> builtins.list[Trial]:
@@ -169,7 +169,7 @@ class Store:
 
     def last_run(self) -> dict[str, Any] | None:
         """Return the facts of the latest run and when it ``started``; None if there was none."""
-        with telling(self._path):
+        with explained_errors(self._path):
             row = self._connection.execute(
                 "SELECT started, facts FROM runs ORDER BY id DESC LIMIT 1"
             ).fetchone()
@@ -342,7 +342,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self, kind: str) -> Iterator[None]:
-        with telling(self._path):
+        with explained_errors(self._path):
             self._connection.execute(f"BEGIN {kind}")
             try:
                 yield

@@ -27,8 +27,8 @@ from byheart.studies.regularizing import (
     choose,
     crossfit,
     effects,
+    merge_halves,
     outcome,
-    put_together,
 )
 from byheart.trial import Trial
 
@@ -136,8 +136,8 @@ def _gap(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> tuple[dict[s
     values, names = {}, []
     for reading in READINGS:
         choices = crossfit(every, reading)
-        values[_drop(reading)] = put_together(choices, [c.effect.drop for c in choices])
-        values[_gain(reading)] = put_together(choices, [c.effect.gain[reading] for c in choices])
+        values[_drop(reading)] = merge_halves(choices, [c.effect.drop for c in choices])
+        values[_gain(reading)] = merge_halves(choices, [c.effect.gain[reading] for c in choices])
         arms = " and ".join(dict.fromkeys(c.effect.arm.name for c in choices))
         names.append(f"{arms} (by {reading} epoch)")
     return values, "; ".join(names)
@@ -147,7 +147,7 @@ def _harmless_drop(candidates: Sequence[StrengthEffect], reading: Reading) -> Va
     """Return the drop per seed at the strength that the other half chose; 0 if none is harmless."""
     choices = crossfit(candidates, reading)
     # Zero times the drop, so that NaN stays NaN.
-    return put_together(
+    return merge_halves(
         choices, [c.effect.drop if c.harmless else 0.0 * c.effect.drop for c in choices]
     )
 

@@ -201,25 +201,25 @@ def choose(
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What half of the seeds chose, and on which seeds it is judged: the others."""
+class StrengthChoice:
+    """The strength chosen on one half of the seeds, and the other half, which judges it."""
 
     effect: StrengthEffect
     harmless: bool
     judged: Mask
 
 
-def crossfit(candidates: Sequence[StrengthEffect], reading: Reading) -> list[Choice]:
+def crossfit(candidates: Sequence[StrengthEffect], reading: Reading) -> list[StrengthChoice]:
     """Choose an arm on each half of the seeds, to be judged on the other half.
 
     The arm that did best on some seeds did so by luck as well. On seeds that had no part in the
     choice its luck is gone.
     """
     half = np.arange(len(candidates[0].drop)) % 2
-    return [Choice(*choose(candidates, reading, half != k), half == k) for k in (0, 1)]
+    return [StrengthChoice(*choose(candidates, reading, half != k), half == k) for k in (0, 1)]
 
 
-def put_together(choices: Sequence[Choice], values: Iterable[Values]) -> Values:
+def merge_halves(choices: Sequence[StrengthChoice], values: Iterable[Values]) -> Values:
     """Return each seed's value [S] under the arm that the other half chose."""
     together = np.full(len(choices[0].judged), np.nan)
     for choice, of_arm in zip(choices, values, strict=True):

@@ -13,7 +13,7 @@ from byheart.data.dataset import Dataset
 from byheart.networks.build import build_pack
 from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.networks.vmapped import ForeignPack
+from byheart.networks.vmapped import ModulePack
 from byheart.record import Outcome, Record
 from byheart.seeds import generator
 from byheart.training.examples import gather_examples
@@ -108,7 +108,7 @@ def make_loop(
 
 
 def make_step(
-    network: ReplicatedMLP | ReplicatedCNN | ForeignPack,
+    network: ReplicatedMLP | ReplicatedCNN | ModulePack,
     algorithms: Sequence[Algorithm],
     seeds: Sequence[int],
 ) -> TrainingStep:

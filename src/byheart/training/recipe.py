@@ -10,7 +10,7 @@ import torch
 from byheart.errors import InputError
 from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, called
-from byheart.networks.vmapped import ForeignPack
+from byheart.networks.vmapped import ModulePack
 from byheart.seeds import generator
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
@@ -51,7 +51,7 @@ class Recipe:
     @torch.no_grad()
     def loop(
         self,
-        network: ForeignPack,
+        network: ModulePack,
         algorithms: Sequence[Algorithm],
         examples: Examples,
         seeds: Sequence[int],

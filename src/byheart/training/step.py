@@ -12,7 +12,7 @@ from byheart.errors import InputError
 from byheart.networks.base import PackNetwork, TrainableNetwork
 from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.mlp import ReplicatedMLP
-from byheart.networks.vmapped import ForeignPack
+from byheart.networks.vmapped import ModulePack
 from byheart.training.regularizers.adversarial import Adversarial
 from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
 from byheart.training.regularizers.noise import Dropout, HiddenNoise, InputDropout, InputNoise
@@ -184,7 +184,7 @@ class AutogradStep:
         for change in (*self._studied, regularizer):
             changed = change.change(changed, network)
         if changed.shift is not None or changed.scale is not None:
-            self._disturbed_network().disturb(changed.shift, changed.scale)
+            self._network_to_perturb().perturb_hidden(changed.shift, changed.scale)
         passes: list[Tensor] = []
 
         def loss() -> Tensor:
@@ -229,13 +229,13 @@ class AutogradStep:
         for velocity, held in zip(self._optimizer.velocity, state["velocity"], strict=True):
             velocity.copy_(held)
 
-    def _disturbed_network(self) -> ReplicatedCNN | ForeignPack:
-        if not isinstance(self.network, ReplicatedCNN | ForeignPack):
+    def _network_to_perturb(self) -> ReplicatedCNN | ModulePack:
+        if not isinstance(self.network, ReplicatedCNN | ModulePack):
             raise NotImplementedError("this pack has no hidden units to shift or scale")
         return self.network
 
-    def _own_network(self) -> ForeignPack:
-        if not isinstance(self.network, ForeignPack):
+    def _own_network(self) -> ModulePack:
+        if not isinstance(self.network, ModulePack):
             raise NotImplementedError("only a pack of a user's network can do this")
         return self.network
 

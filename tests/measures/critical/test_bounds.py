@@ -19,7 +19,7 @@ from torch import nn
 
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import (
-    Choice,
+    RelaxationParameters,
     box_around,
     interval_bounds,
     lower_bounds,
@@ -100,7 +100,7 @@ def test_chosen_slopes_and_multipliers_bound_as_the_slow_twin_does(widths: list[
     relus = [number for number, node in enumerate(nodes) if isinstance(node.step, Relu)]
     slopes = {n: torch.rand_like(reaches[n].low) for n in relus}
     multipliers = {n: torch.randn_like(reaches[n].low) for n in relus}
-    found = lower_bounds(nodes, reaches, rows, Choice(slopes, multipliers)).bound
+    found = lower_bounds(nodes, reaches, rows, RelaxationParameters(slopes, multipliers)).bound
     for i in range(len(x)):
         low, high = box.low[i].numpy(), box.high[i].numpy()
         bounds = [(reaches[n].low[i].numpy(), reaches[n].high[i].numpy()) for n in relus]

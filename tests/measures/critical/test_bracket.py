@@ -331,7 +331,7 @@ def test_a_bracket_takes_fewer_operations_than_thirty_steps_of_an_attack(
     random = torch.randint(10, (500,), generator=generator)
     model = trained(x, digits.y[:500] if labels == "real" else random)
     with Operations() as theirs:
-        broken = attack(model, searched, radius)
+        refuted = attack(model, searched, radius)
     with Operations() as ours:
         found = byheart.critical_samples(
             model,
@@ -341,6 +341,6 @@ def test_a_bracket_takes_fewer_operations_than_thirty_steps_of_an_attack(
             noise=NOISE_PER_RADIUS * radius,
             max_steps=STEPS,
         )
-    assert int(found.critical.sum()) >= int(broken.sum())
-    assert not bool((found.certified & broken).any())
+    assert int(found.critical.sum()) >= int(refuted.sum())
+    assert not bool((found.certified & refuted).any())
     assert ours.count < share * theirs.count, f"{ours.count / theirs.count:.3f}"

@@ -35,7 +35,7 @@ def test_small_networks_are_settled_exactly(seed: int) -> None:
         least = exact_minimum(dense(model), low, high, row)
         assert abs(least) > 1e-6, "no sample was meant to lie on an edge"
         assert bool(found.certified[i]) == (least > 0)
-        assert bool(found.broken[i]) == (least < 0)
+        assert bool(found.refuted[i]) == (least < 0)
         assert bool(bracket.certified[i]) == (least > 0)
         assert bool(bracket.critical[i]) == (least < 0)
 

@@ -1,4 +1,4 @@
-"""No certified sample may be broken, however hard one tries."""
+"""No certified sample may be refuted, however hard one tries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from byheart.measures.critical.certificate import certificate
 from byheart.measures.critical.lass import Box, margin
 
 
-def broken(model: nn.Module, x: torch.Tensor, radius: float, seed: int) -> torch.Tensor:
+def refuted(model: nn.Module, x: torch.Tensor, radius: float, seed: int) -> torch.Tensor:
     """Return which samples some attack reclassifies inside their box, bool [N]."""
     generator = torch.Generator().manual_seed(seed)
     box = Box.around(x, radius)
@@ -57,9 +57,9 @@ def attack(model: nn.Module, x: torch.Tensor, radius: float, seed: int, splits: 
         parameter.requires_grad_(False)
     proved = certificate(model, x, model(x).argmax(1), radius, splits=splits)
     assert proved.uncertified_layer is None
-    assert not bool((proved.certified & proved.broken).any())
+    assert not bool((proved.certified & proved.refuted).any())
     certified = x[proved.certified]
-    assert not len(certified) or not bool(broken(model, certified, radius, seed).any())
+    assert not len(certified) or not bool(refuted(model, certified, radius, seed).any())
     return len(certified)
 
 
@@ -246,4 +246,4 @@ def test_no_certified_sample_of_a_trained_network_is_ever_broken(kind: str, labe
     train(model, x, y, 100)
     counts = [attack(model, x, radius, 0, splits=10) for radius in (0.002, 0.02)]
     assert counts[0] > 15, "the certificate settles most samples of a small box"
-    assert bool(broken(model, x[:20], 0.1, 0).any()), "the attacks break some in a large one"
+    assert bool(refuted(model, x[:20], 0.1, 0).any()), "the attacks break some in a large one"

@@ -22,8 +22,8 @@ MOST_TIGHTENED = 2048
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a relaxation is free to choose: every choice is sound, some give better bounds.
+class RelaxationParameters:
+    """Free parameters of a relaxation. Every value gives a valid bound; some give a tighter one.
 
     Attributes:
         slopes: alpha in [0, 1] of a ReLU's lower bound, by the number of its node, [batch, *shape].
@@ -79,7 +79,7 @@ def lower_bounds(
     nodes: Sequence[Node],
     reaches: Sequence[Reach],
     coefficients: Tensor,
-    choice: Choice | None = None,
+    choice: RelaxationParameters | None = None,
 ) -> Relaxed:
     r"""Return lower bounds of linear functions of a network's output, by backward relaxation.
 
@@ -97,7 +97,7 @@ def lower_bounds(
     Source: Zhang et al., Efficient Neural Network Robustness Certification with General Activation
     Functions (2018), section 3.2; Wang et al., Beta-CROWN (2021), section 3.1.
     """
-    choice = choice or Choice()
+    choice = choice or RelaxationParameters()
     constant = coefficients.new_zeros(coefficients.shape[:2])
     unit = unit_of(coefficients.dtype)
     slack = gamma(SPARE, unit)

@@ -178,8 +178,8 @@ class Bracket:
             for rows in self._batches(self._open(replica)):
                 part = samples.take(rows)
                 box = Box.around(part.x, self.settings.radius)
-                broken, witness = corners(model, part.x, part.predicted, box)
-                self._keep_of(replica, rows[broken], witness[broken], 0)
+                refuted, witness = corners(model, part.x, part.predicted, box)
+                self._keep_of(replica, rows[refuted], witness[refuted], 0)
             if prover is not None and cheap is not None:
                 self._prove_by_price(replica, prover, samples, cheap, splits)
 
@@ -213,7 +213,7 @@ class Bracket:
         proof = prover.prove(samples.take(rows), splits, budget)
         rows = rows[: len(proof.certified)]
         self.certified[replica, rows] = proof.certified
-        self._keep_of(replica, rows[proof.broken], proof.witness[proof.broken], None)
+        self._keep_of(replica, rows[proof.refuted], proof.witness[proof.refuted], None)
 
     def _keep_of(self, replica: int, rows: Tensor, witness: Tensor, found_at: int | None) -> None:
         """Keep witnesses of one network, found by the search before iteration 1 or by a proof."""
@@ -278,18 +278,18 @@ def corners(model: nn.Module, x: Tensor, predicted: Tensor, box: Box) -> tuple[T
     Source: Goodfellow et al., Explaining and Harnessing Adversarial Examples (2015), section 4, for
     one step; Carlini and Wagner (2017), section V, for the margin in place of the loss.
     """
-    broken, witness = torch.zeros_like(predicted, dtype=torch.bool), x.clone()
+    refuted, witness = torch.zeros_like(predicted, dtype=torch.bool), x.clone()
     rows, at = torch.arange(len(x), device=x.device), x
     for _ in range(CORNERS):
         slope = _slope(model, at, predicted[rows])
         at = torch.where(slope > 0, box.low[rows], box.high[rows])
         with torch.no_grad():
             flipped = model(at.clone()).argmax(1) != predicted[rows]
-        broken[rows[flipped]], witness[rows[flipped]] = True, at[flipped]
+        refuted[rows[flipped]], witness[rows[flipped]] = True, at[flipped]
         rows, at = rows[~flipped], at[~flipped]
         if not len(rows):
             break
-    return broken, witness
+    return refuted, witness
 
 
 def _slope(model: nn.Module, at: Tensor, predicted: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from byheart.measures.critical.bounds import Choice, Relaxed, lower_bounds
+from byheart.measures.critical.bounds import RelaxationParameters, Relaxed, lower_bounds
 from byheart.measures.critical.steps import Node, Reach, Relu, values
 
 ROOT_STEPS = 20
@@ -39,15 +39,15 @@ class Certificate:
 
     Attributes:
         certified: bool [N], no point of the box changes the predicted class.
-        broken: bool [N], refuted: ``witness`` changes the class.
-        witness: [N, *shape] counterexamples in the box; the input itself where not ``broken``.
+        refuted: bool [N], refuted: ``witness`` changes the class.
+        witness: [N, *shape] counterexamples in the box; the input itself where not ``refuted``.
         passes: cost of slopes and splits, in forward passes of one input.
         uncertified_layer: name of the first unsupported layer; then nothing is certified. None if
             all layers are supported.
     """
 
     certified: Tensor
-    broken: Tensor
+    refuted: Tensor
     witness: Tensor
     passes: int = 0
     uncertified_layer: str | None = None
@@ -65,7 +65,7 @@ class Certificate:
             return cls.nothing(x[:0])
         return cls(
             torch.cat([part.certified for part in parts]),
-            torch.cat([part.broken for part in parts]),
+            torch.cat([part.refuted for part in parts]),
             torch.cat([part.witness for part in parts]),
             sum(part.passes for part in parts),
         )
@@ -147,10 +147,12 @@ class Problem:
         nothing = torch.zeros_like(slopes)
         return Domains(sample, target, torch.zeros_like(sample), nothing, slopes, nothing)
 
-    def choice(self, domains: Domains, dtype: torch.dtype) -> Choice:
+    def choice(self, domains: Domains, dtype: torch.dtype) -> RelaxationParameters:
         """Return what the relaxation shall choose, sound whatever an optimiser did."""
         signed = domains.multipliers.to(dtype).clamp(min=0.0) * domains.signs.to(dtype)
-        return Choice(self.by_relu(domains.slopes.to(dtype).clamp(0.0, 1.0)), self.by_relu(signed))
+        return RelaxationParameters(
+            self.by_relu(domains.slopes.to(dtype).clamp(0.0, 1.0)), self.by_relu(signed)
+        )
 
     def rows(self, domains: Domains, dtype: torch.dtype) -> Tensor:
         """Return the margin's coefficients, [D, 1, classes]."""
@@ -242,7 +244,7 @@ def branch_and_bound(
     A box is cut where the input of one undecided ReLU changes sign; within a part this ReLU is
     linear, and a Lagrange multiplier for the sign tightens the bound. A sample is proved when the
     bound is positive on every part and for every class. In each part the point that minimises the
-    relaxation is tried on the network itself: if it is of another class, the sample is broken. The
+    relaxation is tried on the network itself: if it is of another class, the sample is refuted. The
     ReLU to cut is the one whose relaxation is furthest from the ReLU at that point.
 
     Args:
@@ -268,8 +270,8 @@ def branch_and_bound(
         bounded = Domains.together([tree.bound(domains.take(part), steps) for part in parts])
         domains = tree.cut(bounded)
         steps = LATER_STEPS
-    certified = ~(tree.broken | tree.given_up)
-    return Certificate(certified, tree.broken, tree.witness, tree.passes)
+    certified = ~(tree.refuted | tree.given_up)
+    return Certificate(certified, tree.refuted, tree.witness, tree.passes)
 
 
 class _Tree:
@@ -280,8 +282,8 @@ class _Tree:
     ) -> None:
         self.problem, self.classify, self.budget, self.passes = problem, classify, budget, 0
         self.splits_left = torch.full((len(x),), splits, dtype=torch.int64, device=x.device)
-        self.broken = torch.zeros_like(self.splits_left, dtype=torch.bool)
-        self.given_up = self.broken.clone()
+        self.refuted = torch.zeros_like(self.splits_left, dtype=torch.bool)
+        self.given_up = self.refuted.clone()
         self.witness = x.clone()
 
     def affordable(self, domains: Domains, steps: int) -> Domains:
@@ -307,7 +309,7 @@ class _Tree:
         lowest = torch.where(relaxed.slope.squeeze(1) > 0, reaches[0].low, reaches[0].high)
         point, flipped = self.classify(domains.sample, lowest)
         self.witness[domains.sample[flipped]] = point[flipped]
-        self.broken[domains.sample[flipped]] = True
+        self.refuted[domains.sample[flipped]] = True
         gaps, inside = self._gaps(domains, reaches, relaxed, lowest)
         # Cutting closes gaps and nothing else: what rounding takes from the bound stays lost.
         rounding_alone = inside & ~(bound + gaps.clamp(min=0.0).sum(1) > 0)
@@ -344,7 +346,7 @@ class _Tree:
 
     def cut(self, domains: Domains) -> Domains:
         """Return both parts of each domain, without samples that are settled or out of splits."""
-        domains = domains.take(~(self.broken | self.given_up)[domains.sample])
+        domains = domains.take(~(self.refuted | self.given_up)[domains.sample])
         wanted = torch.bincount(domains.sample, minlength=len(self.splits_left))
         self.given_up |= wanted > self.splits_left
         self.splits_left -= wanted

@@ -145,9 +145,9 @@ def certificate(
     rows = (~certified).nonzero().squeeze(1)
     proof = prover.prove(samples.take(rows), splits)
     certified[rows] = proof.certified
-    broken, witness = torch.zeros_like(certified), x.clone()
-    broken[rows], witness[rows] = proof.broken, proof.witness
-    return Certificate(certified, broken, witness, proof.passes)
+    refuted, witness = torch.zeros_like(certified), x.clone()
+    refuted[rows], witness[rows] = proof.refuted, proof.witness
+    return Certificate(certified, refuted, witness, proof.passes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +239,7 @@ class Prover:
             parts.append(proof)
             if budget is not None:
                 budget -= proof.passes
-                if int((proof.certified | proof.broken).sum()) < MIN_SETTLED_FRACTION * len(part):
+                if int((proof.certified | proof.refuted).sum()) < MIN_SETTLED_FRACTION * len(part):
                     break
         return Certificate.together(parts, samples.x)
 
@@ -272,7 +272,7 @@ class Prover:
                     proof = self._split(proof, left, better, harder, splits, budget)
             parts.append(proof)
             done += len(part)
-            settled += int((proof.certified | proof.broken).sum())
+            settled += int((proof.certified | proof.refuted).sum())
             if budget is not None:
                 budget -= proof.passes
                 if done % GROUP_SIZE == 0:
@@ -296,7 +296,7 @@ class Prover:
         root = problem.whole(*open_classes.nonzero(as_tuple=True))
         classify, together = self._classifier(samples), self._together(TENSORS_PER_ROW)
         split = branch_and_bound(problem, root, samples.x, classify, splits, together, budget)
-        proof.certified[rows], proof.broken[rows] = split.certified, split.broken
+        proof.certified[rows], proof.refuted[rows] = split.certified, split.refuted
         proof.witness[rows] = split.witness
         return replace(proof, passes=split.passes)
 

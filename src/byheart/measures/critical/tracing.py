@@ -326,8 +326,8 @@ class _GraphConverter:
         same = after.shape == before.shape and after.dtype == before.dtype
         if not same or constant.dim() >= before.dim() or not bool(torch.isfinite(after).all()):
             raise UnknownLayerError(layer_name)
-        one = torch.ones((), dtype=torch.float64, device=before.device)
-        scale, bias = one, torch.zeros_like(one)
+        factor = torch.ones((), dtype=torch.float64, device=before.device)
+        scale, bias = factor, torch.zeros_like(factor)
         if target in PRODUCTS:
             scale = constant.double()
         elif target in QUOTIENTS:
@@ -335,7 +335,7 @@ class _GraphConverter:
         else:
             minus = target in SUMS[len(ADDITIONS) :]
             bias = -constant.double() if minus and first is None else constant.double()
-            scale = -one if minus and first is not None else one
+            scale = -factor if minus and first is not None else factor
         step = _elementwise(scale, bias, bias.abs(), self.arithmetic, self.dtype)
         self._append(node, Node(step, (self.node_number[source],)), after)
         return True

@@ -118,7 +118,7 @@ class Regularizer:
     """What the strength is called in the documentation."""
     strengths_to_try: ClassVar[tuple[float, ...]] = ()
     changes_hidden: ClassVar[bool] = False
-    """It shifts or scales hidden units: a user's network needs :class:`Disturbed` around it."""
+    """It changes hidden units, so a user's network is wrapped in :class:`PerturbedModule`."""
 
     def __init__(
         self, strengths: Sequence[float], seeds: Sequence[int], task: LearningTask, like: Tensor

@@ -105,13 +105,13 @@ class SharpnessAware(Regularizer):
         """Return the gradients at the nearby parameters with the highest loss."""
         first = compute()
         perturbation = _scaled(first, self.strengths / _norms(first).clamp_min(1e-12))
-        statistics = [values.clone() for values in network.kept()]
+        statistics = [values.clone() for values in network.untrained_tensors()]
         before = [values.clone() for values in parameters]
         torch._foreach_add_(list(parameters), perturbation)
         second = compute()
         # Copied back rather than subtracted: rounding would move the parameters a little.
         torch._foreach_copy_(list(parameters), before)
-        for values, first_pass in zip(network.kept(), statistics, strict=True):
+        for values, first_pass in zip(network.untrained_tensors(), statistics, strict=True):
             values.copy_(first_pass)
         return second
 
