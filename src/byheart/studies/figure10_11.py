@@ -53,7 +53,7 @@ ACROSS = "rank correlation of a seed's order with the others' order on the other
 LOST = "rank correlation with the others' order on the same labels minus on the other labels"
 
 
-INSIDE = "hidden layers that byheart can put dropout and noise into"
+NEEDS_HIDDEN_LAYERS = "hidden layers that byheart can put dropout and noise into"
 """Requirement of the claims: dropout and noise act on hidden layers."""
 
 
@@ -79,7 +79,7 @@ class Figure10And11:
                     )
                 )
             ),
-            needs=INSIDE,
+            needs=NEEDS_HIDDEN_LAYERS,
         ),
         Claim(
             "dropout-best",
@@ -93,7 +93,7 @@ class Figure10And11:
                     for name in (_over_others, _adversarial)
                 )
             ),
-            needs=INSIDE,
+            needs=NEEDS_HIDDEN_LAYERS,
         ),
         Claim(
             "curve-order",
@@ -106,7 +106,7 @@ class Figure10And11:
                     Criterion(LOST, "above", 0.1),
                 )
             ),
-            needs=INSIDE,
+            needs=NEEDS_HIDDEN_LAYERS,
         ),
     )
 
@@ -115,14 +115,20 @@ class Figure10And11:
         return regularizing.plan(setting)
 
     def judge(self, records: Records, setting: Setting) -> Mapping[str, Evidence]:
-        """Return drops at strengths that other seeds chose, and rank correlations, per seed."""
+        """Return per-seed drops, at strengths chosen on the other half, and rank correlations."""
         by_regularizer = effects(records, setting)
-        ended = tally(records, regularizing.plan(setting))
+        outcome_counts = tally(records, regularizing.plan(setting))
         gap, chosen = _gap(by_regularizer)
         return {
-            "regularizer-gap": ended.evidence(gap, note=f"chosen by the other half: {chosen}"),
-            "dropout-best": ended.evidence(_compared(by_regularizer), note=_each(by_regularizer)),
-            "curve-order": ended.evidence(_orders(records, setting, by_regularizer)),
+            "regularizer-gap": outcome_counts.evidence(
+                gap, note=f"chosen by the other half: {chosen}"
+            ),
+            "dropout-best": outcome_counts.evidence(
+                _dropout_comparisons(by_regularizer), note=_mean_drop_note(by_regularizer)
+            ),
+            "curve-order": outcome_counts.evidence(
+                _order_correlations(records, setting, by_regularizer)
+            ),
         }
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
@@ -132,10 +138,12 @@ class Figure10And11:
 
 def _gap(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> tuple[dict[str, Values], str]:
     """Return drop and gain per seed for either epoch, and the names of the chosen arms."""
-    every = [effect for of_regularizer in by_regularizer.values() for effect in of_regularizer]
+    all_effects = [
+        effect for of_regularizer in by_regularizer.values() for effect in of_regularizer
+    ]
     values, names = {}, []
     for reading in READINGS:
-        choices = crossfit(every, reading)
+        choices = crossfit(all_effects, reading)
         values[_drop(reading)] = merge_halves(choices, [c.effect.drop for c in choices])
         values[_gain(reading)] = merge_halves(choices, [c.effect.gain[reading] for c in choices])
         arms = " and ".join(dict.fromkeys(c.effect.arm.name for c in choices))
@@ -144,7 +152,7 @@ def _gap(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> tuple[dict[s
 
 
 def _harmless_drop(candidates: Sequence[StrengthEffect], reading: Reading) -> Values:
-    """Return the drop per seed at the strength that the other half chose; 0 if none is harmless."""
+    """Return the drop per seed at the strength chosen on the other half; 0 if none is harmless."""
     choices = crossfit(candidates, reading)
     # Zero times the drop, so that NaN stays NaN.
     return merge_halves(
@@ -152,7 +160,9 @@ def _harmless_drop(candidates: Sequence[StrengthEffect], reading: Reading) -> Va
     )
 
 
-def _compared(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> dict[str, Values]:
+def _dropout_comparisons(
+    by_regularizer: Mapping[str, Sequence[StrengthEffect]],
+) -> dict[str, Values]:
     others = [effect for regularizer in OTHERS for effect in by_regularizer[regularizer]]
     adversarial = by_regularizer[ADVERSARIAL]
     values = {}
@@ -163,32 +173,35 @@ def _compared(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> dict[st
     return values
 
 
-def _each(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> str:
+def _mean_drop_note(by_regularizer: Mapping[str, Sequence[StrengthEffect]]) -> str:
     drops = {name: _harmless_drop(by_regularizer[name], "best") for name in REGULARIZERS}
     known = [f"{name} {np.nanmean(v):.2f}" for name, v in drops.items() if np.isfinite(v).any()]
     return f"mean drop where harmless by best epoch: {', '.join(known)}" if known else ""
 
 
-def _orders(
+def _order_correlations(
     records: Records, setting: Setting, by_regularizer: Mapping[str, Sequence[StrengthEffect]]
 ) -> dict[str, Values]:
     """Return each seed's rank correlation of regularizers with the other half's mean.
 
     Curves are ranked by their mean accuracy over the checkpoints. Every regularizer has the
-    strength that the other half chose.
+    strength chosen on the other half.
     """
     across, same = np.full((2, setting.seeds), np.nan)
     chosen = [crossfit(by_regularizer[name], "best") for name in REGULARIZERS]
     for choices in zip(*chosen, strict=True):
-        judged = choices[0].judged
+        test_seeds = choices[0].judged
         curves = [outcome(records, setting, choice.effect.arm) for choice in choices]
-        heights = {
+        mean_accuracy = {
             kind: np.stack([getattr(curve, kind).mean(axis=1) for curve in curves], axis=1)
             for kind in ("real", "randy")
         }
-        others = {kind: _mean_of_rows(values[~judged]) for kind, values in heights.items()}
-        for seed in judged.nonzero()[0]:
-            real, randy = heights["real"][seed], heights["randy"][seed]
+        others = {
+            kind: _mean_over_complete_seeds(values[~test_seeds])
+            for kind, values in mean_accuracy.items()
+        }
+        for seed in test_seeds.nonzero()[0]:
+            real, randy = mean_accuracy["real"][seed], mean_accuracy["randy"][seed]
             across[seed] = np.mean(
                 [rank_correlation(real, others["randy"]), rank_correlation(randy, others["real"])]
             )
@@ -198,7 +211,7 @@ def _orders(
     return {ACROSS: across, LOST: same - across}
 
 
-def _mean_of_rows(values: Values) -> Values:
+def _mean_over_complete_seeds(values: Values) -> Values:
     usable = values[np.isfinite(values).all(axis=1)]
     return usable.mean(axis=0) if len(usable) else np.full(values.shape[1], np.nan)
 
@@ -220,12 +233,12 @@ def _figure_10(records: Records, setting: Setting) -> Figure:
         for regularizer, strengths in regularizing.arms(setting).items():
             # Every line begins at strength zero.
             for result in (plain, *(outcome(records, setting, arm) for arm in strengths)):
-                line += _spot(panel, regularizer, result, reading)
+                line += _strength_point(panel, regularizer, result, reading)
         points += line
         if line:
-            bar = float(np.nanmean(plain.validation[reading])) - MARGIN
+            lowest_accuracy = float(np.nanmean(plain.validation[reading])) - MARGIN
             ends = min(point.x for point in line), max(point.x for point in line)
-            points += [Point(panel, limit, x, bar) for x in ends]
+            points += [Point(panel, limit, x, lowest_accuracy) for x in ends]
     return Figure(
         id="figure-10",
         title="What regularizers take from memorization, and what they cost",
@@ -244,7 +257,7 @@ def _figure_10(records: Records, setting: Setting) -> Figure:
     )
 
 
-def _spot(panel: str, series: str, result: ArmCurves, reading: Reading) -> list[Point]:
+def _strength_point(panel: str, series: str, result: ArmCurves, reading: Reading) -> list[Point]:
     x = result.randy[:, -1]
     if not np.isfinite(x).any():
         return []
@@ -253,9 +266,9 @@ def _spot(panel: str, series: str, result: ArmCurves, reading: Reading) -> list[
 
 
 def _figure_11(records: Records, setting: Setting) -> Figure:
-    every = np.ones(setting.seeds, dtype=bool)
+    all_seeds = np.ones(setting.seeds, dtype=bool)
     chosen: list[StrengthArm] = [
-        choose(of_regularizer, "best", every)[0].arm
+        choose(of_regularizer, "best", all_seeds)[0].arm
         for of_regularizer in effects(records, setting).values()
     ]
     points: list[Point] = []

@@ -107,7 +107,7 @@ def run_session(
         seeds={claim: n for claim, n in earlier.seeds.items() if n != setting.seeds},
         looks=dict(earlier.looks) if most_seeds is None else {**earlier.looks, **_look(claims, 1)},
     )
-    facts = replace(facts, command=tuple(command(_in_one_command(facts, claims), setting.seeds)))
+    facts = replace(facts, command=tuple(command(_claims_to_repeat(facts, claims), setting.seeds)))
     facts.save(store)
     training = _Training(dataset, store, runner, device, progress)
     findings: list[Finding] = []
@@ -141,7 +141,7 @@ def _look(claims: Sequence[str], look: int) -> dict[str, int]:
     return dict.fromkeys(claims, look)
 
 
-def _in_one_command(facts: SessionFacts, asked: Sequence[str]) -> list[str]:
+def _claims_to_repeat(facts: SessionFacts, asked: Sequence[str]) -> list[str]:
     """Return the claims that the command of the requested claims gives again, in order."""
     looks = {claim in facts.looks for claim in asked}
     return [
