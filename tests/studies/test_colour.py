@@ -44,7 +44,8 @@ SMALL = {
     "filters": {"train": TRAIN, "channels": (2, 3), "dense": (4,), "epochs": 2, "checkpoints": 2},
     "dynamics": {
         "train": TRAIN, "validation": TEST, "epochs": 4, "levels": (0.0, 0.5, 1.0),
-        "checkpoints": 3, "critical_checkpoints": 3, "critical_examples": 8, "max_steps": 2,
+        "checkpoints": 3, "critical_checkpoints": 3, "critical_examples": 8,
+        "certified_examples": 1, "max_steps": 2,
     },
     "time": {
         "train": TRAIN, "epochs": 3, "levels": (0.0, 1.0), "widths": (1, 2), "width_train": TRAIN,

@@ -49,11 +49,14 @@ def critical_epochs(setting: Setting) -> tuple[int, ...]:
 def certified_epochs(setting: Setting) -> tuple[int, ...]:
     """Return when the certificate bounds CSR from above: at the searches from :func:`early` on.
 
-    Before, networks have barely moved, and their boxes hold more than a bound can rule out.
+    Before, networks have barely moved, and their boxes hold more than a bound can rule out. A
+    preset may leave it to the last searches, where certificates take longer than training.
     """
-    if not setting.preset.dynamics.certified_examples:
+    numbers = setting.preset.dynamics
+    if not numbers.certified_examples:
         return ()
-    return critical_epochs(setting)[early(setting) :]
+    certified = critical_epochs(setting)[early(setting) :]
+    return certified[-(numbers.certified_checkpoints or len(certified)) :]
 
 
 def early(setting: Setting) -> int:

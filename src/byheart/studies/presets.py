@@ -54,6 +54,7 @@ class DynamicsSetting(TrainingSetting):
     Attributes:
         critical_examples: searched for critical samples, of validation and training each.
         certified_examples: how many of these the certificate looks at; 0 leaves it out.
+        certified_checkpoints: at how many of the last searches; None for all but the early ones.
     """
 
     validation: int
@@ -67,6 +68,7 @@ class DynamicsSetting(TrainingSetting):
     critical_examples: int
     certified_examples: int
     max_steps: int
+    certified_checkpoints: int | None = None
 
 
 class TimeSetting(TrainingSetting):
@@ -442,8 +444,9 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
         "radius":               (0.3 / 255,             0.3 / 255,             0.3 / 255),
         "critical_checkpoints": (6,                     7,                     15),
         "critical_examples":    (100,                   100,                   4000),
-        "certified_examples":   (0,                     0,                     0),
-        "max_steps":            (8,                     10,                    100),
+        "certified_examples":   (0,                     10,                    200),
+        "certified_checkpoints": (1,                    1,                     1),
+        "max_steps":            (6,                     6,                     100),
     },
     "time": {
         "epochs":               (60,                    100,                   200),
