@@ -84,3 +84,17 @@ def mnist_root() -> Path:
     folder = find_mnist()
     assert folder is not None, "a test that uses this fixture carries the mark 'mnist'"
     return folder.parent
+
+
+@pytest.fixture
+def only_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge in less time, for tests that count verdicts over many simulated runs.
+
+    Intervals take fewer resamples. What explains a verdict once it stands is left out: reasons,
+    seeds needed, close calls.
+    """
+    from byheart.statistics import decide, inference
+
+    monkeypatch.setattr(inference, "RESAMPLES", 299)
+    monkeypatch.setattr(decide, "_with_reasons", lambda case, judgement, share, claims: judgement)
+    monkeypatch.setattr(decide, "_close_call", lambda *_: None)

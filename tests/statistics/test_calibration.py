@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from byheart.statistics import inference
 from byheart.statistics.decide import decide
 from byheart.statistics.verdict import Criterion, Evidence, Rule
 
@@ -17,6 +16,8 @@ SLACK = 2 * (RUNS * 0.05 * 0.95) ** 0.5
 TINY = 1e-6
 """A smallest effect that protects nothing: the tests alone must keep the error rate."""
 Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_verdicts")]
 
 
 def normal(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -44,11 +45,6 @@ def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
 SYMMETRIC = (normal, heavy_tailed, skewed_arms, few_values)
 
 
-@pytest.fixture(autouse=True)
-def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "RESAMPLES", 299)
-
-
 def verdicts(rule: Rule, draw: Draw, *centres: float) -> Counter[str]:
     """Count the verdicts over runs on values around the centres of the criteria."""
     rng, count = np.random.default_rng(0), Counter[str]()
@@ -61,7 +57,6 @@ def verdicts(rule: Rule, draw: Draw, *centres: float) -> Counter[str]:
     return count
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("draw", SYMMETRIC)
 def test_without_an_effect_a_verdict_comes_out_in_at_most_5_percent(draw: Draw) -> None:
     count = verdicts(Rule((Criterion("c", "above", TINY),)), draw, 0.0)
@@ -70,21 +65,18 @@ def test_without_an_effect_a_verdict_comes_out_in_at_most_5_percent(draw: Draw) 
     assert count["supported"] + count["contradicted"] <= MOST + SLACK
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("draw", [normal, skewed_arms])
 def test_one_criterion_without_effect_is_enough_to_refuse_support(draw: Draw) -> None:
     rule = Rule((Criterion("true", "above", TINY), Criterion("false", "above", TINY)))
     assert verdicts(rule, draw, 50.0, 0.0)["supported"] <= MOST
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("draw", [normal, skewed_arms])
 def test_any_of_three_without_effect_does_not_add_up(draw: Draw) -> None:
     rule = Rule(tuple(Criterion(f"c{i}", "differs", TINY) for i in range(3)), "any")
     assert verdicts(rule, draw, 0.0, 0.0, 0.0)["supported"] <= MOST + SLACK
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("draw", [normal, skewed_arms])
 @pytest.mark.parametrize("side", [-1, 1])
 def test_at_the_bound_equivalence_comes_out_in_at_most_5_percent(draw: Draw, side: int) -> None:
@@ -93,7 +85,6 @@ def test_at_the_bound_equivalence_comes_out_in_at_most_5_percent(draw: Draw, sid
     assert verdicts(rule, draw, side * 4.0)["supported"] <= MOST + SLACK
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["above", "below"])
 def test_skewed_values_err_little_more_often_and_towards_their_tail(kind: str) -> None:
     # The test asks for symmetry. Against the tail it errs in 5.7% of 2,000 runs, for 2.5% due.
@@ -102,7 +93,6 @@ def test_skewed_values_err_little_more_often_and_towards_their_tail(kind: str) -
     assert count["supported" if kind == "above" else "contradicted"] <= MOST / 2
 
 
-@pytest.mark.slow
 def test_a_planted_effect_is_found_and_its_opposite_contradicts() -> None:
     rule = Rule((Criterion("a", "above", 0.5), Criterion("b", "above", 0.5)))
     assert verdicts(rule, normal, 1.5, 1.5)["supported"] >= 0.9 * RUNS
@@ -115,7 +105,6 @@ def test_a_planted_effect_is_found_and_its_opposite_contradicts() -> None:
     assert verdicts(differs, normal, -3.0)["supported"] >= 0.9 * RUNS
 
 
-@pytest.mark.slow
 def test_of_many_claims_without_effect_one_is_decided_in_at_most_5_percent_of_runs() -> None:
     rng = np.random.default_rng(0)
     rule = Rule((Criterion("c", "above", TINY),))

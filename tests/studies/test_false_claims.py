@@ -12,7 +12,6 @@ from tests.studies.planted import over_dispersed, planted
 from tests.studies.simulated import Change, Pool, changed
 
 from byheart.record import Record
-from byheart.statistics import inference
 from byheart.statistics.decide import Judgement, decide
 from byheart.statistics.verdict import ALPHA, Evidence, Rule
 from byheart.studies import judging
@@ -29,10 +28,7 @@ OVER_TIME = ("patterns-first", "csr-growth", "csr-train-fall", "csr-memorization
 Verdicts = Counter[tuple[str, str]]
 Case = tuple[str, Rule, Evidence]
 
-
-@pytest.fixture(autouse=True)
-def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "RESAMPLES", 299)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_verdicts")]
 
 
 def simulate(
@@ -99,7 +95,6 @@ def any_time_of(times: Sequence[Record]) -> Change:
     return change
 
 
-@pytest.mark.slow
 def test_real_against_real_supports_no_contrast(pool: Pool) -> None:
     # Some claims are true of real data: on a network this small they are about binomial, norms
     # agree on any data, and filters are compared with their initialisation.
@@ -110,18 +105,15 @@ def test_real_against_real_supports_no_contrast(pool: Pool) -> None:
     assert_hardly_ever_supported(pool, chosen, None)
 
 
-@pytest.mark.slow
 def test_checkpoints_in_no_order_support_no_course_of_time(pool: Pool) -> None:
     assert_hardly_ever_supported(pool, OVER_TIME, over_time_shuffled)
 
 
-@pytest.mark.slow
 def test_times_that_depend_on_nothing_support_no_slope(pool: Pool) -> None:
     change = any_time_of(pool.records(hidden=(16, 16), train=60, epochs=60))
     assert_hardly_ever_supported(pool, ("time-order", "time-capacity", "time-size"), change)
 
 
-@pytest.mark.slow
 def test_a_spread_beyond_the_bound_is_hardly_ever_called_binomial(pool: Pool) -> None:
     def change(record: Record, trial: Trial, rng: np.random.Generator) -> Record:
         return over_dispersed(record, trial, 1.35, rng)
@@ -129,7 +121,6 @@ def test_a_spread_beyond_the_bound_is_hardly_ever_called_binomial(pool: Pool) ->
     assert_hardly_ever_supported(pool, ("randx-binomial",), change)
 
 
-@pytest.mark.slow
 def test_planted_effects_are_found_by_all_claims_together(pool: Pool) -> None:
     runs = 4
     together, _ = simulate(pool, EVERY, runs, planted(1))
@@ -137,14 +128,12 @@ def test_planted_effects_are_found_by_all_claims_together(pool: Pool) -> None:
     assert all(count >= 0.8 * runs for count in counts.values()), counts
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("claim", EVERY)
 def test_a_planted_effect_is_found_by_each_claim_alone(pool: Pool, claim: str) -> None:
     _, alone = simulate(pool, (claim,), 3, planted(1))
     assert supported(alone, (claim,)) == {claim: 3}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("claim", EVERY)
 def test_the_opposite_of_the_effect_contradicts_each_claim_alone(pool: Pool, claim: str) -> None:
     _, alone = simulate(pool, (claim,), 3, planted(-1))
