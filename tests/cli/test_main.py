@@ -1,6 +1,7 @@
 """How every command can end."""
 
 import errno
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import byheart as package
 from byheart.cli import claims as claims_command
 from byheart.cli import main as cli
+from byheart.studies import registry
 
 Run = Callable[..., Any]
 
@@ -107,3 +109,19 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     )
     assert done.stderr == ""
     assert done.stdout
+
+
+def test_every_claim_is_listed_with_its_rule(byheart: Run) -> None:
+    listed = json.loads(byheart("claims", "--json").out)
+    assert [row["claim"] for row in listed] == [claim.id for claim in registry.claims()]
+    assert all(row["source"] and row["statement"] and row["rule"] for row in listed)
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_list_of_claims_fits_the_terminal(
+    byheart: Run, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    text = byheart("claims").out
+    assert max(len(line) for line in text.splitlines()) <= int(columns)
+    assert all(claim.id in text for claim in registry.claims())

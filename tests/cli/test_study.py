@@ -1,4 +1,4 @@
-"""``byheart study``, from the shell's side."""
+"""``byheart study`` and ``byheart report``, from the shell's side."""
 
 import json
 import os
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from byheart.training import engine
 
@@ -76,6 +75,27 @@ def test_a_finished_study_trains_nothing_and_finds_the_same(
     assert again.code == 0
     assert "stored already" in again.err
     assert (tmp_path / "out" / "findings.json").read_bytes() == before
+
+
+def test_what_is_drawn_again_is_the_same(byheart: Run, study: Run, tmp_path: Path) -> None:
+    assert study().code == 0
+    folder = tmp_path / "out"
+    drawn = [folder / "report.html", folder / "findings.json", *folder.glob("figures/*.svg")]
+    before = {path: path.read_bytes() for path in drawn}
+    for path in drawn:
+        path.unlink()
+    again = byheart("report", folder)
+    assert again.code == 0
+    assert again.out.splitlines()[-1] == str(folder / "report.html")
+    assert {path: path.read_bytes() for path in drawn} == before
+    assert json.loads(byheart("report", folder, "--json").out) == findings(folder)
+
+
+def test_a_report_of_a_folder_without_a_study_gets_one_line(byheart: Run, tmp_path: Path) -> None:
+    refused = byheart("report", tmp_path / "nothing")
+    assert refused.code == 2
+    assert str(tmp_path / "nothing") in refused.error
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_failed_trial_is_told_and_ends_with_code_1(
@@ -165,7 +185,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_ends_in_one_line_and_loses_nothing(byheart: Run, tmp_path: Path) -> None:
     words = ("study", "randx-binomial", "--seeds", "3", "--runner", "inline")
     command = [sys.executable, "-c", FULL_DISK, *words, "--out", str(tmp_path)]
     full = subprocess.run(command, capture_output=True, text=True)
@@ -173,14 +193,14 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path: Path) -> None:
     assert full.stdout == ""
     assert "Traceback" not in full.stderr
     assert full.stderr.splitlines()[-1].startswith("error: ")
-    check = [sys.executable, "-m", "byheart", "store", "verify", str(tmp_path)]
-    assert subprocess.run(check, capture_output=True).returncode == 0
+    assert byheart("store", "verify", tmp_path).code == 0
 
 
 @pytest.mark.slow
 def test_ctrl_c_is_one_line_and_the_same_command_resumes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "byheart", "study", "randx-binomial", "--seeds", "3"]
-    command += ["--workers", "2", "--out", str(tmp_path)]
+    # One worker suffices: tests/runners/test_processes.py ends several at once.
+    command += ["--workers", "1", "--out", str(tmp_path)]
     started = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -195,13 +215,3 @@ def test_ctrl_c_is_one_line_and_the_same_command_resumes(tmp_path: Path) -> None
     assert err.splitlines()[-1].endswith("give the same command to continue")
     resumed = subprocess.run(command, capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr
-
-
-def test_inline_and_processes_find_the_same(byheart: Run, tmp_path: Path) -> None:
-    words = ("study", "randx-binomial", "--seeds", "3", "--json", "--out")
-    inline = json.loads(byheart(*words, tmp_path / "a", "--runner", "inline").out)
-    processes = json.loads(byheart(*words, tmp_path / "b", "--workers", "2").out)
-    for row in (*inline, *processes):
-        row.pop("seconds")
-    assert inline == processes
-    assert torch.get_num_threads() >= 1

@@ -63,7 +63,8 @@ def main(out: Path) -> None:
         ["store", "list", out / "study"],
         ["store", "export", out / "study", "--to", out / "exported"],
         ["store", "merge", out / "study", out / "merged"],
-        ["audit", *network, "--epochs", "3", "--seeds", "2", "--out", out / "audit"],
+        ["audit", *network, "--examples", "200", "--epochs", "3", "--seeds", "2",
+         "--out", out / "audit"],
         ["advise", *network, "--examples", "100", "--epochs", "2", "--rounds", "1,2,2",
          "--regularizer", "label smoothing", "--out", out / "advice"],
     )  # fmt: skip

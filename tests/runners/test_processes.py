@@ -74,26 +74,18 @@ def test_failures_cost_their_own_pack_alone_and_a_worker_that_dies_once_costs_no
 @pytest.mark.slow
 def test_a_pack_that_hangs_is_tried_once_more_and_one_that_computes_is_left_alone(dataset, log):
     once, always = a_pack(1, trainers.HANGS_ONCE), a_pack(2, trainers.HANGS)
-    busy = a_pack(3, trainers.BUSY, epochs=1)
-    results = run([a_pack(0), once, always, busy], dataset, workers=4, hang_after=2.0)
+    busy, stopped = a_pack(3, trainers.BUSY, epochs=1), a_pack(4, trainers.STOPPED, epochs=1)
+    packs = [once, always, busy, stopped]
+    results = run(packs, dataset, workers=4, hang_after=2.0, progress=Stops(trainers.STOPPED))
     errors = {result.pack: result.error for result in results}
     assert errors.pop(always) == (
         "its worker was lost 2 times: it hung, no epoch and no processor time in 2 s"
     )
-    assert errors == dict.fromkeys([a_pack(0), once, busy])
-    assert trainers.noted(trainers.HANGS) == trainers.noted(trainers.HANGS_ONCE) == 2
+    assert errors == dict.fromkeys([once, busy, stopped])
+    for hung in (trainers.HANGS, trainers.HANGS_ONCE, trainers.STOPPED):
+        assert trainers.noted(hung) == 2
     assert trainers.noted(trainers.BUSY) == 1
     assert not any(alive(worker) for worker in trainers.noted_pids())
-
-
-@pytest.mark.slow
-def test_a_worker_that_was_stopped_hangs(dataset, log):
-    packs = [a_pack(0, trainers.BUSY, epochs=1), a_pack(1)]
-    results = ProcessesRunner(2, train=TRAIN, hang_after=2.0).run(
-        packs, dataset, device="cpu", progress=Stops(trainers.BUSY)
-    )
-    assert {result.pack: result.error for result in results} == dict.fromkeys(packs)
-    assert trainers.noted(trainers.BUSY) == 2
 
 
 class Stops(Progress):

@@ -15,7 +15,8 @@ import numpy as np
 
 from byheart.record import Record
 
-FINE, RAISES, KILLED, KILLED_ONCE, FORGETS, SLOW, HANGS, LARGE, HANGS_ONCE, BUSY = range(8, 18)
+FINE, RAISES, KILLED, KILLED_ONCE, FORGETS, SLOW, HANGS, LARGE = range(8, 16)
+HANGS_ONCE, BUSY, STOPPED = range(16, 19)
 ENOUGH = 3
 """Reports of epochs after which a slow pack has trained long enough."""
 BUSY_SECONDS = 3.0
@@ -36,7 +37,7 @@ def train(pack, dataset, *, device, on_epoch):
                 break
         elif hidden == HANGS or (hidden == HANGS_ONCE and noted(hidden) == 1):
             threading.Event().wait()
-        elif hidden == BUSY:
+        elif hidden in (BUSY, STOPPED):
             compute(BUSY_SECONDS)
     if hidden == RAISES:
         raise RuntimeError("the loss\nwent away")

@@ -148,6 +148,9 @@ def test_facts_name_no_machine():
 def test_processes_leave_the_same_bits_as_one_process(finished, tmp_path):
     _, first = finished
     second = run(tmp_path, ProcessesRunner(2))
+    assert second.facts.runner == "processes"
+    assert without_timings(second.findings) == without_timings(first.findings)
+    assert {record.threads for record in second.records.values()} == {1}
     assert list(second.records) == list(first.records)
     for key, record in first.records.items():
         assert_same_bits(record, second.records[key])
