@@ -1,9 +1,10 @@
-"""Small trained-looking networks on which curvature is measured, all in float64."""
+"""Small networks to measure: some that look trained, in float64, and some that are."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def data(n: int, *shape: int, classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -43,3 +44,23 @@ def convnet() -> nn.Module:
     norm.running_mean.copy_(torch.tensor([0.1, -0.2, 0.3]))
     norm.running_var.copy_(torch.tensor([0.5, 1.5, 1.0]))
     return model
+
+
+def trained(x: Tensor, y: Tensor, *, hidden: int, epochs: int, seed: int) -> nn.Sequential:
+    """Return a network with two hidden layers that has fitted these examples of ten classes."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(x[0].numel(), hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, 10),
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x)).split(32):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+    return model.requires_grad_(False)

@@ -41,7 +41,7 @@ MEASURES = [
         ("sharpness.sharpness", SHARP, "sharpness",
          "hessian.dense_hessian", "test_sharpness"),
         ("online_sharpness.online_sharpness", SHARP, "sharpness",
-         "hessian.dense_hessian", "test_online_sharpness"),
+         "hessian.dense_hessian", "test_sharpness"),
         ("sharpness.pack_sharpness", SHARP, "sharpness",
          "hessian.dense_hessian", "test_pack_sharpness"),
         ("online_sharpness.pack_online_sharpness", SHARP, "sharpness",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.measures.networks import trained
 from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -288,23 +289,19 @@ class Operations(TorchDispatchMode):
         return out
 
 
-def trained(x: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(64, 128),
-        nn.ReLU(),
-        nn.Linear(128, 128),
-        nn.ReLU(),
-        nn.Linear(128, 10),
-    )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(60):
-        for batch in torch.randperm(len(x)).split(32):
-            optimizer.zero_grad()
-            functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
-    return model.requires_grad_(False)
+@pytest.fixture(scope="module")
+def digits() -> byheart.Dataset:
+    return byheart.load_dataset("digits", size=1500, seed=0)
+
+
+@pytest.fixture(scope="module")
+def models(digits: byheart.Dataset) -> dict[str, nn.Module]:
+    """Return a network that has fitted 500 digits, and one that has fitted random labels."""
+    random = torch.randint(10, (500,), generator=torch.Generator().manual_seed(0))
+    return {
+        name: trained(digits.x[:500], y, hidden=128, epochs=60, seed=0)
+        for name, y in (("real", digits.y[:500]), ("random", random))
+    }
 
 
 def attack(model: nn.Module, x: torch.Tensor, radius: float) -> torch.Tensor:
@@ -323,13 +320,9 @@ def attack(model: nn.Module, x: torch.Tensor, radius: float) -> torch.Tensor:
     [("real", 0.3 / 255, 0.25), ("random", 0.3 / 255, 0.5), ("real", 3 / 255, 0.5)],
 )
 def test_a_bracket_takes_fewer_operations_than_thirty_steps_of_an_attack(
-    labels: str, radius: float, share: float
+    digits: byheart.Dataset, models: dict[str, nn.Module], labels: str, radius: float, share: float
 ) -> None:
-    digits = byheart.load_dataset("digits", size=1500, seed=0)
-    x, searched = digits.x[:500], digits.x[500:]
-    generator = torch.Generator().manual_seed(0)
-    random = torch.randint(10, (500,), generator=generator)
-    model = trained(x, digits.y[:500] if labels == "real" else random)
+    model, searched = models[labels], digits.x[500:]
     with Operations() as theirs:
         refuted = attack(model, searched, radius)
     with Operations() as ours:

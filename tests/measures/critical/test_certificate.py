@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.measures.networks import trained
 from torch import nn
-from torch.nn import functional
 
 import byheart
 from byheart.measures.critical.arithmetic import Arithmetic, gamma
@@ -203,25 +203,6 @@ def test_the_slack_covers_what_single_precision_does() -> None:
     assert gamma(2**30, 2.0**-23) == float("inf")
 
 
-def trained_on_digits(x: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
-    torch.manual_seed(1)
-    model = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(784, 256),
-        nn.ReLU(),
-        nn.Linear(256, 256),
-        nn.ReLU(),
-        nn.Linear(256, 10),
-    )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(25):
-        for batch in torch.randperm(len(x)).split(32):
-            optimizer.zero_grad()
-            functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
-    return model
-
-
 @pytest.mark.mnist
 @pytest.mark.slow
 def test_the_bracket_is_narrow_on_real_digits(
@@ -230,10 +211,11 @@ def test_the_bracket_is_narrow_on_real_digits(
     monkeypatch.setenv("BYHEART_DATA", str(mnist_root))
     digits = byheart.load_dataset("mnist", size=1500, seed=0)
     x, y, validation = digits.x[:1000], digits.y[:1000], digits.x[1000:]
-    real = byheart.critical_samples(trained_on_digits(x, y), validation)
+    size = {"hidden": 256, "epochs": 25, "seed": 1}
+    real = byheart.critical_samples(trained(x, y, **size), validation)
     assert real.upper - real.lower <= 0.01
     random = torch.randint(10, (1000,), generator=torch.Generator().manual_seed(1))
-    memorized = byheart.critical_samples(trained_on_digits(x, random), validation)
+    memorized = byheart.critical_samples(trained(x, random, **size), validation)
     # The gap between the two networks stands whatever the undecided samples are.
     assert real.upper < memorized.lower
     assert memorized.upper - memorized.lower <= 0.03
