@@ -87,14 +87,20 @@ def mnist_root() -> Path:
 
 
 @pytest.fixture
-def only_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge in less time, for tests that count verdicts over many simulated runs.
-
-    Intervals take fewer resamples. What explains a verdict once it stands is left out: reasons,
-    seeds needed, close calls.
-    """
-    from byheart.statistics import decide, inference
+def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bootstrap with 299 resamples, for tests that judge many claims."""
+    from byheart.statistics import inference
 
     monkeypatch.setattr(inference, "RESAMPLES", 299)
+
+
+@pytest.fixture
+def only_verdicts(fewer_resamples: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge in less time, for tests that count verdicts over many simulated runs.
+
+    What explains a verdict once it stands is left out: reasons, seeds needed, close calls.
+    """
+    from byheart.statistics import decide
+
     monkeypatch.setattr(decide, "_with_reasons", lambda case, judgement, share, claims: judgement)
     monkeypatch.setattr(decide, "_close_call", lambda *_: None)

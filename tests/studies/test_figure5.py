@@ -7,7 +7,6 @@ import pytest
 from tests.studies.tiny import tiny_dataset, tiny_setting
 
 from byheart.record import Record
-from byheart.statistics import inference
 from byheart.statistics.decide import decide
 from byheart.studies.base import Records, Setting
 from byheart.studies.figure5 import Figure5
@@ -15,10 +14,7 @@ from byheart.studies.presets import WidthSetting
 
 STUDY = Figure5()
 
-
-@pytest.fixture(autouse=True)
-def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "RESAMPLES", 299)
+pytestmark = pytest.mark.usefixtures("fewer_resamples")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from tests.studies.simulated import Pool
 
 from byheart.charts.figure import Drawing, Figure
 from byheart.record import Record
-from byheart.statistics import inference
 from byheart.studies import dynamics
 from byheart.studies.base import Records, Setting
 from byheart.studies.conditions import KINDS, RANDX, RANDY, mean_points, read, slope, tally
@@ -22,10 +21,7 @@ from byheart.trial import Trial
 EVERY = tuple(claim.id for claim in claims())
 BY_NAME = {study.name: study for study in STUDIES}
 
-
-@pytest.fixture(autouse=True)
-def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "RESAMPLES", 299)
+pytestmark = pytest.mark.usefixtures("fewer_resamples")
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +157,9 @@ def test_if_no_seed_lasted_there_is_a_reason_and_no_verdict(
 def test_without_any_record_there_is_a_reason_and_no_verdict(setting: Setting) -> None:
     for finding in judge(EVERY, {}, setting):
         assert (finding.verdict, finding.n, finding.seconds) == ("inconclusive", 0, 0.0)
+    for drawing in drawings({}, setting):
+        assert isinstance(drawing, Figure), drawing.id
+        assert not drawing.points, drawing.id
 
 
 @pytest.mark.parametrize("kind", [RANDX, RANDY], ids=lambda kind: kind.name)

@@ -5,7 +5,7 @@ from tests.studies.simulated import digits, tiny_setting
 
 from byheart.errors import InputError
 from byheart.studies import dynamics
-from byheart.studies.base import Setting
+from byheart.studies.base import Setting, SourceFacts
 from byheart.studies.capacity import bisection_grid
 from byheart.studies.presets import PRESETS, Preset, find_preset, log_spaced
 from byheart.studies.registry import STUDIES, chosen_claims, claims, studies_of
@@ -143,3 +143,14 @@ def test_log_spacing_has_both_ends_and_no_duplicates(last: int, count: int) -> N
     spaced = log_spaced(last, count)
     assert (spaced[0], spaced[-1]) == (1, last)
     assert len(spaced) == len(set(spaced)) <= count
+
+
+def test_mnist_has_enough_examples_of_each_class_for_the_paper_preset() -> None:
+    digits = tuple(str(digit) for digit in range(10))
+    fives = 5421  # the smallest class among the 60,000 training digits
+    facts = SourceFacts("mnist", "f", 60_000, (28, 28), digits, fives)
+    setting = Setting(PRESETS["paper"], facts, seeds=1)
+    for study in STUDIES:
+        for trial in study.plan(setting):
+            each = trial.data.train / 10 + trial.data.validation / 10
+            assert each <= fives, (study.name, trial.data)

@@ -126,7 +126,3 @@ def test_every_chart_has_a_line_for_each_reading_or_estimator() -> None:
         drawn = {(point.panel, point.series, point.x) for point in figure.points}
         assert len(drawn) == len(figure.points) == 2 * 3 * 3
         assert {point.series for point in figure.points} == set(figure.series)
-
-
-def test_charts_of_a_run_that_left_nothing_are_empty() -> None:
-    assert all(not figure.points for figure in STUDY.figures(Records({}), SETTING))
