@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +17,6 @@ from byheart.auditing.scores import scores
 from byheart.errors import InputError
 
 PROCESSES = 2
-
-
-def in_processes(what: Callable[[int, Path], None], folder: Path) -> None:
-    """Run a function in each of two processes that know of each other, and see that both end."""
-    context = multiprocessing.get_context("spawn")
-    each = [context.Process(target=_joined, args=(what, rank, folder)) for rank in range(PROCESSES)]
-    for process in each:
-        process.start()
-    for process in each:
-        process.join()
-    assert [process.exitcode for process in each] == [0] * PROCESSES
-
-
-def _joined(what: Callable[[int, Path], None], rank: int, folder: Path) -> None:
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=PROCESSES
-    )
-    what(rank, folder)
-    distributed.barrier()
-    distributed.destroy_process_group()
 
 
 def train(rank: int, folder: Path) -> None:
@@ -69,7 +48,7 @@ def train(rank: int, folder: Path) -> None:
             tracker.history()
 
 
-def disagree(rank: int, folder: Path) -> None:
+def disagree(rank: int) -> None:
     """Give one example a label in one process and another in the other."""
     tracker = byheart.Tracker(EXAMPLES)
     tracker.update([3], [[1.0, 0.0]], [rank])
@@ -77,13 +56,29 @@ def disagree(rank: int, folder: Path) -> None:
         tracker.end_epoch()
 
 
-def test_two_processes_leave_the_history_of_one(tmp_path: Path) -> None:
-    in_processes(train, tmp_path)
+def _joined(rank: int, folder: Path) -> None:
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=PROCESSES
+    )
+    train(rank, folder)
+    disagree(rank)
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def test_two_processes_leave_the_history_of_one_and_are_told_where_they_disagree(
+    tmp_path: Path,
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_joined, args=(rank, tmp_path)) for rank in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
     _, whole = tracked()
     history = History.open(tmp_path / "history.sqlite")
     np.testing.assert_array_equal(history.seen, whole.seen)
     assert scores(history).equals(scores(whole))
-
-
-def test_processes_that_disagree_on_a_label_are_told(tmp_path: Path) -> None:
-    in_processes(disagree, tmp_path)

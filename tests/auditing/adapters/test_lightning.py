@@ -9,7 +9,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from tests.auditing.adapters.launch import launch
 from tests.auditing.adapters.loops import (
     BATCH,
     EPOCHS,
@@ -22,6 +21,7 @@ from tests.auditing.adapters.loops import (
     network,
     optimizer,
 )
+from tests.auditing.adapters.two_processes import launch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -248,7 +248,7 @@ def in_two_processes() -> History:
 
 @pytest.mark.slow
 def test_two_processes_leave_one_history(tmp_path: Path) -> None:
-    launch("tests.auditing.adapters.ddp_training", str(tmp_path))
+    launch("-m", "tests.auditing.adapters.two_processes", "lightning", str(tmp_path))
     history, expected = History.open(tmp_path / "history.sqlite"), in_two_processes()
     assert history.gaps.tolist() == [0] * EPOCHS
     # Gradients of processes are added in another order than those of a batch.

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.auditing.adapters.launch import launch
 from tests.auditing.adapters.loops import CLASSES, EPOCHS, EXAMPLES, assert_same
+from tests.auditing.adapters.two_processes import launch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 from transformers import TrainerCallback as Base
 
@@ -233,8 +233,9 @@ def test_in_mixed_precision_the_model_is_tracked_alike(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_leave_one_history_also_when_resumed(tmp_path: Path) -> None:
-    run = ["torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    launch(*run, "-m", "tests.auditing.adapters.ddp_trainer", str(tmp_path / "two"))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    module = ["-m", "tests.auditing.adapters.two_processes", "transformers"]
+    launch(*torchrun, *module, str(tmp_path / "two"))
     history = History.open(tmp_path / "two" / "history.sqlite")
     tracker = byheart.Tracker(EXAMPLES)
     options = {"per_device_train_batch_size": 2 * BATCH}
