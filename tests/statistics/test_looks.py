@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from byheart.statistics import decide as deciding
-from byheart.statistics import inference
 from byheart.statistics.decide import decide
 from byheart.statistics.inference import sign_flip_p
 from byheart.statistics.looks import look_seeds, share_of_look
@@ -21,6 +19,8 @@ TINY = 1e-6
 """A smallest effect that protects nothing: the tests alone must keep the error rate."""
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 Claim = tuple[str, Rule, dict[str, np.ndarray]]
+
+pytestmark = pytest.mark.usefixtures("only_verdicts")
 
 
 def normal(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -63,12 +63,7 @@ def supported(claims: Sequence[Claim], looks: Sequence[int]) -> set[str]:
 
 
 @pytest.mark.parametrize("draw", [normal, pytest.param(skewed_arms, marks=pytest.mark.slow)])
-def test_no_false_claim_is_supported_in_more_than_5_percent_of_studies(
-    draw: Draw, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inference, "RESAMPLES", 99)
-    # Close calls are notes: they take two thirds of the time and change no verdict.
-    monkeypatch.setattr(deciding, "_close_call", lambda *_: None)
+def test_no_false_claim_is_supported_in_more_than_5_percent_of_studies(draw: Draw) -> None:
     rng = np.random.default_rng(15)
     wrong = sum(bool(supported(false_claims(rng, draw, LOOKS[-1]), LOOKS)) for _ in range(RUNS))
     assert wrong <= stats.binom(RUNS, ALPHA).ppf(0.98), f"{wrong} of {RUNS}"
