@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -43,9 +43,9 @@ def simulate(
     together, alone = Verdicts(), Verdicts()
     cases: dict[str, Case] = {}
 
-    def noting(judged: Sequence[Case]) -> list[Judgement]:
+    def noting(judged: Sequence[Case], shares: Mapping[str, float]) -> list[Judgement]:
         cases.update({case[0]: case for case in judged})
-        return decide(judged)
+        return decide(judged, shares)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "decide", noting)
