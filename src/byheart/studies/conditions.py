@@ -14,6 +14,7 @@ from byheart.charts.figure import Point
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence
 from byheart.studies.base import Records, Setting
+from byheart.studies.presets import Preset, find_preset
 from byheart.trial import Algorithm, DataFacts, Probe, Trial
 
 Values = NDArray[np.float64]
@@ -135,14 +136,15 @@ def tally(records: Records, trials: Iterable[Trial]) -> Tally:
     )
 
 
-def narrow_range(tried: Sequence[int], paper: Sequence[int], what: str) -> str:
+def narrow_range(setting: Setting, of: Callable[[Preset], Sequence[int]], what: str) -> str:
     """Return how a range falls short of the paper's, or "" if it ends where the paper's does.
 
     Args:
-        tried: the preset's range, ascending.
-        paper: the range of the preset "paper", ascending.
+        setting: the setting.
+        of: the range of a preset, ascending.
         what: what the numbers count ("examples").
     """
+    tried, paper = of(setting.preset), of(find_preset("paper", setting.preset.network))
     if tried[-1] >= paper[-1]:
         return ""
     return f"tried {tried[0]:,} to {tried[-1]:,} {what}, the paper up to {paper[-1]:,}"

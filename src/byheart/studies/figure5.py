@@ -24,7 +24,7 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.presets import PAPER, log_spaced
+from byheart.studies.presets import log_spaced
 from byheart.trial import AccuracyProbe, Trial
 
 MARGIN = 0.01
@@ -93,7 +93,9 @@ class Figure5:
             "capacity-validation": tally(records, self.plan(setting)).evidence(
                 values,
                 note="; ".join(notes),
-                narrow=narrow_range(setting.preset.width.widths, PAPER.width.widths, "units"),
+                narrow=narrow_range(
+                    setting, lambda preset: preset.width.widths, setting.width_axis
+                ),
             )
         }
 

@@ -28,7 +28,6 @@ from byheart.studies.conditions import (
     tally,
     trials_per_seed,
 )
-from byheart.studies.presets import PAPER
 from byheart.trial import Trial
 
 ORDER_SMALLEST = round(float(np.log2(1.1)), 3)
@@ -133,7 +132,7 @@ class Figure6:
             WIDTH_STEEPER: slope(x, noise) - slope(x, real),
             WIDTH_LONGER: slope(x[wider:], noise[:, wider:]) - slope(x[wider:], real[:, wider:]),
         }
-        narrow = narrow_range(widths, PAPER.time.widths, "units")
+        narrow = narrow_range(setting, lambda preset: preset.time.widths, setting.width_axis)
         return _evidence(values, records, _by_width(setting), narrow)
 
     def _size(self, records: Records, setting: Setting) -> Evidence:
@@ -144,7 +143,7 @@ class Figure6:
             SIZE_NOISE: slope(x, noise),
             SIZE_STEEPER: slope(x, noise) - slope(x, real),
         }
-        narrow = narrow_range(setting.preset.time.sizes, PAPER.time.sizes, "examples")
+        narrow = narrow_range(setting, lambda preset: preset.time.sizes, "examples")
         return _evidence(values, records, _by_size(setting), narrow)
 
     def figures(self, records: Records, setting: Setting) -> Sequence[Figure]:
