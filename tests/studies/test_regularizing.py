@@ -59,7 +59,7 @@ def test_without_a_harmless_strength_the_least_harmful_is_judged() -> None:
     found = dict.fromkeys(REGULARIZERS, (bad, worse))
     values, _ = figure10_11._gap(found)
     assert np.allclose(values[figure10_11._gain("best")], -0.05)
-    compared = figure10_11._compared(found)
+    compared = figure10_11._dropout_comparisons(found)
     assert all(not values.any() for values in compared.values()), "no drop without harm"
 
 
@@ -115,7 +115,7 @@ def test_the_luck_of_the_best_of_many_strengths_is_gone_on_other_seeds() -> None
 def test_regularizers_that_do_nothing_are_hardly_ever_told_apart() -> None:
     rng, runs, wrong = np.random.default_rng(2), 100, 0
     for _ in range(runs):
-        compared = figure10_11._compared(null_effects(rng)).values()
+        compared = figure10_11._dropout_comparisons(null_effects(rng)).values()
         wrong += all(values.mean() > 0 and sign_flip_p(values) <= 0.05 for values in compared)
     assert wrong <= 0.05 * runs
 
