@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import byheart
 from benchmarks.audit.cases import EPOCHS, LEARNING_RATES, NETWORKS, TRAININGS, Case
@@ -20,6 +21,7 @@ from byheart.seeds import seed as seed_of
 FORWARD_COST = 1 / 3
 """Cost of a forward pass, in training steps."""
 PRECISION = 0.9
+REVIEWS, REVIEW_DRAWS = 100, 10
 
 
 def affordable(epochs: int) -> int:
@@ -55,7 +57,10 @@ def ranking(case: Case) -> dict[str, Any]:
 
 
 def calibration(case: Case) -> dict[str, Any]:
-    """Return what an audit estimates and what is true. An empty list has no precision."""
+    """Return what reviews of an audit estimate, and what is true.
+
+    Each draw reviews other examples; the reviewer knows the right labels.
+    """
     data = case.audited()
     wrong = (data.y != data.clean_y).numpy()
     audit = byheart.audit(
@@ -65,16 +70,21 @@ def calibration(case: Case) -> dict[str, Any]:
         precision=PRECISION,
         seed=case.seed,
     )
-    assert audit.calibration is not None
-    flagged = audit.table["flagged"].to_numpy()
+    return {"draws": [_reviewed(audit, wrong, seed) for seed in range(REVIEW_DRAWS)]}
+
+
+def _reviewed(audit: byheart.Audit, wrong: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+    ids = audit.to_review(REVIEWS, seed=seed).index
+    found = audit.review({int(i): bool(wrong[i]) for i in ids}).calibration
+    listed = wrong[found.listed]
     truth = {
-        "precision": float(wrong[flagged].mean()) if flagged.any() else None,
-        "recall": float(wrong[flagged].sum() / wrong.sum()),
+        "precision": float(listed.mean()),
+        "recall": float(listed.sum() / wrong.sum()),
         "mislabelled": float(wrong.sum()),
     }
-    row: dict[str, Any] = {"flagged": int(flagged.sum())}
+    row: dict[str, Any] = {"listed": len(listed), "assured": found.assured}
     for name, true in truth.items():
-        estimate = getattr(audit.calibration, name)
+        estimate = getattr(found, name)
         ends = {"low": estimate.low, "high": estimate.high}
         row[name] = {"true": true, "said": estimate.value} | ends
     return row

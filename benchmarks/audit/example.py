@@ -36,15 +36,14 @@ def main(out: Path) -> None:
         wrong = (data.y != clean.y).numpy()
         found = byheart.audit(mlp_mnist, data)
         page = found.to_html(out / f"{data.name}.html")
-        listed = found.table["flagged"].to_numpy()
-        said = found.calibration
-        assert said is not None
-        print(
-            f"{page}: {listed.sum()} flagged; {said.mislabelled} wrong in all, true {wrong.sum()}"
-        )
-        if listed.any():
-            print(f"  precision {wrong[listed].mean():.3f}, said {said.precision}")
-            print(f"  recall {wrong[listed].sum() / max(1, wrong.sum()):.3f}, said {said.recall}")
+        ids = found.to_review(100).index
+        reviewed = found.review({int(i): bool(wrong[i]) for i in ids})
+        said = reviewed.calibration
+        listed = said.listed
+        print(f"{page}: {said.mislabelled} wrong in all, true {wrong.sum()}")
+        print(f"  {len(listed)} listed, assured: {said.assured}")
+        print(f"  precision {wrong[listed].mean():.3f}, said {said.precision}")
+        print(f"  recall {wrong[listed].sum() / max(1, wrong.sum()):.3f}, said {said.recall}")
 
 
 if __name__ == "__main__":

@@ -140,8 +140,8 @@ class Coverage:
     """How often a stated interval contained the true value.
 
     Attributes:
-        hits: audits whose interval contained it.
-        audits: audits that stated an interval.
+        hits: reviews whose interval contained it.
+        audits: reviews: ten of each audit.
         share: hits / audits, with its 95% Wilson interval.
         true: mean of the true values.
         said: mean of the estimates.
@@ -162,9 +162,9 @@ def coverage(rows: Sequence[Row], name: str) -> Coverage | None:
         name: one of :data:`STATED`.
 
     Returns:
-        None where no audit stated one: an empty list has no precision.
+        None if there are no rows.
     """
-    stated = [row["found"][name] for row in rows if row["found"][name]["true"] is not None]
+    stated = [draw[name] for row in rows for draw in row["found"]["draws"]]
     if not stated:
         return None
     hits = sum(s["low"] <= s["true"] <= s["high"] for s in stated)
@@ -289,7 +289,7 @@ def _precision(rows: Sequence[Row]) -> Iterator[Answer]:
         complete = len(audits) == AUDITS[source]
         yield Answer(
             goal,
-            f"{covered.hits} of {covered.audits} audits: {share}",
+            f"{covered.hits} of {covered.audits} reviews: {share}",
             covered.share.value >= COVERAGE if complete else None,
         )
 

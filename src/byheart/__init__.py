@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from byheart.advising.advise import Advice, advise
     from byheart.auditing.adapters.indexed import IndexedDataset
     from byheart.auditing.audit import Audit
+    from byheart.auditing.calibration import Calibration, calibrate
+    from byheart.auditing.planting import Planted, plant
     from byheart.auditing.run import audit
     from byheart.auditing.tracker import Tracker
     from byheart.data import Dataset, corrupt, load_dataset
@@ -24,19 +26,23 @@ if TYPE_CHECKING:
 __all__ = [
     "Advice",
     "Audit",
+    "Calibration",
     "Dataset",
     "Findings",
     "IndexedDataset",
+    "Planted",
     "Tracker",
     "__version__",
     "advise",
     "audit",
+    "calibrate",
     "corrupt",
     "critical_samples",
     "gini",
     "load_dataset",
     "loss_sensitivity",
     "online_sharpness",
+    "plant",
     "sharpness",
     "study",
 ]
@@ -44,18 +50,22 @@ __all__ = [
 _HOMES = {
     "Advice": "byheart.advising.advise",
     "Audit": "byheart.auditing.audit",
+    "Calibration": "byheart.auditing.calibration",
     "Dataset": "byheart.data",
     "Findings": "byheart.studying",
     "IndexedDataset": "byheart.auditing.adapters.indexed",
+    "Planted": "byheart.auditing.planting",
     "Tracker": "byheart.auditing.tracker",
     "advise": "byheart.advising.advise",
     "audit": "byheart.auditing.run",
+    "calibrate": "byheart.auditing.calibration",
     "corrupt": "byheart.data",
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.single",
     "gini": "byheart.statistics.gini",
     "loss_sensitivity": "byheart.measures.sensitivity",
     "online_sharpness": "byheart.measures.online_sharpness",
+    "plant": "byheart.auditing.planting",
     "sharpness": "byheart.measures.sharpness",
     "study": "byheart.studying",
 }

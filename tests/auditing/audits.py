@@ -9,8 +9,11 @@ import pandas as pd
 from sklearn.datasets import load_digits
 
 from byheart.auditing.audit import Audit
-from byheart.auditing.calibration import Calibration
+from byheart.auditing.calibration import Calibration, Estimates, calibrated
+from byheart.auditing.isotonic import strata_of
 from byheart.auditing.onset import Onset
+from byheart.auditing.planting import NO_BOUNDS
+from byheart.auditing.reviews import Reviews
 from byheart.data.dataset import Dataset
 from byheart.statistics.estimate import Estimate
 
@@ -45,6 +48,8 @@ def table(examples: int = 300, *, share: float = 0.2, pairs: int = 3) -> pd.Data
             "suggested": (labels + 1) % 10,
             "suggested_probability": rng.random(examples).astype(np.float32),
             "verdict": kinds,
+            "doubt": np.resize(np.array(KINDS[:3]), examples),
+            "reviewed": "",
             "evidence": evidence,
             "conflicts_with": twins,
             "p_correct": (1 - p_wrong).astype(np.float32),
@@ -64,25 +69,34 @@ def onset(**changes: Any) -> Onset:
     return Onset(**facts | {"accuracy": accuracy} | gain | changes)
 
 
-def calibration(flagged: int, examples: int, **changes: Any) -> Calibration:
-    lengths = np.unique([1, 10, flagged or 20, examples])
-    shares = {"precision": np.linspace(1, 0.2, len(lengths)), "recall": lengths / examples}
-    curve = pd.DataFrame({"p_wrong": shares["precision"]}, pd.Index(lengths, name="flagged"))
-    for name, share in shares.items():
-        curve[name], curve[f"{name}_low"], curve[f"{name}_high"] = share, share * 0.9, share
+def calibration(flagged: int, examples: int, *, reviewed: int = 60, **changes: Any) -> Calibration:
+    """Return a calibration from reviews of every so many examples: the flagged ones are wrong."""
+    ids = np.arange(0, examples, max(1, examples // reviewed))
+    reviews = Reviews(
+        ids, np.where(ids < flagged, "wrong", "right").astype(object), np.full(len(ids), "", object)
+    )
+    bounds = strata_of(examples)
+    strata = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     facts: dict[str, Any] = {
         "wanted": 0.9,
-        "flagged": flagged,
         "listed": np.arange(flagged),
-        "threshold": 0.4 if flagged else float("inf"),
-        "precision": Estimate(0.91, 0.83, 0.97) if flagged else Estimate(*[float("nan")] * 3),
-        "recall": Estimate(0.8, 0.7, 0.9) if flagged else Estimate(0.0, 0.0, 0.0),
+        "assured": flagged > 0,
+        "precision": Estimate(0.91, 0.83, 0.97),
+        "recall": Estimate(0.8, 0.7, 0.9),
         "mislabelled": Estimate(68.4, 55.0, 80.0),
-        "curve": curve,
-        "planted": 70,
+        "by_class": pd.DataFrame(),
         "p_wrong": np.zeros(examples),
+        "reviews": reviews,
+        "kinds": NO_BOUNDS,
+        "ranking": np.arange(examples),
+        "estimates": (Estimates(reviews.values(examples, np.nan), strata),),
     }
     return Calibration(**facts | changes)
+
+
+def unreviewed(examples: int = 300, kinds: pd.DataFrame = NO_BOUNDS) -> Calibration:
+    """Return a calibration without reviews."""
+    return calibrated(-np.arange(examples, dtype=float), np.zeros(examples, int), None, kinds, 0.9)
 
 
 def made_up(*, share: float = 0.2, examples: int = 300, **changes: Any) -> Audit:

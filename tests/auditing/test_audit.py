@@ -1,6 +1,5 @@
 """The audit of a user's network and data, from one call to the table."""
 
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +12,7 @@ from tests.auditing.trainings import flipped_by_hand, tracked
 from torch import nn
 
 import byheart
+from byheart.auditing.isotonic import strata_of
 from byheart.errors import InputError
 
 
@@ -76,20 +76,85 @@ def test_trackers_give_an_audit_of_a_users_own_training() -> None:
     assert byheart.Audit.from_tracker(one).table.equals(byheart.Audit.from_tracker(history).table)
 
 
-def test_planted_labels_of_a_users_own_training_say_how_far_to_believe_the_ranking(
+def test_planted_labels_of_a_users_own_training_are_bounded_and_not_judged(
+    noisy: byheart.Dataset,
+) -> None:
+    training = flipped_by_hand(noisy)
+    audit = byheart.Audit.from_tracker(training.tracker, planted=training.planted)
+    bounds = audit.calibration.kinds
+    assert bounds["flips"].tolist() == [len(training.planted.ids)]
+    assert 0.05 < bounds.loc["random", "most_wrong"] < 0.6
+    assert not audit.table["flagged"][training.planted.ids].any()
+    assert audit.table["verdict"][training.planted.ids].eq("").all()
+    with pytest.raises(InputError, match="give the labels that were trained on"):
+        other = byheart.plant(noisy.y.numpy(), 0.1, seed=5)
+        byheart.Audit.from_tracker(training.tracker, planted=other)
+
+
+def test_planting_does_not_change_the_ranking(noisy: byheart.Dataset) -> None:
+    settings = {"epochs": 3, "seeds": 2, "sensitivity": False}
+    without = byheart.audit(small, noisy, **settings)
+    planted = byheart.audit(small, noisy, planted=0.2, **settings)
+    assert planted.table.equals(without.table)
+    assert planted.calibration.kinds["flips"].sum() == 81
+    assert without.calibration.kinds.empty
+
+
+def test_reviews_say_how_many_labels_are_wrong(
     audited: byheart.Audit, noisy: byheart.Dataset
 ) -> None:
-    own = flipped_by_hand(noisy)
-    found = byheart.Audit.from_tracker(own.tracker, planted=own.planted, precision=0.8)
-    rest = np.setdiff1d(np.arange(len(noisy)), own.planted)
     wrong = (noisy.y != noisy.clean_y).numpy()
-    assert found.calibration is not None
-    assert found.calibration.planted == len(own.planted)
-    listed = found.table["flagged"].to_numpy()
-    assert not listed[own.planted].any()
-    assert found.table["verdict"][own.planted].eq("").all()
-    assert wrong[listed].mean() > 0.6
-    assert listed[rest][wrong[rest]].mean() > 0.5
+    drawn = audited.to_review(80, seed=1)
+    assert len(set(drawn.index)) == 80
+    assert drawn["inclusion"].between(0, 1).all()
+    reviewed = audited.review(drawn.assign(verdict=np.where(wrong[drawn.index], "wrong", "right")))
+    found = reviewed.calibration
+    assert found.mislabelled.low <= wrong.sum() <= found.mislabelled.high
+    assert found.assured and wrong[found.listed].mean() > 0.9
+    rows = reviewed.table
+    assert rows["reviewed"].ne("").sum() == 80
+    np.testing.assert_array_equal(np.flatnonzero(rows["flagged"]), np.sort(found.listed))
+    assert reviewed.flagged.index.tolist() == found.listed.tolist()
+    # Nothing is drawn twice, and other estimates start from the same ranking.
+    more = reviewed.to_review(100)
+    assert not set(more.index) & set(drawn.index)
+    np.testing.assert_array_equal(reviewed.calibration.ranking, audited.calibration.ranking)
+
+
+def test_a_sample_is_balanced_wherever_a_reviewer_stops(audited: byheart.Audit) -> None:
+    ranks = {i: rank for rank, i in enumerate(audited.calibration.ranking.tolist())}
+    bounds = strata_of(len(ranks))
+    drawn = np.array([ranks[i] for i in audited.to_review(60).index])
+    strata = np.searchsorted(bounds, drawn, "right") - 1
+    for turn in range(2):
+        part = strata[turn * (len(bounds) - 1) :][: len(bounds) - 1]
+        assert len(set(part)) >= len(bounds) - 3
+    whole = audited.to_review(10_000)
+    assert len(whole) == 400 and whole["inclusion"].eq(1).all()
+    assert audited.to_review(20).index.tolist() == audited.to_review(60).index[:20].tolist()
+    with pytest.raises(InputError, match="n must be a whole number of 1 or more, got 0"):
+        audited.to_review(0)
+
+
+def test_reviews_of_another_data_set_are_refused(
+    audited: byheart.Audit, noisy: byheart.Dataset
+) -> None:
+    drawn = audited.to_review(20).assign(verdict="wrong", data="0000")
+    with pytest.raises(InputError, match="reviews another data set: its fingerprint is 0000"):
+        audited.review(drawn)
+
+
+def test_verdict_list_and_probability_agree(audited: byheart.Audit, noisy: byheart.Dataset) -> None:
+    wrong = (noisy.y != noisy.clean_y).numpy()
+    ids = audited.to_review(60).index
+    for audit in (audited, audited.review({int(i): bool(wrong[i]) for i in ids})):
+        rows = audit.table
+        assert rows.loc[rows["verdict"] == "mislabelled", "flagged"].all()
+        assert not rows.loc[rows["flagged"], "verdict"].isin(["", "typical"]).any()
+        assert not rows.loc[rows["reviewed"] == "right", "flagged"].any()
+        assert rows.loc[rows["reviewed"] == "wrong", "verdict"].eq("mislabelled").all()
+        listed = rows.loc[rows["flagged"], "p_wrong"]
+        assert listed.isna().all() or listed.min() >= rows.loc[~rows["flagged"], "p_wrong"].max()
 
 
 def test_the_inputs_of_a_users_own_training_find_its_twins() -> None:
@@ -119,7 +184,7 @@ def test_epochs_that_missed_examples_are_counted_and_said() -> None:
     [
         ({"window": 0}, "the window .0, 0. must hold one epoch"),
         ({"window": 99}, "must hold one epoch or more of the 6"),
-        ({"planted": [0, 30]}, "planted ids must be 0 to 29, got 30"),
+        ({"planted": byheart.plant([0, 1] * 10)}, "20 labels were planted, and 30 are given"),
         ({"precision": 1.0}, "precision must be above 0 and below 1"),
         ({"classes": ["a"]}, "classes must be 5 names, one per output, got 1"),
     ],
@@ -147,55 +212,17 @@ def test_the_columns_that_cost_more_are_there_when_asked_for(noisy: byheart.Data
     assert "critical" not in byheart.audit(small, data, epochs=1, seeds=2, sensitivity=False).table
 
 
-def test_too_few_planted_flips_are_counted_and_the_remedy_is_said(noisy: byheart.Dataset) -> None:
-    none = byheart.audit(small, noisy, epochs=1, seeds=2, planted=0)
-    assert none.calibration is None
-    assert none.flagged.empty
-    assert none.table["p_wrong"].isna().all()
-    assert any(note.startswith("No flips were planted: precision") for note in none.notes)
-    found = byheart.audit(small, noisy, epochs=1, seeds=2, planted=0.02)
-    (note,) = [note for note in found.notes if "planted" in note]
-    assert re.search(r"^\d+ flips were planted, over all seeds, which is too few", note)
-    assert "Plant 20 or more: raise the share of planted labels" in note
-    assert not any("gaps" in other for other in found.notes)
-    own = byheart.Audit.from_tracker(tracked()[0], planted=[3])
-    assert any(note.startswith("1 flip was planted") for note in own.notes)
-
-
-def test_flips_of_a_network_that_learned_nothing_are_said_to_tell_nothing(
-    noisy: byheart.Dataset,
+def test_without_reviews_nothing_is_claimed_and_the_most_suspect_are_listed(
+    audited: byheart.Audit,
 ) -> None:
-    found = byheart.audit(small, noisy, epochs=1, seeds=2, planted=0.2, learning_rate=1e-5)
-    assert found.calibration is None
-    (note,) = [note for note in found.notes if "planted" in note]
-    assert re.search(r"^\d+ flips were planted, but they hardly look more suspect than", note)
-    assert "Train until the network has learned something" in note
+    found = audited.calibration
+    assert np.isnan([found.mislabelled.value, found.precision.value, found.recall.value]).all()
+    assert audited.table["p_wrong"].isna().all()
+    np.testing.assert_array_equal(found.listed, audited.ranking[: len(found.listed)])
+    assert len(found.listed) > 20
 
 
-def test_as_few_labels_are_flipped_as_tell_enough(
-    noisy: byheart.Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = {"epochs": 2, "seeds": 3, "sensitivity": False}
-    # Each of two seeds flips 6% of 400 labels: fewer than half of 600.
-    six = byheart.audit(small, noisy, **settings)
-    assert six.table.equals(byheart.audit(small, noisy, planted=0.06, **settings).table)
-    monkeypatch.setattr("byheart.auditing.run.FLIPS", 32)
-    few = byheart.audit(small, noisy, **settings)
-    assert few.table.equals(byheart.audit(small, noisy, planted=0.04, **settings).table)
-    assert not few.table.equals(six.table)
-
-
-def test_the_ranking_is_that_of_the_list_and_goes_on_below_it(audited: byheart.Audit) -> None:
-    assert audited.calibration is not None
-    listed = audited.calibration.listed
-    assert len(listed) > 0
-    np.testing.assert_array_equal(audited.ranking[: len(listed)], listed)
-    np.testing.assert_array_equal(np.sort(audited.ranking), np.arange(len(audited.table)))
-    p_wrong = audited.table["p_wrong"].to_numpy()[audited.ranking]
-    assert (np.diff(p_wrong) <= 0).all()
-
-
-def test_without_flips_the_ranking_is_by_suspicion_and_leaves_out_what_has_none() -> None:
+def test_without_reviews_the_ranking_is_by_suspicion_and_leaves_out_what_has_none() -> None:
     found = byheart.Audit.from_tracker(tracked()[0])
     assert found.table["suspicion"].isna().any()
     suspicion = found.table["suspicion"].dropna()
@@ -206,7 +233,7 @@ def test_a_handful_of_examples_is_too_few(noisy: byheart.Dataset) -> None:
     with pytest.raises(InputError, match="has 19 examples: an audit needs 20"):
         byheart.audit(small, noisy.subset(range(19)), epochs=1)
     few = byheart.audit(small, noisy.subset(range(20)), epochs=1, seeds=2)
-    assert few.calibration is None
+    assert len(few.calibration.listed) > 0
     assert few.onset is not None
 
 

@@ -25,22 +25,20 @@ def test_every_name_has_a_number() -> None:
     assert found["rare"] == 20 / 300
     assert found["conflicts"] == 3
     assert found["onset"] == 4
-    late = quantities(made_up(share=0.0, onset=onset(reached=False)))
+    late = quantities(made_up(onset=onset(reached=False)))
     assert late["onset"] == math.inf
-    assert (late["flagged"], late["precision"], late["recall"]) == (0, None, 0)
 
 
-def test_without_flips_and_held_out_examples_what_they_tell_is_not_known() -> None:
+def test_without_reviews_and_held_out_examples_what_they_tell_is_not_known() -> None:
     found = quantities(byheart.Audit.from_tracker(tracked()[0]))
     unknown = {name for name, value in found.items() if value is None}
-    assert unknown == {one.name for one in QUANTITIES if one.needs_flips} | {"onset", "gain"}
+    assert unknown == {one.name for one in QUANTITIES if one.needs_reviews} | {"onset", "gain"}
 
 
-@pytest.mark.parametrize("share", [0.2, 0.0])
-def test_json_holds_it(share: float) -> None:
-    found = summary(made_up(share=share))
+def test_json_holds_it() -> None:
+    found = summary(made_up())
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["flagged"] == len(found["list"]) == int(300 * share)
+    assert found["flagged"] == len(found["list"]) == 60
     assert found["onset"]["interval"] == [3, 5]
 
 
@@ -55,6 +53,7 @@ def test_the_list_says_where_examples_come_from_and_null_where_a_score_is_unknow
 
 def test_what_was_not_looked_for_is_none() -> None:
     found = summary(byheart.Audit.from_tracker(tracked()[0]))
-    assert found["flagged"] is None and found["onset"] is None and found["calibration"] is None
-    assert found["list"] == []
+    assert found["onset"] is None and found["calibration"]["reviews"] is None
+    assert found["calibration"]["mislabelled"] == {"value": None, "interval": [None, None]}
+    assert found["flagged"] == len(found["list"]) > 0
     assert json.dumps(found, allow_nan=False)

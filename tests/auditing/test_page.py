@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from tests.auditing.audits import calibration, made_up, onset, table
+from tests.auditing.audits import calibration, made_up, onset, table, unreviewed
 from tests.auditing.trainings import tracked
 from tests.report.test_escaping import HOSTILE, Elements
 from tests.report.test_page import read
@@ -19,7 +19,6 @@ from byheart.auditing.page import (
     GALLERY,
     OTHERS,
     PAIRS,
-    UNFLAGGED,
     lists_figure,
     onset_figure,
     render,
@@ -40,16 +39,16 @@ def cards(page: str, kind: str = "example") -> list[int]:
 
 def listed(page: str) -> list[dict[str, str]]:
     """Return the rows of the list that the page offers to download."""
-    link = re.search(r'download="(?:flagged|suspects).csv" href="data:text/csv[^,]*,([^"]*)"', page)
+    link = re.search(r'download="flagged.csv" href="data:text/csv[^,]*,([^"]*)"', page)
     assert link is not None
     return list(csv.DictReader(io.StringIO(unquote(link[1]))))
 
 
 def test_alerts_come_first_and_say_what_kind_they_are(page: str) -> None:
     words, _ = read(page)
-    assert "warning: 60 of 300 labels are flagged as wrong" in words
+    assert "warning: Estimated wrong labels: 68 [55, 80] of 300" in words
     assert "note: Classes without examples" in words
-    assert words.index("labels are flagged") < words.index("When memorization sets in")
+    assert words.index("Estimated wrong labels") < words.index("When memorization sets in")
 
 
 def test_equal_audits_give_equal_bytes(page: str) -> None:
@@ -78,12 +77,14 @@ def test_the_list_to_download_has_names_and_all_flagged_examples(page: str) -> N
     assert "suggested_name" in rows[0]
 
 
-def test_without_flagged_examples_the_most_suspect_are_shown_as_what_they_are() -> None:
-    page = render(made_up(table=table(share=0.0)))
+def test_without_reviews_the_first_of_the_ranking_are_shown_as_what_they_are() -> None:
+    bare = unreviewed()
+    page = render(made_up(calibration=bare))
     words, _ = read(page)
-    assert cards(page) == list(range(UNFLAGGED))
-    assert "No example is flagged. These 48 are the most suspect" in words
-    assert len(listed(page)) == UNFLAGGED
+    assert cards(page) == bare.listed.tolist()
+    assert "Many of these labels may be correct." in words
+    assert "How many labels are wrong is unknown" in words
+    assert "Precision and recall of the list" not in words
 
 
 def test_pictures_are_limited_and_the_page_says_so() -> None:
@@ -110,7 +111,7 @@ def test_a_page_of_many_large_pictures_stays_small() -> None:
 def test_absent_parts_are_not_drawn() -> None:
     bare = table(pairs=0)[["label", "suspicion", "p_wrong", "flagged", "suggested", "verdict"]]
     bare = bare.assign(evidence="", conflicts_with=-1)
-    page = render(made_up(table=bare, onset=None, calibration=None, dataset=None))
+    page = render(made_up(table=bare, onset=None, calibration=unreviewed(), dataset=None))
     words, tags = read(page)
     ids = {attrs.get("id") for _, attrs in tags}
     assert not ids & {"when", "where", "conflicts", "belief"}
@@ -197,14 +198,14 @@ def test_the_page_is_written_where_it_was_asked_for(tmp_path: Path) -> None:
     path = made_up().to_html(str(tmp_path / "new" / "page.html"), about={"Network": "mine"})
     text = path.read_text(encoding="utf-8")
     assert path == tmp_path / "new" / "page.html"
-    assert "60 of 300 labels are flagged" in text
+    assert "Estimated wrong labels: 68" in text
     assert "<dd>mine</dd>" in text
     assert 'id="onset"' in text and 'id="belief"' in text and 'id="map"' in text
 
 
 def test_an_audit_of_a_tracker_has_a_page_without_what_is_not_known(tmp_path: Path) -> None:
     text = byheart.Audit.from_tracker(tracked()[0]).to_html(tmp_path / "page.html").read_text()
-    assert "Most suspect examples" in text
+    assert "Flagged examples" in text
     assert 'id="onset"' not in text and 'id="belief"' not in text
     assert 'alt="example ' not in text
 
@@ -234,8 +235,4 @@ def test_precision_and_recall_are_drawn_with_their_intervals() -> None:
     figure = lists_figure(calibration(60, 300))
     assert {point.series for point in figure.points} == {"precision", "recall"}
     assert all(point.low <= point.y <= point.high for point in figure.points)
-    assert figure.span is not None and figure.span.at == 60
     assert figure.level == 0.9
-    empty = lists_figure(calibration(0, 300))
-    assert empty.span is None
-    assert "line" not in empty.reading

@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-from tests.auditing.audits import calibration, made_up, onset, table
-from tests.auditing.trainings import tracked
+import pandas as pd
+from tests.auditing.audits import calibration, made_up, onset, table, unreviewed
 
 import byheart
-from byheart.statistics.estimate import Estimate
-
-ASSUMED = "This assumes that the data's own mistakes resemble the planted flips"
 
 
 def said(audit: byheart.Audit) -> list[tuple[str, str]]:
@@ -16,27 +13,60 @@ def said(audit: byheart.Audit) -> list[tuple[str, str]]:
 
 
 def test_wrong_labels_are_counted_with_what_to_expect_of_the_list() -> None:
-    kind, text = said(made_up())[0]
-    assert kind == "warning"
-    assert text == (
-        "60 of 300 labels are flagged as wrong. Estimated precision of this list: 91% [83%, 97%]. "
-        "Estimated recall: 80% [70%, 90%] of all wrong labels. Estimated wrong labels in all: "
-        f"68 [55, 80] of 300. {ASSUMED}"
+    (first, text), (second, what), *_ = said(made_up())
+    assert first == second == "warning"
+    assert text == "Estimated wrong labels: 68 [55, 80] of 300, from 60 reviewed examples"
+    assert what == (
+        "At least 90% of the 60 examples on the list have a wrong label, with 90% confidence. "
+        "Estimated precision: 91% [83%, 97%]. Estimated recall: 80% [70%, 90%] of all wrong labels"
     )
-    assert "1 of 300 labels is flagged" in said(made_up(share=0.003))[0][1]
+    notes = [text for kind, text in said(made_up()) if kind == "note"]
+    assert (
+        "If 5% of all verdicts were wrong, the estimate would be 59 [44, 72] wrong labels" in notes
+    )
+    assert "180 more reviews would halve these intervals" in notes
 
 
-def test_an_empty_list_is_no_proof_that_all_labels_are_right() -> None:
-    sure = calibration(0, 300, wanted=0.99, mislabelled=Estimate(3.2, 0.0, 9.0))
-    none = "No example is flagged: no list reaches a precision of 99%. Estimated wrong labels"
-    alerts = said(made_up(share=0.0, calibration=sure))
-    assert ("note", f"{none} in all: 3 [0, 9] of 300. {ASSUMED}") in alerts
+def test_a_list_that_is_not_sure_says_so() -> None:
+    texts = [text for _, text in said(made_up(calibration=calibration(60, 300, assured=False)))]
+    assert any(
+        text.startswith("No list has a precision of 90% with 90% confidence. The list has 60")
+        for text in texts
+    )
 
 
-def test_a_wide_interval_asks_for_longer_training() -> None:
-    (text,) = (text for _, text in said(made_up(share=0.0)) if "No example" in text)
-    assert "68 [55, 80] of 300" in text
-    assert text.endswith("Train longer, or with more seeds, for a narrower interval")
+def test_without_reviews_the_number_is_unknown_and_the_review_is_asked_for() -> None:
+    kind, text = said(made_up(calibration=unreviewed()))[0]
+    assert kind == "warning"
+    assert text.startswith("How many labels are wrong is unknown: review 20 examples to know")
+    assert text.endswith("its precision is unknown")
+
+
+def test_planted_flips_bound_the_number_or_are_said_to_tell_nothing() -> None:
+    def bounds(*most: float) -> str:
+        index = pd.Index(["random", "confused", "ambiguous"], name="kind")
+        kinds = pd.DataFrame({"flips": 30, "most_wrong": most}, index)
+        return next(t for _, t in said(made_up(calibration=unreviewed(kinds=kinds))) if "By " in t)
+
+    shares = (
+        "at most this share of labels is wrong: 10% if mistakes are random, 12% if mistakes are"
+    )
+    assert bounds(0.1, 0.12, 0.2).startswith(f"By 90 planted flips, {shares} between confused")
+    assert bounds(0.1, 0.12, 0.2).endswith("So at most 60 of 300 labels")
+    assert bounds(0.1, 0.12, 0.7).endswith("too wide to tell the number: review some examples")
+
+
+def test_disagreement_of_reviewers_is_counted() -> None:
+    reviews = calibration(60, 300).reviews
+    assert reviews is not None
+    verdicts = reviews.verdicts.copy()
+    verdicts[:3] = "unsure"
+    two = replace(reviews, verdicts=verdicts, compared=20, disagreements=3)
+    texts = [text for _, text in said(made_up(calibration=calibration(60, 300, reviews=two)))]
+    assert any(
+        text.startswith("Reviewers were unsure of, or disagree on, 3 examples") for text in texts
+    )
+    assert "Reviewers disagree on 3 of 20 examples with two verdicts or more" in texts
 
 
 def test_onset_says_what_stopping_gains() -> None:
@@ -62,15 +92,7 @@ def test_conflicts_are_counted_in_pairs() -> None:
 
 def test_warnings_come_before_what_is_well_and_remarks() -> None:
     kinds = [kind for kind, _ in said(made_up(onset=onset(reached=False)))]
-    assert kinds == ["warning", "warning", "good", "note"]
-
-
-def test_without_flips_the_notes_say_so() -> None:
-    audit = byheart.Audit.from_tracker(tracked()[0])
-    assert audit.calibration is None
-    texts = [text for kind, text in said(audit) if kind == "note"]
-    assert any("nothing is flagged" in text for text in texts)
-    assert {kind for kind, _ in said(audit)} == {"note"}
+    assert kinds == ["warning"] * 3 + ["good"] + ["note"] * 3
 
 
 def test_a_notebook_shows_alerts_and_rows_with_names_escaped() -> None:
@@ -78,4 +100,3 @@ def test_a_notebook_shows_alerts_and_rows_with_names_escaped() -> None:
     assert "&lt;b&gt;mine" in shown and "&lt;i&gt;" in shown
     assert "<i>" not in shown
     assert "Flagged examples (10 of 60)" in shown
-    assert "The most suspect examples (10 of 300)" in made_up(share=0.0)._repr_html_()

@@ -70,14 +70,13 @@ class ByHand(NamedTuple):
     """A training in a plain loop, with labels that were changed on purpose."""
 
     tracker: byheart.Tracker
-    planted: np.ndarray
+    planted: byheart.Planted
 
 
 def flipped_by_hand(data: byheart.Dataset, flips: int = 40, epochs: int = 15) -> ByHand:
     """Train digits in a plain loop, with some labels changed, under a tracker."""
-    planted = np.random.default_rng(0).permutation(len(data))[:flips]
-    y = data.y.clone()
-    y[planted] = (y[planted] + 1 + torch.from_numpy(planted) % 9) % 10
+    planted = byheart.plant(data.y.numpy(), flips / len(data))
+    y = torch.from_numpy(planted.labels)
     torch.manual_seed(0)
     model, order = small(), np.random.default_rng(1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

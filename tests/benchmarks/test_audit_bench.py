@@ -206,16 +206,15 @@ def test_a_data_set_that_one_part_has_not_measured_yet_is_left_out(
     assert lines([row for row in ranked if row["part"] != "folds"]) == []
 
 
-def stated(true: float | None) -> dict[str, Any]:
-    return {"true": true, "said": 0.8, "low": 0.7, "high": 0.9}
+def test_every_review_of_every_audit_counts() -> None:
+    def stated(true: float) -> dict[str, Any]:
+        return {"precision": {"true": true, "said": 0.8, "low": 0.7, "high": 0.9}}
 
-
-def test_an_audit_that_flags_nothing_has_no_precision_to_hold() -> None:
-    rows = [{"found": {"precision": stated(one)}} for one in (0.75, 0.95, None, 0.7)]
+    rows = [{"found": {"draws": [stated(true) for true in part]}} for part in ((0.75, 0.95), (0.7,))]
     found = coverage(rows, "precision")
     assert found is not None
     assert (found.hits, found.audits) == (2, 3)
-    assert coverage(rows[2:3], "precision") is None
+    assert coverage([], "precision") is None
 
 
 def test_what_stopping_cost_is_counted_in_points() -> None:

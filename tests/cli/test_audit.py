@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from byheart.training.loop import TrainingLoop
 
 Run = Callable[..., Any]
 NETWORK = "tests.auditing.networks:small"
-FILES = {"table.csv", "table.parquet", "audit.json", "report.html"}
+FILES = {"table.csv", "table.parquet", "audit.json", "to-review.csv", "report.html"}
 QUICK = ("--epochs", "12", "--seeds", "2", "--learning-rate", "0.2", "--planted", "0.2")
 
 
@@ -68,7 +69,7 @@ def test_the_folder_holds_table_numbers_and_page(audited: Path) -> None:
     assert numbers["fail_if"] == {"condition": "onset < 0", "holds": False}
     assert [20, 21] in numbers["conflicts"]
     page = (audited / "report.html").read_text(encoding="utf-8")
-    assert f"{numbers['flagged']} of 400 labels are flagged" in page
+    assert "How many labels are wrong is unknown" in page
     assert NETWORK in page
 
 
@@ -95,7 +96,7 @@ def test_the_terminal_gets_alerts_the_worst_and_the_path(
 ) -> None:
     done = byheart("audit", source, *QUICK, "--out", tmp_path / "out")
     assert done.code == 0, done.err
-    assert "labels are flagged" in " ".join(done.out.split())
+    assert "How many labels are wrong is unknown" in " ".join(done.out.split())
     assert "looks like" in done.out
     assert done.out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
     assert "no --model given: byheart trains a multilayer perceptron" in done.err
@@ -105,25 +106,101 @@ def test_json_is_all_of_stdout_and_equals_the_file(
     byheart: Run, source: Path, tmp_path: Path
 ) -> None:
     words = ("--model", NETWORK, *QUICK, "--out", tmp_path, "--json")
-    done = byheart("audit", source, *words, "--fail-if", "flagged > 1%")
+    done = byheart("audit", source, *words, "--fail-if", "examples > 1%")
     assert done.code == 1
     numbers = json.loads(done.out)
     assert numbers == json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert numbers["fail_if"]["holds"] is True
-    assert "failed: flagged > 1% (flagged = " in done.err
+    assert "failed: examples > 1% (examples = " in done.err
 
 
-def test_what_cannot_be_decided_is_code_2_and_the_files_are_kept(
-    byheart: Run, source: Path, tmp_path: Path
+def with_verdicts(audited: Path, source: Path, path: Path, **changes: str) -> Path:
+    """Write the reviews of a person who knows the true labels, and return the path."""
+    table = pd.read_csv(audited / "to-review.csv", dtype=str, keep_default_na=False)
+    true = load_digits(return_X_y=True)[1][:400]
+    ids = table["id"].astype(int)
+    wrong = table["label"].astype(int).to_numpy() != true[ids]
+    table["verdict"] = np.where(wrong, "wrong", "right")
+    table["correct_label"] = np.where(wrong, true[ids].astype(str), "")
+    table.assign(**changes).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def reviewed(audited: Path, source: Path, tmp_path: Path) -> Path:
+    """Return a copy of the audit, with reviews.csv in it."""
+    out = tmp_path / "out"
+    shutil.copytree(audited, out)
+    with_verdicts(audited, source, out / "reviews.csv")
+    return out
+
+
+@pytest.mark.usefixtures("untrained")
+def test_reviews_change_the_numbers_without_training(
+    byheart: Run, source: Path, reviewed: Path
 ) -> None:
-    words = ("--epochs", "1", "--seeds", "2", "--planted", "0.01", "--out", tmp_path)
-    done = byheart("audit", source, "--model", NETWORK, *words, "--fail-if", "flagged > 0.5")
-    assert done.code == 2
-    assert "flagged is not known here" in done.err
-    assert {path.name for path in tmp_path.iterdir()} == FILES
-    numbers = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
-    assert numbers["fail_if"]["holds"] is None
-    assert numbers["flagged"] is None
+    words = ("--out", reviewed, "--reviews", reviewed / "reviews.csv")
+    done = byheart("audit", source, *words, "--fail-if", "mislabelled > 30%")
+    assert done.code == 0, done.err
+    numbers = json.loads((reviewed / "audit.json").read_text(encoding="utf-8"))
+    low, high = numbers["calibration"]["mislabelled"]["interval"]
+    assert low <= 69 <= high
+    assert numbers["calibration"]["reviews"]["wrong"] > 10
+    assert numbers["fail_if"] == {"condition": "mislabelled > 30%", "holds": False}
+    assert numbers["run"]["Network"] == NETWORK
+    page = (reviewed / "report.html").read_text(encoding="utf-8")
+    assert "from 100 reviewed examples" in page
+    again = byheart("audit", source, *words, "--fail-if", "mislabelled > 5%")
+    assert again.code == 1
+    assert (
+        json.loads((reviewed / "audit.json").read_text(encoding="utf-8"))["calibration"]
+        == (numbers["calibration"])
+    )
+    drawn = pd.read_csv(reviewed / "to-review.csv")
+    assert not set(drawn["id"]) & set(pd.read_csv(reviewed / "reviews.csv")["id"])
+
+
+@pytest.mark.usefixtures("untrained")
+def test_corrections_are_applied_to_the_data(byheart: Run, source: Path, reviewed: Path) -> None:
+    table = pd.read_csv(reviewed / "reviews.csv", dtype=str, keep_default_na=False)
+    first = int(table.loc[table["verdict"] == "wrong", "id"].iloc[0])
+    table.loc[table["id"] == str(first), "correct_label"] = ""
+    table.to_csv(reviewed / "reviews.csv", index=False)
+    done = byheart("audit", source, "--out", reviewed, "--apply", reviewed / "reviews.csv")
+    assert done.code == 0, done.err
+    changes = pd.read_csv(reviewed / "cleaned.csv", index_col="id")
+    assert changes.loc[first, "action"] == "removed"
+    true = load_digits(return_X_y=True)[1][:400]
+    corrected = changes["action"] == "corrected"
+    assert corrected.sum() == (table["verdict"] == "wrong").sum() - 1
+    np.testing.assert_array_equal(changes.loc[corrected, "label"], true[corrected])
+    with np.load(reviewed / "cleaned.npz") as cleaned:
+        assert len(cleaned["x"]) == 399
+        np.testing.assert_array_equal(cleaned["y"], changes["label"].drop(first))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_reviews_that_cannot_be_used_get_one_line(
+    byheart: Run, source: Path, audited: Path, reviewed: Path
+) -> None:
+    path = reviewed / "reviews.csv"
+    words = ("audit", source, "--out", reviewed, "--reviews", path)
+    for changes, hint in (
+        ({"data": "0000"}, "reviews another data set"),
+        ({"verdict": "maybe"}, "it must be wrong, right or unsure"),
+        ({"verdict": "unsure"}, "of 0 labels: too few for an interval"),
+        ({"id": "400"}, "reviews example 400: ids are whole numbers 0 to 399"),
+    ):
+        with_verdicts(audited, source, path, **changes)
+        done = byheart(*words)
+        assert done.code == 2
+        assert hint in done.error
+    with_verdicts(audited, source, path, correct_label="cat")
+    assert "unknown class of example" in byheart("audit", source, "--apply", path).error
+    empty = byheart("audit", source, "--out", reviewed / "none", "--reviews", path)
+    assert "holds no audit to give reviews to" in empty.error
+    other = byheart("audit", "digits", "--out", reviewed, "--reviews", path)
+    assert "is of other data" in other.error
 
 
 @pytest.mark.usefixtures("untrained")
@@ -133,7 +210,7 @@ def test_what_cannot_be_decided_is_code_2_and_the_files_are_kept(
         (("--fail-if", "flaged > 0.05"), "did you mean 'flagged'?"),
         (("--fail-if", "flagged >"), "ends too early"),
         (("--fail-if", "__import__('os')"), "cannot be read"),
-        (("--fail-if", "flagged > 0", "--planted", "0"), "leave out --planted 0"),
+        (("--fail-if", "flagged > 0"), "which is estimated from reviews"),
         (("--model", "no.such:thing"), "no module 'no'"),
         (("--model", "tests.auditing.networks:smal"), "did you mean 'small'?"),
         (("--device", "cdua"), "did you mean 'cuda'?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from byheart.auditing.calibration import Calibration, calibrate
-from byheart.auditing.groups import Grouping
+from byheart.auditing.calibration import Calibration, calibrated, ranking_of, require_precision
+from byheart.auditing.cards import with_names
 from byheart.auditing.history import History
+from byheart.auditing.isotonic import strata_of
 from byheart.auditing.onset import Onset
 from byheart.auditing.page import render
-from byheart.auditing.planting import FlipModel, Ids
+from byheart.auditing.planting import NO_BOUNDS, Ids, Planted, bounds_of
 from byheart.auditing.result import AuditResult, remarks
+from byheart.auditing.reviews import WRONG, Verdicts, draw_sample, read_reviews
 from byheart.auditing.scores import checked, scores, suspicion
 from byheart.auditing.tracker import Tracker
-from byheart.auditing.verdicts import Neighbours, evidence, find_neighbours, support, verdicts
+from byheart.auditing.verdicts import (
+    Neighbours,
+    evidence,
+    find_neighbours,
+    kinds_of_doubt,
+    support,
+    verdicts,
+)
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.files import write_text
@@ -65,12 +75,12 @@ class Audit(AuditResult):
             f"<li><b>{alert.kind}</b>: {html.escape(sentence(alert.text))}</li>"
             for alert in self.alerts
         )
-        shown = self.flagged if len(self.flagged) else self.table.loc[self.ranking]
+        shown = self.flagged
         columns = ["label", "suggested", "p_wrong", "suspicion", "verdict"]
         rows = shown[columns].head(NOTEBOOK_ROWS).copy()
         for column in ("label", "suggested"):
             rows[column] = [self.classes[k] if k >= 0 else "" for k in rows[column].tolist()]
-        title = "Flagged examples" if len(self.flagged) else "The most suspect examples"
+        title = "Flagged examples"
         return (
             f"<p><b>Audit of {html.escape(self.name)}</b>: {len(self.table):,} examples, "
             f"{self.seeds} runs of {self.epochs} epochs</p><ul>{alerts}</ul>"
@@ -84,7 +94,7 @@ class Audit(AuditResult):
         *,
         dataset: Dataset | None = None,
         window: int | None = None,
-        planted: Sequence[int] | Ids = (),
+        planted: Planted | None = None,
         precision: float = PRECISION,
         name: str = "",
         classes: Sequence[str] | None = None,
@@ -98,9 +108,9 @@ class Audit(AuditResult):
                 examples, and knows the names of classes.
             window: suspicion is averaged over the first ``window`` epochs. Best is about twice the
                 epoch with the highest accuracy on held-out examples; all epochs if not given.
-            planted: ids of 20 or more examples whose labels you changed on purpose before training;
-                byheart estimates precision and recall from them. Their rows are about the changed
-                labels, are never flagged, and have no verdict.
+            planted: what :func:`byheart.plant` returned, if you trained on its labels. How these
+                rank bounds the number of wrong labels. Their rows are about the changed labels, are
+                never flagged, and have no verdict.
             precision: target precision of the flagged list.
             name: name of the data set.
             classes: name of each class.
@@ -114,33 +124,89 @@ class Audit(AuditResult):
         histories = checked([run.history() if isinstance(run, Tracker) else run for run in runs])
         epochs = min(history.epochs for history in histories)
         stop = epochs if window is None else window
-        flips = _ids(planted, len(histories[0]))
         table = scores(histories)
-        mean = suspicion(histories, stop=stop)
-        by_seed = np.stack([suspicion(history, stop=stop) for history in histories])
-        of_flips = by_seed[:, flips]
-        mean[flips], by_seed[:, flips] = np.nan, np.nan
-        calibration = calibrate(
-            mean,
-            by_seed,
-            of_flips,
-            wanted=require_precision(precision),
-            grouping=_grouping(table, mean, flips, len(histories)),
-            seed=seed,
-        )
+        mean, kinds = suspicion(histories, stop=stop), NO_BOUNDS
+        if planted is not None:
+            planted.require_trained_on(table["label"].to_numpy())
+            kinds = bounds_of(mean, planted)
+            mean[planted.ids] = np.nan
         return assemble(
             table,
             histories,
             mean,
             stop,
             None,
-            calibration,
+            kinds,
+            require_precision(precision),
             dataset,
             name or (dataset.name if dataset is not None else "training"),
             _class_names(histories[0].n_classes, classes, dataset),
-            flips=of_flips.size,
             seed=seed,
         )
+
+    def to_review(self, n: int = 100, *, seed: int = 0) -> pd.DataFrame:
+        """Draw examples for a person to review, in an order to stop at any time.
+
+        The ranking is cut into 20 strata, narrow at the top (see
+        :func:`byheart.auditing.isotonic.strata_of`), and as many examples are drawn from each.
+        Examples that were reviewed before are not drawn again.
+
+        Args:
+            n: number of examples. 20 give a first idea, 100 an interval about 10 points wide.
+            seed: seed of the draw.
+
+        Returns:
+            A table by ``id``: ``label``, ``suggested``, their names, ``inclusion`` (probability
+            that the example is drawn), ``data`` (fingerprint of the data set), and two empty
+            columns for the reviewer: ``verdict`` ("wrong", "right" or "unsure") and
+            ``correct_label``.
+        """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise InputError(f"n must be a whole number of 1 or more, got {n!r}")
+        ranking, bounds = self.calibration.ranking, strata_of(len(self.calibration.ranking))
+        reviews = self.calibration.reviews
+        reviewed = None if reviews is None else reviews.ids
+        drawn = draw_sample(ranking, n, seed=seed, reviewed=reviewed)
+        stratum = np.searchsorted(bounds, drawn, "right") - 1
+        share = np.bincount(stratum, minlength=len(bounds) - 1) / np.diff(bounds)
+        rows = self.table.loc[ranking[drawn], ["label", "suggested"]]
+        rows = with_names(rows, self.classes)
+        rows["inclusion"] = share[stratum]
+        rows["verdict"], rows["correct_label"], rows["data"] = "", "", self._fingerprint
+        return rows
+
+    def review(
+        self, reviews: Verdicts | Sequence[Verdicts], *, precision: float | None = None
+    ) -> Audit:
+        """Return the audit with all numbers estimated from reviews; nothing is trained.
+
+        Args:
+            reviews: verdicts by id ("wrong", "right" or "unsure"; True means wrong), a table or a
+                CSV file with the columns ``id`` and ``verdict``, as :meth:`to_review` draws them;
+                or a list of these, one per reviewer. Where reviewers disagree, and for "unsure",
+                intervals span both verdicts.
+            precision: target precision of the list; that of this audit if not given.
+
+        Raises:
+            InputError: an id that does not exist, two verdicts on one example, reviews of another
+                data set, or fewer than 10 verdicts.
+        """
+        found = read_reviews(reviews, len(self.table), fingerprint=self._fingerprint)
+        suspicion = self.table["suspicion"].to_numpy(np.float64, copy=True)
+        unjudged = np.setdiff1d(np.arange(len(suspicion)), self.calibration.ranking)
+        suspicion[unjudged] = np.nan
+        calibration = calibrated(
+            suspicion,
+            self.table["label"].to_numpy(np.int64),
+            found,
+            self.calibration.kinds,
+            self.calibration.wanted if precision is None else require_precision(precision),
+        )
+        return replace(self, calibration=calibration, table=judged(self.table, calibration))
+
+    @property
+    def _fingerprint(self) -> str:
+        return "" if self.dataset is None else self.dataset.fingerprint
 
 
 def assemble(
@@ -149,39 +215,42 @@ def assemble(
     mean: NDArray[np.float64],
     window: int,
     onset: Onset | None,
-    calibration: Calibration | None,
+    kinds: pd.DataFrame,
+    precision: float,
     dataset: Dataset | None,
     name: str,
     classes: tuple[str, ...],
     *,
-    flips: int,
     further: Mapping[str, NDArray[Any]] | None = None,
     seed: int,
 ) -> Audit:
     """Return the audit of some histories, whose scores are in a ``table`` that gets more columns.
 
-    ``mean`` [N] is the suspicion over all seeds, NaN for examples that are not judged. Without
-    held-out examples there is no onset; with too few planted ``flips``, no calibration.
+    ``mean`` [N] is the suspicion over all seeds, NaN for examples that are not judged; ``kinds`` is
+    what planted flips say. Without held-out examples there is no onset.
     """
     labels = table["label"].to_numpy(copy=True)
-    flagged = np.zeros(len(table), bool)
-    if calibration is not None:
-        flagged[calibration.listed] = True
+    # The table has float32: all later estimates see the same ranking.
+    mean = mean.astype(np.float32).astype(np.float64)
+    calibration = calibrated(mean, labels, None, kinds, precision)
     suggested = table.pop("suggested")
     believed = support(
         histories, suggested.to_numpy(np.int64), stop=window if onset is None else onset.epoch
     )
-    around = _around(dataset, labels, mean, flagged, seed)
-    verdict = verdicts(mean, flagged, around.isolated, believed)
-    words = evidence(verdict, labels, believed, around.isolated, around.conflicts, classes)
-    p_wrong = np.full(len(table), np.nan) if calibration is None else calibration.p_wrong
+    around = _around(dataset, labels, mean, seed)
+    doubt = kinds_of_doubt(mean, labels, around.isolated, believed)
+    asked = (mean > 0) | np.isin(np.arange(len(labels)), calibration.listed)
+    words = evidence(asked, labels, believed, around.isolated, around.conflicts, classes)
+    unknown = np.full(len(table), np.nan, np.float32)
     columns: dict[str, NDArray[Any] | pd.Series[Any]] = {
         "suspicion": mean.astype(np.float32),
-        "p_wrong": p_wrong.astype(np.float32),
-        "flagged": flagged,
+        "p_wrong": unknown,
+        "flagged": np.zeros(len(table), bool),
         "suggested": suggested,
         "suggested_probability": table.pop("suggested_probability"),
-        "verdict": verdict,
+        "verdict": doubt,
+        "doubt": doubt,
+        "reviewed": np.full(len(table), "", object),
         "evidence": words,
         "conflicts_with": around.conflicts,
     }
@@ -194,32 +263,40 @@ def assemble(
     return Audit(
         name=name,
         classes=classes,
-        table=table,
+        table=judged(table, calibration),
         onset=onset,
         calibration=calibration,
         window=window,
         epochs=epochs,
         seeds=len(histories),
         gaps=gaps,
-        notes=remarks(
-            labels, classes, gaps, onset, flips=flips, calibrated=calibration is not None
-        ),
+        notes=remarks(labels, classes, gaps, onset),
         dataset=dataset,
     )
 
 
-def require_precision(precision: float) -> float:
-    """Return a target precision that is between 0 and 1."""
-    if not 0 < precision < 1:
-        raise InputError(f"precision must be above 0 and below 1, got {precision!r}")
-    return float(precision)
+def judged(table: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
+    """Return the table with the columns that follow from a calibration."""
+    flagged = np.zeros(len(table), bool)
+    flagged[calibration.listed] = True
+    doubt = table["doubt"].to_numpy(object, copy=True)
+    reviewed = np.full(len(table), "", object)
+    if calibration.reviews is not None:
+        reviewed[calibration.reviews.ids] = calibration.reviews.verdicts
+        doubt[reviewed == WRONG] = "mislabelled"
+    suspicion = table["suspicion"].to_numpy(np.float64)
+    return table.assign(
+        p_wrong=calibration.p_wrong.astype(np.float32),
+        flagged=flagged,
+        verdict=verdicts(doubt, suspicion, flagged),
+        reviewed=reviewed,
+    )
 
 
 def _around(
     dataset: Dataset | None,
     labels: Ids,
     mean: NDArray[np.float64],
-    flagged: NDArray[np.bool_],
     seed: int,
 ) -> Neighbours:
     if dataset is None:
@@ -229,9 +306,7 @@ def _around(
             f"the data set has {len(dataset)} examples, and the runs had {len(labels)}: give the "
             "data set that was trained on, in its order"
         )
-    doubtful = np.flatnonzero(flagged | (mean > 0))
-    order = doubtful[np.argsort(-mean[doubtful], kind="stable")]
-    return find_neighbours(dataset.x.cpu(), labels, order, seed=seed)
+    return find_neighbours(dataset.x.cpu(), labels, ranking_of(mean), seed=seed)
 
 
 def _class_names(
@@ -242,17 +317,3 @@ def _class_names(
     if len(classes) != count:
         raise InputError(f"classes must be {count} names, one per output, got {len(classes)}")
     return tuple(classes)
-
-
-def _grouping(table: pd.DataFrame, mean: NDArray[np.float64], flips: Ids, seeds: int) -> Grouping:
-    labels, suggested = (table[name].to_numpy(np.int64) for name in ("label", "suggested"))
-    confused = FlipModel(labels, mean, suggested).are_confused(suggested, labels)
-    return Grouping(confused, np.tile(confused[flips], (seeds, 1)))
-
-
-def _ids(planted: Sequence[int] | Ids, examples: int) -> Ids:
-    ids = np.unique(np.asarray(planted, dtype=np.int64))
-    if len(ids) and not (ids[0] >= 0 and ids[-1] < examples):
-        wrong = ids[0] if ids[0] < 0 else ids[-1]
-        raise InputError(f"planted ids must be 0 to {examples - 1}, got {wrong}")
-    return ids

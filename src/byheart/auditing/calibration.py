@@ -1,273 +1,415 @@
-"""Calibration: precision and recall of the ranking, estimated from planted flips."""
+"""Calibration: how many labels are wrong, and precision and recall of lists, by reviews."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import expit
+from numpy.typing import ArrayLike, NDArray
 
-from byheart.auditing.groups import FEWEST, FittedGroups, Group, Grouping, matched, split
-from byheart.auditing.mixture import Mixture
-from byheart.seeds import generator
+from byheart.auditing.isotonic import DROP, ONE_SIDED, ONE_SIDED_NORMAL, Reviewed, strata_of
+from byheart.auditing.planting import KINDS, NO_BOUNDS, Planted, bounds_of
+from byheart.auditing.reviews import UNSURE, Reviews, Verdicts, read_reviews
+from byheart.errors import InputError
 from byheart.statistics.estimate import Estimate
 
 Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
 
 LEVEL = 0.90
-RESAMPLES = 200
-DOUBTFUL = 0.1
-"""Least probability of being wrong of a flagged example. Where wrong labels stand apart, a list
-that may hold a tenth of right labels would otherwise fill up with almost certainly correct ones."""
+SHOWN = 50
+"""About as many examples are listed if no list has the target precision for certain."""
+MOST_KNOWN = 0.5
+"""An upper bound on the share of wrong labels from here on tells nothing."""
+NAN = float("nan")
+UNKNOWN = Estimate(NAN, NAN, NAN)
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Precision and recall of the ranking, estimated from planted flips.
+    """How many labels are wrong, and how precise the list is.
+
+    Without reviews, these numbers are unknown (NaN), or ends of intervals that planted flips bound.
 
     Attributes:
-        wanted: target precision of the flagged list.
-        flagged: number of flagged examples: the longest list of that estimated precision in which
-            each label has a probability of 0.1 or more of being wrong.
-        listed: their ids, the likeliest to be wrong first.
-        threshold: probability of being wrong of the last flagged example; infinite if none is.
-        precision: estimated share of the flagged labels that are wrong; NaN if none is flagged.
-        recall: estimated share of all wrong labels that are flagged.
-        mislabelled: estimated number of wrong labels in the data set.
-        curve: for lists of other lengths, by ``flagged``: ``p_wrong`` of the last example, and
-            ``precision`` and ``recall`` with ``_low`` and ``_high``.
-        planted: number of planted flips.
-        p_wrong: [N] probability that each label is wrong; NaN for examples without a score.
+        wanted: target precision of the list.
+        listed: ids on the list, the likeliest to be wrong first. Labels that a reviewer called
+            right are not on it.
+        assured: whether the precision of the list is at least ``wanted`` with a confidence of 90%.
+            If no list is, the list holds the first of the ranking, about 50.
+        precision: share of the listed labels that are wrong.
+        recall: share of all wrong labels that are listed.
+        mislabelled: number of wrong labels among all examples.
+        by_class: for each label, by ``label``: ``examples``, and ``wrong`` with its interval. The
+            estimate assumes that labels of the same rank are equally likely to be wrong in all
+            classes; the interval comes from reviews of the class alone, and spans the estimate.
+        p_wrong: [N] probability that each label is wrong: 1 or 0 if reviewed; NaN if unknown.
+        reviews: the reviews; None without.
+        kinds: what planted flips say, by ``kind``: see :func:`byheart.auditing.planting.bounds_of`.
+        ranking: ids of all judged examples, the most suspect first.
         level: coverage of the intervals.
+        estimates: what :meth:`of` needs.
     """
 
     wanted: float
-    flagged: int
-    listed: NDArray[np.int64]
-    threshold: float
+    listed: Ids
+    assured: bool
     precision: Estimate
     recall: Estimate
     mislabelled: Estimate
-    curve: pd.DataFrame
-    planted: int
+    by_class: pd.DataFrame
     p_wrong: Floats
+    reviews: Reviews | None
+    kinds: pd.DataFrame
+    ranking: Ids
     level: float = LEVEL
+    estimates: tuple[Estimates, ...] = field(default=(), repr=False)
+
+    def of(self, ids: ArrayLike) -> tuple[Estimate, Estimate]:
+        """Return precision and recall of any list of examples.
+
+        Raises:
+            InputError: there are no reviews, or none of the examples was judged.
+        """
+        member = np.isin(self.ranking, np.asarray(ids, np.int64))
+        if not self.estimates or not member.any():
+            raise InputError(
+                "precision of a list is known only with reviews, and of one judged example or more"
+            )
+        recall = _spanned([e.recall_of(member[None]) for e in self.estimates])
+        return _precision(self.estimates, member), recall
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """Lists of the first examples of the ranking, by ``length``; empty without reviews.
+
+        ``p_wrong`` is that of the last example; ``precision`` and ``recall`` have ``_low`` and
+        ``_high``.
+        """
+        return _curve(self.estimates) if self.estimates else pd.DataFrame()
+
+    @property
+    def further(self) -> int:
+        """Number of further reviews that would halve the intervals: widths fall as 1/sqrt(n)."""
+        return 3 * (0 if self.reviews is None else len(self.reviews.ids))
+
+    def if_reviewers_err(self, share: float = 0.05) -> Estimate:
+        """Return the number of wrong labels if this share of all verdicts is wrong.
+
+        Formula: (M - e N) / (1 - 2 e), with M the number by the verdicts, and N examples.
+        """
+        judged, m = int((~np.isnan(self.p_wrong)).sum()), self.mislabelled
+        ends = [(v - share * judged) / (1 - 2 * share) for v in (m.value, m.low, m.high)]
+        return Estimate(*np.clip(ends, 0, judged).tolist())
 
 
 def calibrate(
-    suspicion: Floats,
-    user: Floats,
-    planted: Floats,
+    scores: ArrayLike,
+    labels: ArrayLike,
     *,
-    wanted: float,
-    grouping: Grouping | None = None,
-    seed: int = 0,
-) -> Calibration | None:
-    """Estimate how many labels are wrong, and precision and recall of lists of any length.
+    planted: Planted | None = None,
+    reviews: Verdicts | Sequence[Verdicts] | None = None,
+    precision: float = 0.9,
+) -> Calibration:
+    """Return how many labels are wrong, and a list of them, for anybody's ranking.
 
-    Formula: with w(s) the probability that a label of suspicion s is wrong (see
-    :func:`byheart.auditing.mixture.fit_mixtures`), the list of the m likeliest has the expected
-    precision 1/m sum w(s_i), and the data set has sum w(s_i) / (1 - h) wrong labels. The recall of
-    a list is the share of planted flips that are as likely to be wrong as its last example; see
-    :func:`recall`. h is the share of wrong labels that look right (see
-    :func:`byheart.auditing.planting.excluded_flips`). Runs without planted flips give larger
-    margins, so s_i is the score of the same rank in the runs that planted flips.
-
-    Labels between classes that are often confused are harder to find, and have lower suspicion when
-    they are wrong. With 20 flips or more in either group, w is fitted to each group alone, and
-    shares of flips are averaged by the number of wrong labels in each group.
-
-    Intervals are those of a bootstrap over examples (in all runs at once) and planted flips. Each
-    draw also varies what flips do not tell: how fast the tail of right labels decays, and how far
-    the ranks of wrong labels and flips differ. Each draw adds binomial noise, of variance
-    sum w (1 - w). Precision p, recall r and the number of wrong labels M satisfy p m = r M: each is
-    estimated by itself and from the other two, and its interval spans both.
+    With ``reviews`` of a few examples, everything is estimated from these: see
+    :mod:`byheart.auditing.isotonic`. Otherwise, ``planted`` labels give an upper bound.
 
     Args:
-        suspicion: [N] over all runs; NaN for examples without a score.
-        user: [S, N] in each run that planted flips; NaN for labels that the run changed.
-        planted: [S, P] of the flips that each run planted.
-        wanted: target precision of the flagged list, in (0, 1).
-        grouping: of examples and flips; one group if not given.
-        seed: seed of the bootstrap.
+        scores: [N] of each label, higher if it is more suspect: a loss, minus AUM, minus cleanlab's
+            label quality. Or [N, classes] predicted probabilities, best out of fold.
+        labels: [N] whole numbers, as trained on.
+        planted: labels that were changed before training; see :func:`byheart.plant`.
+        reviews: verdicts by id, a table or a CSV file with the columns ``id`` and ``verdict``
+            ("wrong", "right" or "unsure"), or a list of these: one per reviewer.
+        precision: target precision of the list.
 
-    Returns:
-        None if fewer than 20 flips were planted, or if they hardly rank above the user's labels.
+    Raises:
+        InputError: scores that are NaN or of another length than labels, reviews of examples that
+            do not exist, too few reviews, or planted labels that were changed back.
+
+    Example:
+        >>> scores, labels = list(range(100)), [0, 1] * 50
+        >>> found = calibrate(scores, labels, reviews={i: i >= 90 for i in range(0, 100, 3)})
+        >>> found.mislabelled.low <= 10 <= found.mislabelled.high
+        True
     """
-    if planted.size < FEWEST:
-        return None
-    groups = split(user, planted, grouping)
-    if not groups:
-        return None
-    suspicion = matched(groups, suspicion)
-    fitted, scored = FittedGroups.to(groups), np.flatnonzero(~np.isnan(suspicion))
-    odds = fitted.log_odds(suspicion)
-    order = scored[np.argsort(-odds[scored], kind="stable")]
-    p_wrong = expit(odds[order])
-    precision = np.cumsum(p_wrong) / np.arange(1, len(order) + 1)
-    flagged = _longest(precision, p_wrong, wanted)
-    lengths = _lengths(len(order), flagged)
-    wrong_listed, hidden = _bootstrap(groups, suspicion, order, lengths, seed)
-    masses = fitted.masses(suspicion)
-    total = float(p_wrong.sum() * (masses / (1 - fitted.hidden(suspicion))).sum())
-    wrong = wrong_listed[:, -1:] * (masses / (1 - hidden)).sum(1, keepdims=True)
-    recalled, recall_draws = recall(
-        fitted,
-        suspicion,
-        odds[order][lengths - 1],
-        wrong=wrong_listed[:, -1],
-        hidden=hidden,
-        seed=seed,
-    )
-    lists = pd.DataFrame({"p_wrong": p_wrong[lengths - 1]}, pd.Index(lengths, name="flagged"))
-    _add(
-        lists,
-        "precision",
-        precision[lengths - 1],
-        wrong_listed / lengths,
-        recall_draws * wrong / lengths,
-    )
-    _add(lists, "recall", recalled, recall_draws, wrong_listed / np.maximum(wrong, 1))
-    at = int(np.searchsorted(lengths, flagged))
-    # An empty list has no recall to divide by.
-    totals = [wrong[:, 0]]
-    if flagged:
-        totals.append(wrong_listed[:, at] / np.maximum(recall_draws[:, at], 1 / len(order)))
-    everywhere = np.full(len(suspicion), np.nan)
-    everywhere[order] = p_wrong
-    row = lists.iloc[at] if flagged else None
+    y, values = np.asarray(labels), np.asarray(scores, np.float64)
+    if y.ndim != 1 or not len(y) or y.dtype.kind not in "iu":
+        raise InputError(f"labels must be whole numbers [N], got {list(y.shape)} of {y.dtype}")
+    if values.ndim == 2 and len(values) == len(y):
+        values = _doubts(values, y)
+    if values.shape != y.shape:
+        raise InputError(
+            f"scores must be one per label, [{len(y)}], or probabilities [{len(y)}, classes], got "
+            f"{list(values.shape)}"
+        )
+    if np.isnan(values).any():
+        first = int(np.flatnonzero(np.isnan(values))[0])
+        raise InputError(f"scores are NaN for {np.isnan(values).sum()} examples, first {first}")
+    kinds = NO_BOUNDS
+    if planted is not None:
+        planted.require_trained_on(y)
+        kinds = bounds_of(values, planted)
+        values[planted.ids] = np.nan
+    found = None if reviews is None else read_reviews(reviews, len(y))
+    return calibrated(values, y.astype(np.int64), found, kinds, require_precision(precision))
+
+
+def calibrated(
+    suspicion: Floats, labels: Ids, reviews: Reviews | None, kinds: pd.DataFrame, wanted: float
+) -> Calibration:
+    """Return the calibration of a ranking; examples whose suspicion is NaN are not judged."""
+    order = ranking_of(suspicion)
+    if reviews is None:
+        return _without_reviews(order, len(labels), kinds, wanted)
+    unjudged = reviews.ids[np.isnan(suspicion[reviews.ids])]
+    if len(unjudged):
+        raise InputError(
+            f"reviews contain example {unjudged[0]}, which has no score: it was never seen, or its "
+            "label was changed on purpose"
+        )
+    ways = [NAN] if not reviews.count(UNSURE) else [NAN, 0.0, 1.0]
+    bounds = strata_of(len(order))
+    strata = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    values = (reviews.values(len(labels), way)[order] for way in ways)
+    estimates = [Estimates(of_way, strata) for of_way in values]
+    main = estimates[0]
+    certain = min(estimate.assured(wanted) for estimate in estimates)
+    stratum = certain or _nearest(main.bounds)
+    p_wrong = np.full(len(labels), np.nan)
+    p_wrong[order] = main.p_wrong
+    listed = _listed(order, main, stratum)
     return Calibration(
         wanted=wanted,
-        flagged=flagged,
-        listed=order[:flagged],
-        threshold=float(p_wrong[flagged - 1]) if flagged else float("inf"),
-        precision=_estimate(row, "precision", np.nan),
-        recall=_estimate(row, "recall", 0.0),
-        mislabelled=Estimate(total, *map(float, _ends(total, totals, len(order)))),
-        curve=lists,
-        planted=planted.size,
-        p_wrong=everywhere,
+        listed=listed,
+        assured=certain > 0,
+        precision=_precision(estimates, np.isin(order, listed)),
+        recall=_spanned([e.recall_of(np.isin(order, listed)[None]) for e in estimates]),
+        mislabelled=_spanned([e.wrong_among(np.ones((1, len(order)), bool)) for e in estimates]),
+        by_class=_by_class(order, labels, estimates),
+        p_wrong=p_wrong,
+        reviews=reviews,
+        kinds=kinds,
+        ranking=order,
+        estimates=tuple(estimates),
     )
 
 
-def _with_chance(p_wrong: Floats, lengths: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Return how many labels are wrong in lists of some lengths: normal around the mean."""
-    listed = np.cumsum(p_wrong)[lengths - 1]
-    spread = np.cumsum(p_wrong * (1 - p_wrong))[lengths - 1]
-    return np.clip(listed + np.sqrt(spread) * rng.standard_normal(), 0, lengths)
+def ranking_of(suspicion: Floats) -> Ids:
+    """Return the ids of all examples with a score, the most suspect first."""
+    order = np.argsort(-suspicion, kind="stable")
+    ids: Ids = order[~np.isnan(suspicion[order])]
+    return ids
 
 
-def _bootstrap(
-    groups: list[Group],
-    suspicion: Floats,
-    order: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    seed: int,
-) -> tuple[Floats, Floats]:
-    """Return draws of how many labels are wrong in each list [RESAMPLES, L], and of h [.., K]."""
-    rng, wrong, hidden = generator("calibration", seed), [], []
-    for fitted in FittedGroups.drawn(groups, RESAMPLES, rng):
-        wrong.append(_with_chance(expit(fitted.log_odds(suspicion)[order]), lengths, rng))
-        hidden.append(fitted.hidden(suspicion))
-    return np.stack(wrong), np.stack(hidden)
+def require_precision(precision: float) -> float:
+    """Return a target precision that is between 0 and 1."""
+    if not 0 < precision < 1:
+        raise InputError(f"precision must be above 0 and below 1, got {precision!r}")
+    return float(precision)
 
 
-def _longest(precision: Floats, p_wrong: Floats, wanted: float) -> int:
-    """Return the length of the longest list whose precision is as wanted; 0 if none is."""
-    enough = np.flatnonzero((precision >= wanted) & (p_wrong >= DOUBTFUL))
-    return int(enough[-1]) + 1 if len(enough) else 0
+class Estimates:
+    """Numbers from reviewed labels, with every unsure verdict counted in the same way.
 
-
-def _lengths(examples: int, flagged: int) -> NDArray[np.int64]:
-    """Return lengths of lists to tabulate: about a hundred, closer together where short."""
-    steps = np.unique(np.geomspace(1, examples, min(100, examples)).round().astype(np.int64))
-    return np.union1d(steps, [flagged]) if flagged else steps
-
-
-_TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
-
-
-def _add(table: pd.DataFrame, name: str, mean: Floats, *ways: Floats) -> None:
-    """Add a share and the ends of its interval, from draws [RESAMPLES, L] made in several ways."""
-    table[name] = mean
-    table[f"{name}_low"], table[f"{name}_high"] = _ends(mean, ways, 1.0)
-
-
-def _ends(
-    mean: Floats | float, ways: Sequence[Floats], most: float
-) -> tuple[Floats | float, Floats | float]:
-    """Return the ends of the interval that spans those of all ways, and the mean."""
-    low, high = np.percentile(np.stack(ways), _TAILS, axis=1)
-    return np.minimum(low.min(0), mean), np.minimum(np.maximum(high.max(0), mean), most)
-
-
-def _estimate(row: pd.Series | None, name: str, empty: float) -> Estimate:
-    if row is None:
-        return Estimate(empty, empty, empty)
-    return Estimate(float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"]))
-
-
-def recall(
-    fitted: FittedGroups,
-    suspicion: Floats,
-    log_odds: Floats,
-    *,
-    wrong: Floats,
-    hidden: Floats,
-    seed: int,
-) -> tuple[Floats, Floats]:
-    """Return the recall [L] of lists down to some log-odds [L], and draws of it [B, L].
-
-    Formula: sum_k v_k ((1 - h_k) r_k + h_k q_k), over the groups k. v_k is the share of wrong
-    labels in a group; h_k the share of these that look right, unlike any flip; r_k the share of
-    planted flips that are on the list; q_k the share of the h_k that are on it. In each draw, flips
-    rank higher or lower by as much as wrong labels may, and r_k is drawn from Jeffreys' posterior
-    Beta(hits + 1/2, misses + 1/2). Each draw adds the binomial noise of the wrong labels: ``wrong``
-    [B] that resemble flips, with h from ``hidden`` [B, K].
+    A number of wrong labels is that of the reviewed ones, plus sum_h r_h p_h over the r_h others of
+    each stratum. Its interval adds the binomial noise of these others to that of p.
     """
-    rng, total = generator("recall", seed), np.maximum(wrong, 1)[:, None]
-    mean, drawn = np.zeros(len(log_odds)), np.zeros((len(wrong), len(log_odds)))
-    lost = fitted.hidden(suspicion)
-    weights = fitted.masses(suspicion) / (1 - lost)
-    weights /= weights.sum()
-    right = 1 - np.nan_to_num(expit(fitted.log_odds(suspicion)))
-    for k, (group, mixture) in enumerate(zip(fitted.groups, fitted.mixtures, strict=True)):
-        weight, flips = weights[k], len(group.planted)
-        hit = flips - np.searchsorted(mixture.log_odds(group.planted), log_odds)
-        moved = _hits(group, mixture, log_odds, group.unlike * rng.standard_normal(len(drawn)))
-        reached = _reached(group, mixture, suspicion, right, log_odds)
-        # One quantile per draw, so that a longer list never recalls less.
-        sampled = stats.beta.ppf(rng.random((len(drawn), 1)), moved + 0.5, flips - moved + 0.5)
-        share = sampled + hidden[:, k, None] * (reached - sampled)
-        spread = np.sqrt(share * (1 - share) / np.maximum(weight * total, 1))
-        mean += weight * ((1 - lost[k]) * hit / flips + lost[k] * reached)
-        drawn += weight * np.clip(share + spread * rng.standard_normal((len(drawn), 1)), 0, 1)
-    return mean, drawn
+
+    def __init__(self, values: Floats, strata: Ids) -> None:
+        self.values, self.strata = values, strata
+        count, known = int(strata[-1]) + 1, ~np.isnan(values)
+        wrong = np.bincount(strata[known], values[known], count).astype(float)
+        reviewed = np.bincount(strata[known], minlength=count).astype(float)
+        self.counts = Reviewed(wrong, reviewed)
+        self.sizes = np.bincount(strata, minlength=count)
+        self.rest = self.sizes - reviewed
+        self.chance = self.counts.chance
+
+    def among(self, member: NDArray[np.bool_]) -> Estimates:
+        """Return estimates from the reviews of some examples only; the last stratum counts."""
+        return Estimates(self.values[member], self.strata[member])
+
+    @property
+    def bounds(self) -> Ids:
+        """Length of the list that ends with each stratum, [H]."""
+        return np.cumsum(self.sizes)
+
+    @property
+    def p_wrong(self) -> Floats:
+        """Probability that each label is wrong, in the order of the ranking."""
+        return np.where(np.isnan(self.values), self.chance[self.strata], self.values)
+
+    def sums(
+        self,
+        weights: Floats,
+        known: Floats,
+        sign: int,
+        drop: float = DROP,
+        normal: float = DROP,
+    ) -> Floats:
+        """Return an end [L] of numbers of wrong labels, with weights [L, H] of the strata.
+
+        The limits c are ``drop`` for p, and ``normal`` for the noise of labels without review.
+        """
+        mean = weights @ self.chance
+        end, variance = self.counts.extremes(weights, sign, drop)
+        far, noise = np.abs(end - mean), np.maximum(variance, 0)
+        ends: Floats = known + np.clip(
+            mean + sign * np.hypot(far, np.sqrt(normal * noise)), 0, weights.sum(-1)
+        )
+        return ends
+
+    def assured(self, wanted: float) -> int:
+        """Return how many strata the longest list has whose precision is as wanted, or 0.
+
+        A list is tested by the lower end of a one-sided 90% interval. By assumption precision falls
+        with length, so the hypotheses are nested: the tests need no correction for their number.
+        """
+        weights, known = self._prefixes()
+        low = self.sums(weights, known, -1, ONE_SIDED, ONE_SIDED_NORMAL) / self.bounds
+        enough = np.flatnonzero(low >= wanted)
+        return int(enough[-1]) + 1 if len(enough) else 0
+
+    def wrong_among(self, member: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+        """Return the number of wrong labels in lists [L, n] of positions in the ranking."""
+        weights, known = self._parts(member)
+        low, high = (self.sums(weights, known, sign) for sign in (-1, 1))
+        return known + weights @ self.chance, low, high
+
+    def recall_of(self, member: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+        """Return the recall of lists [L, n] of positions in the ranking."""
+        return self.recalls(*self._parts(member))
+
+    def _parts(self, member: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Return by list the labels without review in each stratum, and the known wrong labels."""
+        unknown = np.isnan(self.values)
+        weights = np.stack(
+            [np.bincount(self.strata[row & unknown], minlength=len(self.rest)) for row in member]
+        )
+        return weights.astype(float), (member & (self.values == 1)).sum(1).astype(float)
+
+    def recalls(self, weights: Floats, known: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return recall [L] and both its ends; unknown if nothing seems wrong."""
+        all_known = float(self.counts.wrong.sum())
+        total = all_known + self.rest @ self.chance
+        if not total > 0:
+            return np.full(len(known), NAN), np.zeros(len(known)), np.ones(len(known))
+        mean = (known + weights @ self.chance) / total
+        low, high = self.counts.ratios(weights, known, self.rest, all_known)
+        noise = self.chance * (1 - self.chance)
+        inside, outside = weights @ noise, (self.rest - weights) @ noise
+        spread = np.sqrt(DROP * ((1 - mean) ** 2 * inside + mean**2 * outside)) / total
+        ends = mean - np.hypot(mean - low, spread), mean + np.hypot(high - mean, spread)
+        return mean, np.clip(ends[0], 0, 1), np.clip(ends[1], 0, 1)
+
+    def prefixes(self) -> pd.DataFrame:
+        """Return precision and recall of the lists that end where a stratum ends."""
+        weights, known = self._prefixes()
+        lengths = self.bounds
+        recall, recall_low, recall_high = self.recalls(weights, known)
+        return pd.DataFrame(
+            {
+                "p_wrong": self.chance,
+                "precision": (known + weights @ self.chance) / lengths,
+                "precision_low": self.sums(weights, known, -1) / lengths,
+                "precision_high": self.sums(weights, known, 1) / lengths,
+                "recall": recall,
+                "recall_low": recall_low,
+                "recall_high": recall_high,
+            },
+            pd.Index(lengths, name="length"),
+        )
+
+    def _prefixes(self) -> tuple[Floats, Floats]:
+        """Return weights [H, H] and reviewed wrong labels [H] of lists that end with a stratum."""
+        return np.tril(np.ones((len(self.rest),) * 2)) * self.rest, np.cumsum(self.counts.wrong)
 
 
-def _hits(group: Group, mixture: Mixture, log_odds: Floats, shifts: Floats) -> Floats:
-    """Return how many flips are on each list [B, L] if they rank higher by some shift [B]."""
-    odds = mixture.log_odds(group.planted + mixture.scale * shifts[:, None])
-    below = np.stack([np.searchsorted(row, log_odds) for row in odds])
-    return (len(group.planted) - below).astype(np.float64)
+def _spanned(parts: Sequence[tuple[Floats, Floats, Floats]], size: int = 1) -> Estimate:
+    """Return the first estimate over a number, with an interval that spans those of all."""
+    low = min(float(part[1][0]) for part in parts)
+    high = max(float(part[2][0]) for part in parts)
+    return Estimate(float(parts[0][0][0]) / size, low / size, high / size)
 
 
-def _reached(
-    group: Group, mixture: Mixture, suspicion: Floats, right: Floats, log_odds: Floats
-) -> Floats:
-    """Return the share of wrong labels that look right which is on each list, [L].
+def _precision(estimates: Sequence[Estimates], member: NDArray[np.bool_]) -> Estimate:
+    if not member.any():
+        return UNKNOWN
+    return _spanned([e.wrong_among(member[None]) for e in estimates], int(member.sum()))
 
-    An example that looks like another class has minus its suspicion once it has that label.
-    """
-    odds = np.nan_to_num(mixture.log_odds(-suspicion), nan=-np.inf)
-    order = np.argsort(odds)
-    mass = np.concatenate([[0.0], np.cumsum((group.excluded * right)[order])])
-    if not mass[-1] > 0:
-        return np.ones(len(log_odds))
-    below = np.searchsorted(odds[order], log_odds)
-    shares: Floats = 1 - mass[below] / mass[-1]
-    return shares
+
+def _nearest(ends: Ids) -> int:
+    """Return the number of strata whose list is nearest to 50 examples."""
+    return int(np.abs(ends - SHOWN).argmin()) + 1
+
+
+def _listed(order: Ids, estimates: Estimates, stratum: int) -> Ids:
+    """Return the ids of the first strata and of all reviewed wrong labels, without right ones."""
+    wrong, right = estimates.values == 1, estimates.values == 0
+    first = estimates.strata < stratum
+    listed: Ids = np.concatenate([order[wrong], order[first & ~wrong & ~right]])
+    return listed
+
+
+def _curve(estimates: Sequence[Estimates]) -> pd.DataFrame:
+    tables = [estimate.prefixes() for estimate in estimates]
+    curve = tables[0]
+    for name in ("precision", "recall"):
+        for end, pick in (("low", np.min), ("high", np.max)):
+            column = f"{name}_{end}"
+            curve[column] = pick([table[column] for table in tables], axis=0)
+    return curve
+
+
+def _by_class(order: Ids, labels: Ids, estimates: Sequence[Estimates]) -> pd.DataFrame:
+    """Return the number of wrong labels of each class; see :class:`Calibration`."""
+    classes = np.unique(labels[order])
+    rows = []
+    for label in classes:
+        member = labels[order] == label
+        wrong = float(estimates[0].p_wrong[member].sum())
+        parts = [estimate.among(member) for estimate in estimates]
+        ends = [part.wrong_among(np.ones((1, int(member.sum())), bool)) for part in parts]
+        alone = _spanned(ends)
+        rows.append((int(member.sum()), wrong, min(alone.low, wrong), max(alone.high, wrong)))
+    names = ["examples", "wrong", "wrong_low", "wrong_high"]
+    return pd.DataFrame(rows, pd.Index(classes, name="label"), names)
+
+
+def _without_reviews(order: Ids, examples: int, kinds: pd.DataFrame, wanted: float) -> Calibration:
+    """Return what is known without reviews: the first examples, and what planted flips bound."""
+    bounds = strata_of(len(order))
+    length = int(bounds[_nearest(bounds[1:])]) if len(order) else 0
+    most = kinds["most_wrong"].max() if set(kinds.index) == set(KINDS) else 1.0
+    known = most < MOST_KNOWN
+    return Calibration(
+        wanted=wanted,
+        listed=order[:length],
+        assured=False,
+        precision=UNKNOWN,
+        recall=UNKNOWN,
+        mislabelled=Estimate(NAN, 0.0, float(most * len(order))) if known else UNKNOWN,
+        by_class=pd.DataFrame(),
+        p_wrong=np.full(examples, np.nan),
+        reviews=None,
+        kinds=kinds,
+        ranking=order,
+    )
+
+
+def _doubts(probabilities: Floats, y: NDArray[np.integer]) -> Floats:
+    """Return the largest probability of another class, less that of the label, [N]."""
+    if probabilities.shape[1] <= y.max() or y.min() < 0:
+        raise InputError(
+            f"labels must be 0 to {probabilities.shape[1] - 1}, one of the classes of scores"
+        )
+    rows, others = np.arange(len(y)), probabilities.copy()
+    others[rows, y] = -np.inf
+    doubts: Floats = others.max(1) - probabilities[rows, y]
+    return doubts

@@ -62,8 +62,8 @@ COLUMNS = (
     Column(
         "p_wrong",
         "P(wrong)",
-        "probability that the label is wrong, estimated from the ranks of planted flips: labels "
-        "that byheart changed on purpose, modelled on the doubtful labels of these data",
+        "probability that the label is wrong, estimated from reviewed examples of about the same "
+        "rank; unknown without reviews",
     ),
     Column("suggested", "suggested label", "the likeliest class besides the label"),
     Column(
@@ -138,7 +138,7 @@ COLUMNS = (
 )
 _SHOWN_ELSEWHERE = frozenset(
     {"label", "suspicion", "p_wrong", "flagged", "suggested", "verdict", "evidence"}
-    | {"conflicts_with", "file", "row"}
+    | {"doubt", "reviewed", "conflicts_with", "file", "row"}
 )
 """Columns that a card shows above its list of scores."""
 

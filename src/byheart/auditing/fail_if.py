@@ -42,21 +42,21 @@ class Quantity:
     Attributes:
         name: in conditions.
         meaning: in words.
-        needs_flips: known only if the audit planted flips.
+        needs_reviews: known only with reviews.
     """
 
     name: str
     meaning: str
-    needs_flips: bool = False
+    needs_reviews: bool = False
 
 
 QUANTITIES = (
-    Quantity("flagged", "share of examples that are flagged", needs_flips=True),
-    Quantity("mislabelled", "estimated share of wrong labels", needs_flips=True),
-    Quantity("mislabelled_low", "lower end of its interval", needs_flips=True),
-    Quantity("mislabelled_high", "upper end of its interval", needs_flips=True),
-    Quantity("precision", "estimated share of wrong labels among the flagged", needs_flips=True),
-    Quantity("recall", "estimated share of all wrong labels that are flagged", needs_flips=True),
+    Quantity("flagged", "share of examples that are flagged", needs_reviews=True),
+    Quantity("mislabelled", "estimated share of wrong labels", needs_reviews=True),
+    Quantity("mislabelled_low", "lower end of its interval", needs_reviews=True),
+    Quantity("mislabelled_high", "upper end of its interval", needs_reviews=True),
+    Quantity("precision", "estimated share of wrong labels among the flagged", needs_reviews=True),
+    Quantity("recall", "estimated share of all wrong labels that are flagged", needs_reviews=True),
     Quantity("rare", "share of examples with the verdict 'rare'"),
     Quantity("ambiguous", "share of examples with the verdict 'ambiguous'"),
     Quantity("conflicts", "number of pairs of near-duplicates with different labels"),
@@ -80,15 +80,15 @@ def quantities(audit: AuditResult) -> dict[str, float | None]:
         "epochs": audit.epochs,
     }
     calibration, onset = audit.calibration, audit.onset
-    if calibration is not None:
-        wrong = calibration.mislabelled
+    if calibration.reviews is not None:
+        wrong, recall = calibration.mislabelled, calibration.recall.value
         values |= {
-            "flagged": calibration.flagged / examples,
+            "flagged": len(calibration.listed) / examples,
             "mislabelled": wrong.value / examples,
             "mislabelled_low": wrong.low / examples,
             "mislabelled_high": wrong.high / examples,
-            "precision": calibration.precision.value if calibration.flagged else None,
-            "recall": calibration.recall.value,
+            "precision": calibration.precision.value,
+            "recall": None if math.isnan(recall) else recall,
         }
     if onset is not None:
         values |= {"onset": onset.epoch if onset.reached else math.inf, "gain": onset.gain}

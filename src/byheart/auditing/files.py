@@ -16,19 +16,23 @@ import pandas as pd
 from torch import nn
 
 from byheart.auditing.audit import Audit
-from byheart.auditing.calibration import Calibration
+from byheart.auditing.calibration import Calibration, calibrated
 from byheart.auditing.cards import with_names
 from byheart.auditing.onset import Onset
 from byheart.auditing.result import AuditResult
+from byheart.auditing.reviews import RIGHT, UNSURE, WRONG, Reviews
 from byheart.data import load_dataset
 from byheart.data.dataset import Dataset, split_indices
 from byheart.data.sources import example_files
+from byheart.errors import InputError, choose
 from byheart.files import write_bytes, write_text
 from byheart.networks.foreign import Factory
 from byheart.report.frame import frame_csv
 from byheart.statistics.estimate import Estimate
 
 CSV, PARQUET, JSON, PAGE = "table.csv", "table.parquet", "audit.json", "report.html"
+TO_REVIEW = "to-review.csv"
+CLEANED, CHANGES = "cleaned.npz", "cleaned.csv"
 UNITS = 256
 DEFAULT_NETWORK = f"a multilayer perceptron with one layer of {UNITS} units"
 """The network where a user names none."""
@@ -92,7 +96,100 @@ def write_audit(
         write_text(folder / CSV, frame_csv(table)),
         *_parquet(folder / PARQUET, table),
         write_text(folder / JSON, f"{text}\n"),
+        write_text(folder / TO_REVIEW, frame_csv(audit.to_review())),
         audit.to_html(folder / PAGE, about=about),
+    ]
+
+
+def read_audit(folder: Path, examples: Examples) -> tuple[Audit, dict[str, Any]]:
+    """Return an audit that was written to a folder, and the numbers in its JSON.
+
+    Raises:
+        InputError: there is no audit, or it is of other data.
+    """
+    try:
+        numbers = json.loads((folder / JSON).read_text(encoding="utf-8"))
+        table = pd.read_csv(folder / CSV, index_col="id", keep_default_na=False, na_values=[""])
+        fingerprint, calibration = numbers["run"]["Fingerprint"], numbers["calibration"]
+        kinds = pd.DataFrame(calibration["kinds"], columns=["kind", "flips", "most_wrong"])
+        unjudged = np.array(calibration["unjudged"], np.int64)
+        table = table.drop(columns=["label_name", "suggested_name"])
+        texts = ["verdict", "doubt", "reviewed", "evidence"]
+        table[texts] = table[texts].astype(object).fillna("")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder} holds no audit to give reviews to: run the same command without --reviews "
+            f"first ({type(error).__name__}: {error})"
+        ) from None
+    if fingerprint != examples.dataset.fingerprint:
+        raise InputError(
+            f"the audit in {folder} is of other data: its fingerprint is {fingerprint}, that of "
+            f"the source {examples.dataset.fingerprint}"
+        )
+    suspicion = table["suspicion"].to_numpy(np.float64, copy=True)
+    suspicion[unjudged] = np.nan
+    wanted = float(calibration["wanted"])
+    labels = table["label"].to_numpy(np.int64)
+    audit = Audit(
+        name=numbers["data"],
+        classes=tuple(numbers["classes"]),
+        table=table,
+        onset=_read_onset(numbers["onset"]),
+        calibration=calibrated(suspicion, labels, None, kinds.set_index("kind"), wanted),
+        window=numbers["window"],
+        epochs=numbers["epochs"],
+        seeds=numbers["seeds"],
+        gaps=np.zeros((numbers["seeds"], numbers["epochs"]), np.int64),
+        notes=tuple(numbers["notes"]),
+        dataset=examples.dataset,
+    )
+    return audit, numbers
+
+
+def _read_onset(facts: Mapping[str, Any] | None) -> Onset | None:
+    if facts is None:
+        return None
+    (low, high), (gain_low, gain_high) = facts["interval"], facts["gain_interval"]
+    return Onset(
+        epoch=facts["epoch"],
+        low=low,
+        high=high,
+        reached=facts["reached"],
+        accuracy=np.array(facts["accuracy"]),
+        gain=facts["gain"],
+        gain_low=gain_low,
+        gain_high=gain_high,
+        level=facts["level"],
+    )
+
+
+def write_cleaned(folder: Path, dataset: Dataset, reviews: Reviews) -> list[Path]:
+    """Write the data with the corrections of reviewers, and return the paths.
+
+    A label that reviewers call wrong becomes the class that they wrote in ``correct_label``.
+    Without one, the example is removed. ``cleaned.csv`` says what became of each id;
+    ``cleaned.npz`` has the examples that are left, in their order.
+    """
+    y, kept = dataset.y.numpy().copy(), np.ones(len(dataset), bool)
+    action = np.full(len(dataset), "kept", object)
+    for i, verdict, name in zip(reviews.ids, reviews.verdicts, reviews.corrections, strict=True):
+        if verdict != WRONG:
+            continue
+        if name:
+            y[i] = dataset.classes.index(choose(f"class of example {i}", name, dataset.classes))
+        else:
+            kept[i] = False
+        action[i] = "corrected" if name else "removed"
+    table = pd.DataFrame(
+        {"label": y, "label_name": [dataset.classes[k] for k in y], "action": action},
+        pd.RangeIndex(len(y), name="id"),
+    )
+    buffer = io.BytesIO()
+    x = dataset.x.cpu().numpy()
+    np.savez(buffer, x=x[kept], y=y[kept], classes=np.array(dataset.classes))
+    return [
+        write_text(folder / CHANGES, frame_csv(table)),
+        write_bytes(folder / CLEANED, buffer.getvalue()),
     ]
 
 
@@ -121,12 +218,13 @@ def summary(audit: AuditResult) -> dict[str, Any]:
         "seeds": audit.seeds,
         "epochs": audit.epochs,
         "window": audit.window,
+        "notes": list(audit.notes),
         "alerts": [{"kind": alert.kind, "text": alert.text} for alert in audit.alerts],
-        "flagged": None if audit.calibration is None else audit.calibration.flagged,
+        "flagged": len(audit.calibration.listed),
         "verdicts": {str(name): int(count) for name, count in verdicts.items() if name},
         "conflicts": [list(pair) for pair in audit.conflicts],
         "onset": None if audit.onset is None else _onset(audit.onset),
-        "calibration": None if audit.calibration is None else _calibration(audit.calibration),
+        "calibration": _calibration(audit.calibration),
         "list": _list(audit),
     }
 
@@ -144,15 +242,32 @@ def _onset(onset: Onset) -> dict[str, Any]:
 
 
 def _calibration(calibration: Calibration) -> dict[str, Any]:
+    reviews = calibration.reviews
+    unjudged = np.setdiff1d(np.arange(len(calibration.p_wrong)), calibration.ranking)
     return {
         "wanted": calibration.wanted,
-        "threshold": _finite(calibration.threshold),
+        "assured": calibration.assured,
         "precision": _estimate(calibration.precision),
         "recall": _estimate(calibration.recall),
         "mislabelled": _estimate(calibration.mislabelled),
-        "planted": calibration.planted,
+        "by_class": _rows(calibration.by_class),
+        "kinds": _rows(calibration.kinds),
+        "reviews": None if reviews is None else _reviews(reviews),
+        "unjudged": unjudged.tolist(),
         "level": calibration.level,
     }
+
+
+def _reviews(reviews: Reviews) -> dict[str, int]:
+    return {verdict: reviews.count(verdict) for verdict in (WRONG, RIGHT, UNSURE)} | {
+        "compared": reviews.compared,
+        "disagreements": reviews.disagreements,
+    }
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = table.reset_index().to_dict("records")
+    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
@@ -164,8 +279,7 @@ def _list(audit: AuditResult) -> list[dict[str, Any]]:
     """Return the flagged examples, the likeliest to be wrong first."""
     columns = ["label", "suggested", "suspicion", "p_wrong", "verdict", "evidence"]
     columns += [name for name in ("file", "row") if name in audit.table]
-    rows = audit.flagged[[*columns, "conflicts_with"]].reset_index().to_dict("records")
-    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+    return _rows(audit.flagged[[*columns, "conflicts_with"]])
 
 
 def _plain(value: Any) -> Any:

@@ -23,8 +23,6 @@ from byheart.seeds import generator
 
 GALLERY = 200
 """Flagged examples that have a card."""
-UNFLAGGED = 48
-"""Most suspect examples that have a card, if none is flagged."""
 OTHERS = 400
 """Further examples on the map that have a card: the next most suspect, and as many at random."""
 PAIRS = 60
@@ -38,13 +36,10 @@ CONFUSIONS = 10
 def select(audit: AuditResult) -> tuple[Ids, Ids]:
     """Return the examples that the page shows: with a picture of every one it would not open.
 
-    First come the flagged examples in the gallery, or the most suspect if none is flagged; then
-    further examples on the map.
+    First come the flagged examples in the gallery, then further examples on the map.
     """
     ranking = audit.ranking
     gallery = audit.flagged.index.to_numpy(np.int64)[:GALLERY]
-    if not len(gallery):
-        gallery = ranking[:UNFLAGGED]
     rest = ranking[~np.isin(ranking, gallery)]
     near, far = rest[: OTHERS // 2], rest[OTHERS // 2 :]
     drawn = generator("map", 0).permutation(len(far))[: OTHERS - len(near)]
@@ -69,7 +64,7 @@ def render(
     gallery, others = select(audit)
     examples_map = draw_map(audit.table, audit.classes, np.concatenate([gallery, others]))
     onset = draw(onset_figure(audit.onset)) if audit.onset else None
-    lists = draw(lists_figure(audit.calibration)) if audit.calibration else None
+    lists = draw(lists_figure(audit.calibration)) if len(audit.calibration.curve) else None
     conflicts = audit.conflicts
     return render_page(
         "audit.html",
@@ -90,7 +85,7 @@ def render(
         shares=_shares(audit.table),
         confusions=_confusions(audit),
         columns=[column for column in COLUMNS if column.name in audit.table and column.how],
-        list_csv=_list(audit, gallery),
+        list_csv=frame_csv(with_names(audit.flagged, audit.classes)),
     )
 
 
@@ -128,23 +123,19 @@ def lists_figure(calibration: Calibration) -> Figure:
             calibration.curve.index, calibration.curve.to_dict("records"), strict=True
         )
     ]
-    flagged = calibration.flagged
-    mark = f" The line marks the {flagged:,} flagged examples." if flagged else ""
     return Figure(
         id="belief",
         title="Precision and recall of the list",
         source="",
         reading="Precision: the share of a list of the most suspect examples whose labels are "
         "wrong. Recall: the share of all wrong labels that the list holds. Both are estimated "
-        f"from {calibration.planted:,} planted flips, with {calibration.level:.0%} intervals; this "
-        f"assumes that the data's own mistakes resemble the flips.{mark}",
+        f"from reviewed examples, with {calibration.level:.0%} intervals.",
         x=Axis("length of the list", log=True),
         y=Axis("share", percent=True),
         series=("precision", "recall"),
         points=tuple(points),
         marks=False,
         level=calibration.level,
-        span=Span(flagged, flagged, flagged) if flagged else None,
     )
 
 
@@ -183,9 +174,3 @@ def _confusions(audit: AuditResult) -> list[tuple[str, str, int]]:
         for (label, suggested), count in counts.items()
     )
     return sorted(named, key=lambda row: (-row[2], row[:2]))[:CONFUSIONS]
-
-
-def _list(audit: AuditResult, gallery: Ids) -> str:
-    """Return all flagged examples as CSV; if none is flagged, those in the gallery."""
-    rows = audit.flagged if len(audit.flagged) else audit.table.loc[gallery.tolist()]
-    return frame_csv(with_names(rows, audit.classes))

@@ -1,23 +1,33 @@
-"""Which examples each run holds out, and which labels it changes on purpose (planted flips)."""
+"""Which examples each run holds out, and labels changed on purpose (planted flips)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
-from byheart.auditing.scores import Scores
+from byheart.errors import InputError, choose
 from byheart.seeds import generator
 
 Ids = NDArray[np.int64]
 
-SMOOTHING = 0.1
-"""Share of flips that have a random class and label."""
-CONCENTRATED = 0.25
-"""If more than this share of all pairs of classes is above average, no pair counts as confused."""
+KINDS = ("random", "confused", "ambiguous")
+"""Kinds of planted flips, from those that are easiest to find to the hardest."""
 AT_MOST = 0.5
 """Largest share of a class that is changed, so that networks can still learn the class."""
+FEWEST = 20
+"""Flips of a kind below which nothing is estimated from them."""
+CONFIDENCE = 0.95
+QUANTILES = np.arange(0.05, 0.96, 0.05)
+NO_BOUNDS = pd.DataFrame(
+    {"flips": pd.Series(dtype=int), "most_wrong": pd.Series(dtype=float)},
+    pd.Index([], name="kind", dtype=object),
+)
+"""What :func:`bounds_of` returns without planted flips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,127 +76,187 @@ def hold_out(y: Ids, *, seeds: int, share: float, seed: int) -> Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class FlipModel:
-    """What flips are modelled on: how runs without flips judged the user's labels.
+class Planted:
+    """Labels of which some were changed on purpose.
 
     Attributes:
-        labels: [N] the user's.
-        suspicion: [N] above 0 where the label is doubtful: another class led.
-        suggested: [N] the likeliest class besides the label.
+        labels: [N] to train on.
+        ids: [P] examples whose labels were changed.
+        original: [P] their labels before.
+        kinds: [P] kind of each change; see :func:`plant`.
     """
 
     labels: Ids
-    suspicion: Scores
-    suggested: Ids
+    ids: Ids
+    original: Ids
+    kinds: NDArray[np.str_]
 
-    @property
-    def likely_classes(self) -> Ids:
-        """The class that each example is taken to be of, [N].
-
-        It is the label, unless the label is doubtful and often confused with the suggested class.
-        Without such hard examples, flips would be easier to find than wrong labels are.
-        """
-        confused = (self.suspicion > 0) & self.are_confused(self.suggested, self.labels)
-        return np.where(confused, self.suggested, self.labels)
-
-    def are_confused(self, sources: Ids, labels: Ids) -> NDArray[np.bool_]:
-        """Return which pairs of a true class and a label are confused more often than average.
-
-        A pair of a suggested class and a label weighs as much as the squared suspicion of its
-        doubtful examples. Pairs above the mean of all pairs are confused. If more than a quarter of
-        all pairs are above it, mistakes follow no pattern, and no pair counts as confused.
-        """
-        base = int(max(self.labels.max(), self.suggested.max(), labels.max(initial=0))) + 1
-        weights = np.maximum(np.nan_to_num(self.suspicion), 0) ** 2
-        pairs, at = np.unique(self.suggested * base + self.labels, return_inverse=True)
-        mass = np.bincount(at, weights, len(pairs))
-        classes = len(np.unique(self.labels[self.labels >= 0]))
-        asked = sources * base + labels
-        place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
-        known = pairs[place] == asked
-        every = classes * (classes - 1)
-        above = mass * every > mass.sum()
-        if above.sum() > CONCENTRATED * every:
-            return np.zeros(asked.shape, bool)
-        confused: NDArray[np.bool_] = known & above[place]
-        return confused
+    def require_trained_on(self, labels: NDArray[np.integer]) -> None:
+        """Refuse labels that are not those to train on."""
+        if len(labels) != len(self.labels):
+            raise InputError(f"{len(self.labels)} labels were planted, and {len(labels)} are given")
+        back = self.ids[labels[self.ids] == self.original]
+        if len(back):
+            raise InputError(
+                f"the planted label of example {back[0]} was changed back to {labels[back[0]]}: "
+                "give the labels that were trained on"
+            )
+        differ = np.flatnonzero(labels != self.labels)
+        if len(differ):
+            raise InputError(
+                f"example {differ[0]} has label {labels[differ[0]]}, and was planted with "
+                f"{self.labels[differ[0]]}: give the labels that were trained on"
+            )
 
 
-def excluded_flips(model: FlipModel, sources: Ids, labels: Ids) -> Scores:
-    """Return how many flips each example stands for that could not be planted, [N].
+def plant(
+    labels: ArrayLike,
+    share: float = 0.05,
+    kind: str = "random",
+    probabilities: ArrayLike | None = None,
+    seed: int = 0,
+) -> Planted:
+    """Change some labels on purpose, to train on: how they rank bounds how many are wrong.
 
-    No flip is planted on an example that looks like its new label: that label may be the right one.
-    But some wrong labels are of this kind (a 7 that looks like a 1 and is labelled 1), and every
-    network believes them. They are estimated from the examples where no flip was allowed.
+    Kinds: "random", any example gets any other label; "confused", an example of class A gets the
+    label B in proportion to the mean probability of B among examples labelled A; "ambiguous",
+    example and label are drawn in proportion to the probability of the label for this example;
+    "all", a third of each.
 
-    Formula: where s_i > 0, the number of flips from the label of example i to the class suggested
-    for it, over the number of examples with its label; 0 elsewhere. ``sources`` are the classes
-    that flips were taken to be of, ``labels`` the new ones.
+    Args:
+        labels: [N] whole numbers.
+        share: share of labels to change, above 0 and at most 0.3.
+        kind: "random", "confused", "ambiguous" or "all".
+        probabilities: [N, classes] predicted, best out of fold. Only "random" does without.
+        seed: seed of the draw.
+
+    Returns:
+        The labels to train on, and which were changed. A class never loses more than half of its
+        examples, so there may be fewer changes than asked for.
+
+    Raises:
+        InputError: an argument out of range, or one class only.
     """
-    base = int(max(model.labels.max(), model.suggested.max(), labels.max(initial=0))) + 1
-    pairs, counts = np.unique(sources * base + labels, return_counts=True)
-    if not len(pairs):
-        return np.zeros(len(model.labels))
-    asked = model.labels * base + model.suggested
-    place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
-    flips = np.where(pairs[place] == asked, counts[place], 0)
-    same_label = np.bincount(model.labels, minlength=base)[model.labels]
-    excluded: Scores = np.where(model.suspicion > 0, flips / same_label, 0.0)
-    return excluded
+    y = np.asarray(labels)
+    if y.ndim != 1 or y.dtype.kind not in "iu" or len(np.unique(y)) < 2:
+        raise InputError("labels must be whole numbers [N] of two classes or more")
+    if not 0 < share <= 0.3:
+        raise InputError(f"share must be above 0 and at most 0.3, got {share!r}")
+    kinds = KINDS if choose("kind", kind, (*KINDS, "all")) == "all" else (kind,)
+    belief = _belief(y, probabilities, kinds)
+    rng, count = generator("planted", seed), max(1, round(share * len(y) / len(kinds)))
+    left = (AT_MOST * np.bincount(y)).astype(np.int64)
+    free, parts = np.ones(len(y), bool), []
+    for name in kinds:
+        order, new = _DRAWS[name](y, belief, rng)
+        # The first examples of each class, as many as the class may lose.
+        usable = free[order] & (new != y[order])
+        order, new = order[usable], new[usable]
+        allowed = _occurrence(y[order]) < left[y[order]]
+        order, new = order[allowed][:count], new[allowed][:count]
+        free[order] = False
+        left -= np.bincount(y[order], minlength=len(left))
+        parts.append((order, new, np.full(len(order), name)))
+    ids, changed, named = (np.concatenate(column) for column in zip(*parts, strict=True))
+    planted = y.astype(np.int64)
+    planted[ids] = changed
+    return Planted(planted, ids, y[ids].astype(np.int64), named)
 
 
-def plant(layout: Layout, model: FlipModel, *, share: float, seed: int) -> Layout:
-    """Draw flips for each run of a layout; fewer than ``share`` where classes are too small.
+def _belief(
+    y: NDArray[np.integer], probabilities: ArrayLike | None, kinds: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the probability of each other class [N, classes]; 0 for the label."""
+    if probabilities is None:
+        if kinds != ("random",):
+            raise InputError(f"kind '{kinds[-1]}' needs probabilities [N, classes]")
+        return np.zeros((0, 0))
+    belief = np.array(probabilities, np.float64)
+    if belief.ndim != 2 or len(belief) != len(y) or belief.shape[1] <= y.max():
+        raise InputError(
+            f"probabilities must be [{len(y)}, classes], one column per class, got "
+            f"{list(belief.shape)}"
+        )
+    belief[np.arange(len(y)), y] = 0
+    if not (np.isfinite(belief).all() and belief.min() >= 0 and belief.any()):
+        raise InputError("probabilities must be finite, 0 or more, and not all of the label")
+    return belief
 
-    Each flip copies a doubtful example: it gives that example's label to an example of the class
-    that was suggested for it. Doubtful examples are drawn in proportion to their suspicion, so that
-    flips confuse the same classes as the user's labels do. A tenth of all flips have a random class
-    and label. Flips of another kind would give the recall of another kind of mistake: flips between
-    similar classes are harder to find.
+
+Drawn = tuple[Ids, Ids]
+
+
+def _random(y: Ids, belief: NDArray[np.float64], rng: np.random.Generator) -> Drawn:
+    classes = np.unique(y)
+    at = np.searchsorted(classes, y)
+    new = classes[(at + rng.integers(1, len(classes), len(y))) % len(classes)]
+    order = rng.permutation(len(y))
+    return order, new[order]
+
+
+def _confused(y: Ids, belief: NDArray[np.float64], rng: np.random.Generator) -> Drawn:
+    mass = np.stack([belief[y == k].sum(0) for k in range(belief.shape[1])])
+    # Examples of a class are drawn in proportion to its mass, each with a label of its own.
+    weights = mass.sum(1)[y] / np.bincount(y)[y]
+    return _weighted(weights, mass[y], rng)
+
+
+def _ambiguous(y: Ids, belief: NDArray[np.float64], rng: np.random.Generator) -> Drawn:
+    return _weighted(belief.sum(1), belief, rng)
+
+
+def _weighted(
+    weights: NDArray[np.float64], belief: NDArray[np.float64], rng: np.random.Generator
+) -> Drawn:
+    """Draw examples in proportion to weights, without replacement, and a label for each."""
+    # The largest of log w + Gumbel noise are such a sample (Efraimidis & Spirakis 2006).
+    keys = np.log(np.maximum(weights, 1e-300)) + rng.gumbel(size=len(weights))
+    order = np.argsort(-keys)[: int((weights > 0).sum())]
+    edges = np.cumsum(belief[order], 1)
+    drawn = rng.random(len(order)) * edges[:, -1]
+    return order, (edges <= drawn[:, None]).sum(1).clip(max=belief.shape[1] - 1)
+
+
+_DRAWS = {"random": _random, "confused": _confused, "ambiguous": _ambiguous}
+
+
+def _occurrence(values: Ids) -> Ids:
+    """Return how often each value occurred before, [n]."""
+    order = np.argsort(values, kind="stable")
+    _, starts, counts = np.unique(values[order], return_index=True, return_counts=True)
+    before = np.empty(len(values), np.int64)
+    before[order] = np.arange(len(values)) - np.repeat(starts, counts)
+    return before
+
+
+def bounds_of(scores: NDArray[np.float64], planted: Planted) -> pd.DataFrame:
+    r"""Return the largest share of wrong labels that each kind of flips admits, by ``kind``.
+
+    Formula: min over t of u(t) / F(t). u(t) is the share of the user's labels that are at least as
+    suspect as t. F(t) is the share of flips that are, at the lower end of its one-sided 95%
+    interval (Clopper & Pearson). At most u(t) of all labels are wrong and that suspect. If wrong
+    labels rank like flips, these are a share F(t) of all wrong labels.
+
+    Args:
+        scores: [N] of a training on the planted labels, higher if more suspect.
+        planted: the planted labels.
+
+    Returns:
+        ``flips``, their number, and ``most_wrong``; 1 with fewer than 20 flips.
     """
-    rng = generator("planted", seed)
-    count = round(share * len(model.labels))
-    drawn = [_flips(held_out, model, count, rng) for held_out in layout.held_out]
-    fewest = min(len(ids) for ids, _ in drawn)
-    return Layout(
-        layout.held_out,
-        np.stack([ids[:fewest] for ids, _ in drawn]),
-        np.stack([labels[:fewest] for _, labels in drawn]),
-    )
-
-
-def _flips(
-    held_out: Ids, model: FlipModel, count: int, rng: np.random.Generator
-) -> tuple[Ids, Ids]:
-    """Return ids and their new labels, in random order."""
-    sources, labels = _pairs(model, count, rng)
-    classes = model.likely_classes
-    free = np.ones(len(classes), bool)
-    free[held_out] = False
-    ids, changed = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for k in np.unique(sources):
-        candidates = rng.permutation(np.flatnonzero(free & (classes == k)))
-        wanted = labels[sources == k][: int(AT_MOST * len(candidates))]
-        chosen = candidates[: len(wanted)]
-        # A doubtful example may have the label already, or deserve it.
-        deserved = (model.suspicion[chosen] > 0) & (model.suggested[chosen] == wanted)
-        new = (model.labels[chosen] != wanted) & ~deserved
-        ids.append(chosen[new])
-        changed.append(wanted[new])
-    order = rng.permutation(sum(len(part) for part in ids))
-    return np.concatenate(ids)[order], np.concatenate(changed)[order]
-
-
-def _pairs(model: FlipModel, count: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """Draw the class of the example to flip, and its new label, [count] each."""
-    classes = np.unique(model.labels)
-    at = rng.integers(len(classes), size=count)
-    step = rng.integers(1, len(classes), count)
-    source, label = classes[at], classes[(at + step) % len(classes)]
-    weights = np.maximum(np.nan_to_num(model.suspicion), 0)
-    if weights.any():
-        copied = rng.choice(len(weights), size=count, p=weights / weights.sum())
-        is_copy = rng.random(count) >= SMOOTHING
-        source = np.where(is_copy, model.suggested[copied], source)
-        label = np.where(is_copy, model.labels[copied], label)
-    return source, label
+    user = np.delete(scores, planted.ids)
+    user = np.sort(user[~np.isnan(user)])
+    rows = {}
+    for kind in dict.fromkeys(planted.kinds.tolist()):
+        flips = np.sort(scores[planted.ids[planted.kinds == kind]])
+        flips = flips[~np.isnan(flips)]
+        most = 1.0
+        if len(flips) >= FEWEST and len(user):
+            thresholds = np.quantile(flips, QUANTILES, method="nearest")
+            above = len(flips) - np.searchsorted(flips, thresholds)
+            low = stats.beta.ppf(1 - CONFIDENCE, above, len(flips) - above + 1)
+            doubted = 1 - np.searchsorted(user, thresholds) / len(user)
+            most = min(1.0, float((doubted / low).min()))
+        rows[kind] = {"flips": len(flips), "most_wrong": most}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["flips", "most_wrong"])
+    return table.rename_axis("kind")

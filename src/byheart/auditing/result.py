@@ -11,16 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from byheart.auditing.calibration import Calibration
-from byheart.auditing.groups import FEWEST
 from byheart.auditing.onset import Onset
 from byheart.auditing.planting import Ids
+from byheart.auditing.reviews import UNSURE
 from byheart.auditing.scores import ranked
 from byheart.data.dataset import Dataset
 from byheart.report.numbers import counted
 from byheart.statistics.estimate import Estimate
 
-FEW_WRONG = 0.05
-"""An interval that ends below this share of labels needs no advice to train longer."""
+ERRING = 0.05
+"""Share of wrong verdicts whose effect is stated."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class AuditResult:
         name: name of the data set.
         classes: name of each class.
         table: one row per example, by ``id``: ``label``, ``suspicion`` (higher = more suspect),
-            ``p_wrong`` (probability that the label is wrong; NaN without planted flips),
-            ``flagged``, ``suggested`` (the likeliest other label), ``verdict`` ("mislabelled",
-            "rare", "ambiguous" or "typical"), ``evidence`` (in words), ``conflicts_with`` (id of a
-            near-duplicate with another label, or -1), and one column per score.
+            ``p_wrong`` (probability that the label is wrong; NaN without reviews), ``flagged`` (on
+            the list), ``suggested`` (the likeliest other label), ``verdict`` ("mislabelled",
+            "rare", "ambiguous" or "typical"), ``doubt`` (the verdict if it were flagged),
+            ``reviewed`` (what reviewers said, or ""), ``evidence`` (in words), ``conflicts_with``
+            (id of a near-duplicate with another label, or -1), and one column per score.
         onset: when memorization sets in; None if no examples were held out.
-        calibration: precision and recall of the ranking; None if too few flips were planted.
+        calibration: how many labels are wrong, the list, and its precision and recall.
         window: suspicion is averaged over the first ``window`` epochs.
         epochs: epochs per run.
         seeds: number of runs.
@@ -62,7 +63,7 @@ class AuditResult:
     classes: tuple[str, ...]
     table: pd.DataFrame
     onset: Onset | None
-    calibration: Calibration | None
+    calibration: Calibration
     window: int
     epochs: int
     seeds: int
@@ -73,14 +74,13 @@ class AuditResult:
     @property
     def flagged(self) -> pd.DataFrame:
         """The rows of the flagged examples, the likeliest to be wrong first."""
-        return self.table.loc[[] if self.calibration is None else self.calibration.listed]
+        return self.table.loc[self.calibration.listed]
 
     @property
     def ranking(self) -> Ids:
         """Ids of all examples that have a score, the likeliest to be wrong first.
 
-        Ranked by ``p_wrong``, which knows that some kinds of label are wrong more often than
-        others; ties, and audits without planted flips, are ranked by ``suspicion``.
+        Ranked by ``p_wrong``, if there are reviews; ties are ranked by ``suspicion``.
         """
         return ranked(self.table)
 
@@ -104,18 +104,37 @@ class AuditResult:
 
     def _label_alerts(self) -> Iterator[Alert]:
         calibration, examples = self.calibration, len(self.table)
-        if calibration is None:
+        length = counted(len(calibration.listed), "example")
+        if calibration.reviews is None:
+            yield Alert(
+                "warning",
+                "How many labels are wrong is unknown: review 20 examples to know, 100 for an "
+                f"interval about 10 points wide. The list has the {length} with the most suspect "
+                "labels; its precision is unknown",
+            )
+            if len(calibration.kinds):
+                yield Alert("note", _bounded(calibration, examples))
             return
-        total = f"Estimated wrong labels in all: {_count(calibration.mislabelled)} of {examples:,}"
-        assumed = "This assumes that the data's own mistakes resemble the planted flips"
-        if calibration.flagged:
-            yield Alert("warning", f"{_flagged(calibration, examples)}. {total}. {assumed}")
-            return
-        none = f"No example is flagged: no list reaches a precision of {calibration.wanted:.0%}"
-        # Never good news: mistakes that no planted flip resembles are not counted.
-        is_narrow = calibration.mislabelled.high <= FEW_WRONG * examples
-        advice = "" if is_narrow else ". Train longer, or with more seeds, for a narrower interval"
-        yield Alert("note", f"{none}. {total}. {assumed}{advice}")
+        reviews = counted(len(calibration.reviews.ids), "reviewed example")
+        yield Alert(
+            "warning",
+            f"Estimated wrong labels: {_count(calibration.mislabelled)} of {examples:,}, from "
+            f"{reviews}",
+        )
+        wanted, level = f"{calibration.wanted:.0%}", f"{calibration.level:.0%}"
+        assured = (
+            f"At least {wanted} of the {length} on the list have a wrong label, with {level} "
+            "confidence"
+            if calibration.assured
+            else f"No list has a precision of {wanted} with {level} confidence. The list has "
+            f"{length}"
+        )
+        yield Alert(
+            "warning",
+            f"{assured}. Estimated precision: {_share(calibration.precision)}. Estimated recall: "
+            f"{_share(calibration.recall)} of all wrong labels",
+        )
+        yield from (Alert("note", text) for text in _about_reviews(calibration))
 
     def _conflict_alerts(self) -> Iterator[Alert]:
         pairs = len(self.conflicts)
@@ -146,13 +165,47 @@ class AuditResult:
             )
 
 
-def _flagged(calibration: Calibration, examples: int) -> str:
-    is_flagged = "is" if calibration.flagged == 1 else "are"
-    return (
-        f"{calibration.flagged:,} of {examples:,} labels {is_flagged} flagged as wrong. Estimated "
-        f"precision of this list: {_share(calibration.precision)}. Estimated recall: "
-        f"{_share(calibration.recall)} of all wrong labels"
+def _bounded(calibration: Calibration, examples: int) -> str:
+    """Return the sentence on what planted flips bound."""
+    table = calibration.kinds
+    shares = ", ".join(
+        f"{share:.0%} if mistakes are {_LIKE[str(kind)]}"
+        for kind, share in table["most_wrong"].items()
     )
+    flips = counted(int(table["flips"].sum()), "planted flip")
+    text = f"By {flips}, at most this share of labels is wrong: {shares}"
+    if np.isnan(calibration.mislabelled.high):
+        return f"{text}. This range is too wide to tell the number: review some examples"
+    return f"{text}. So at most {calibration.mislabelled.high:,.0f} of {examples:,} labels"
+
+
+_LIKE = {
+    "random": "random",
+    "confused": "between confused classes",
+    "ambiguous": "on ambiguous examples",
+}
+
+
+def _about_reviews(calibration: Calibration) -> Iterator[str]:
+    """Yield what a reader should know of the reviews, one sentence each."""
+    reviews = calibration.reviews
+    assert reviews is not None
+    unsure = reviews.count(UNSURE)
+    if unsure:
+        yield (
+            f"Reviewers were unsure of, or disagree on, {counted(unsure, 'example')}: intervals "
+            "span both verdicts"
+        )
+    if reviews.compared:
+        yield (
+            f"Reviewers disagree on {reviews.disagreements:,} of "
+            f"{counted(reviews.compared, 'example')} with two verdicts or more"
+        )
+    yield (
+        f"If {ERRING:.0%} of all verdicts were wrong, the estimate would be "
+        f"{_count(calibration.if_reviewers_err(ERRING))} wrong labels"
+    )
+    yield f"{counted(calibration.further, 'more review')} would halve these intervals"
 
 
 def _share(estimate: Estimate) -> str:
@@ -168,14 +221,10 @@ def remarks(
     classes: Sequence[str],
     gaps: NDArray[np.int64],
     onset: Onset | None,
-    *,
-    flips: int,
-    calibrated: bool,
 ) -> tuple[str, ...]:
     """Return what a reader should know of the data and the runs, one sentence each.
 
-    ``gaps`` [S, E] are the examples that each seed and epoch did not see, ``flips`` the planted
-    ones over all seeds.
+    ``gaps`` [S, E] are the examples that each seed and epoch did not see.
     """
     notes = []
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
@@ -192,27 +241,9 @@ def remarks(
             f"{counted(incomplete, 'epoch')}, over all seeds, did not see every example; scores "
             "leave these gaps out"
         )
-    if not calibrated:
-        notes.append(_uncalibrated(flips))
     if onset is not None and not onset.reached:
         notes.append(
             "Accuracy on held-out examples does not fall by more than chance within these epochs, "
             "so memorization has cost no accuracy yet"
         )
     return tuple(notes)
-
-
-def _uncalibrated(flips: int) -> str:
-    unknown = "precision and recall are unknown, and nothing is flagged"
-    if not flips:
-        return f"No flips were planted: {unknown}"
-    planted = "1 flip was planted" if flips == 1 else f"{flips} flips were planted"
-    if flips >= FEWEST:
-        return (
-            f"{planted}, but they hardly look more suspect than the user's labels: {unknown}. "
-            "Train until the network has learned something, or check whether most labels are wrong"
-        )
-    return (
-        f"{planted}, over all seeds, which is too few: {unknown}. Plant {FEWEST} or more: raise "
-        "the share of planted labels, the number of seeds or the number of examples"
-    )

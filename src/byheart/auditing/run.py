@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from byheart.auditing.audit import PRECISION, Audit, assemble, require_precision
-from byheart.auditing.calibration import calibrate
-from byheart.auditing.groups import Grouping
-from byheart.auditing.onset import Onset, find_onset
-from byheart.auditing.planting import FlipModel, Layout, excluded_flips, hold_out, plant
-from byheart.auditing.scores import scores, suggested, suspicion, window_of
+from byheart.auditing.audit import PRECISION, Audit, assemble
+from byheart.auditing.calibration import require_precision
+from byheart.auditing.onset import find_onset
+from byheart.auditing.planting import NO_BOUNDS, Layout, Planted, bounds_of, hold_out, plant
+from byheart.auditing.scores import likely_classes, scores, suspicion, window_of
 from byheart.auditing.subsets import train_on_subsets
 from byheart.auditing.training import Runs, epochs_to_measure, sensitivity_up_to, train_runs
 from byheart.data.dataset import Dataset
@@ -32,9 +32,6 @@ from byheart.training.recipe import Recipe
 
 HELD_OUT = 0.10
 """Share of examples that each run does not train on."""
-FLIPS, PLANTED = 600, 0.06
-"""Planted flips over all seeds, and largest share of labels per seed, by default. More flips would
-sharpen the estimates, but networks learn worse from changed labels."""
 FEWEST_EXAMPLES = 20
 FEWEST_SUBSETS = 10
 """With fewer subsets, too few of them contain (or leave out) an example to compare."""
@@ -52,7 +49,7 @@ def audit(
     weight_decay: float = 0.0,
     batch_size: int = 32,
     precision: float = PRECISION,
-    planted: float | None = None,
+    planted: float = 0.0,
     sensitivity: bool = True,
     critical_radius: float | None = None,
     subsets: int = 0,
@@ -67,14 +64,10 @@ def audit(
     highest is the onset of memorization. The suspicion of an example is minus its margin, averaged
     over runs and over epochs up to twice the onset.
 
-    The first half of the runs train on the labels as they are. The other half change some labels on
-    purpose, modelled on the labels that the first half doubted. The ranks of these planted flips
-    tell how many of the user's labels are wrong, and how precise the ranking is. A run whose flips
-    include an example is left out of that example's scores.
-
-    These estimates assume that the data's own mistakes resemble the planted flips. Mistakes that
-    every network believes (annotators share them) are not counted: an estimate near 0 does not
-    prove that all labels are right.
+    How many labels are wrong is unknown until a person reviews some: draw them with
+    :meth:`Audit.to_review`, and give the verdicts to :meth:`Audit.review`. With ``planted``, more
+    networks train on labels of which some were changed on purpose (see :func:`byheart.plant`); how
+    these rank bounds the number of wrong labels. It does not change the ranking.
 
     Args:
         model_factory: a callable that returns a fresh ``torch.nn.Module``, which maps [N, *shape]
@@ -87,8 +80,7 @@ def audit(
         weight_decay: L2 coefficient.
         batch_size: examples per step.
         precision: target precision of the flagged list: the share of it whose labels are wrong.
-        planted: share of labels that each run of the second half changes; with 0, nothing is
-            flagged. By default 600 labels over all runs, at most 6% per run.
+        planted: share of labels that half as many further runs change on purpose; 0 for none.
         sensitivity: add the column of input gradients; takes about a tenth more time.
         critical_radius: add the column ``critical``: search a box of this radius around each input
             for another class, with the first trained network.
@@ -111,8 +103,6 @@ def audit(
     _require_whole("subsets", subsets, 0)
     if 0 < subsets < FEWEST_SUBSETS:
         raise InputError(f"subsets must be 0, or {FEWEST_SUBSETS} and more, got {subsets}")
-    if planted is None:
-        planted = min(PLANTED, FLIPS / (seeds - seeds // 2) / max(len(dataset), 1))
     if not 0 <= planted <= 0.3:
         raise InputError(f"planted must be from 0 to 0.3, got {planted!r}")
     if len(dataset) < FEWEST_EXAMPLES:
@@ -128,76 +118,68 @@ def audit(
         dataset,
         recipe=recipe,
         checkpoints=None if keep is None else Checkpoints(Path(keep)),
-        on_epoch=_progress(on_epoch, (seeds + subsets) * epochs),
+        on_epoch=_progress(on_epoch, (seeds + subsets + (seeds // 2 if planted else 0)) * epochs),
     )
-    y, half = dataset.y.numpy(), seeds // 2
-    layout = hold_out(y, seeds=seeds, share=HELD_OUT, seed=seed)
-    run_seeds = [seed_of("audit", seed, k) for k in range(seeds)]
-    # Half of the runs train on the user's labels, and half with flips modelled on these runs.
-    first = train(
-        layout.seeds(0, half),
-        seeds=run_seeds[:half],
+    layout = hold_out(dataset.y.numpy(), seeds=seeds, share=HELD_OUT, seed=seed)
+    runs = train(
+        layout,
+        seeds=[seed_of("audit", seed, k) for k in range(seeds)],
         gradients_at=epochs_to_measure(epochs) if sensitivity else (),
     )
-    model = _flip_model(first, y, find_onset(first.histories, layout.held_out[:half], seed=seed))
-    flips = plant(layout.seeds(half, seeds), model, share=planted, seed=seed)
-    second = train(flips, seeds=run_seeds[half:])
-    histories = [*first.histories, *second.histories]
+    histories = runs.histories
     onset = find_onset(histories, layout.held_out, seed=seed)
     window = window_of(onset.epoch, epochs)
-    mean = suspicion(histories, stop=window)
+    kinds = NO_BOUNDS
+    if planted:
+        kinds = _bounds(train, dataset, runs, window, planted, seeds=seeds // 2, seed=seed)
     further: dict[str, NDArray[Any]] = {}
     if sensitivity:
-        further["sensitivity"] = sensitivity_up_to(first.gradients, onset.epoch).astype(np.float32)
+        further["sensitivity"] = sensitivity_up_to(runs.gradients, onset.epoch).astype(np.float32)
     if critical_radius is not None:
-        further["critical"] = _critical(first.networks[0], dataset, critical_radius, device, seed)
+        further["critical"] = _critical(runs.networks[0], dataset, critical_radius, device, seed)
     if subsets:
         further |= train_on_subsets(train, dataset, recipe.device, count=subsets, seed=seed)
-    of_flips = [suspicion(history, stop=window) for history in second.planted]
-    calibration = calibrate(
-        mean,
-        np.stack([suspicion(history, stop=window) for history in second.histories]),
-        np.stack(of_flips) if of_flips else np.zeros((len(second.histories), 0)),
-        wanted=precision,
-        grouping=_grouping(model, flips, second),
-        seed=seed,
-    )
     return assemble(
         scores(histories),
         histories,
-        mean,
+        suspicion(histories, stop=window),
         window,
         onset,
-        calibration,
+        kinds,
+        precision,
         dataset,
         dataset.name,
         dataset.classes,
-        flips=flips.planted.size,
         further=further,
         seed=seed,
     )
 
 
-def _flip_model(first: Runs, y: NDArray[np.int64], onset: Onset) -> FlipModel:
-    scores = suspicion(first.histories, stop=onset.epoch)
-    return FlipModel(y, scores, suggested(first.histories).classes)
+def _bounds(
+    train: Callable[..., Runs],
+    dataset: Dataset,
+    runs: Runs,
+    window: int,
+    share: float,
+    *,
+    seeds: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Train more networks on planted labels, and return what these say of the share of wrong ones.
 
-
-def _grouping(model: FlipModel, flips: Layout, second: Runs) -> Grouping:
-    """Return which examples and flips are of classes that are confused, as networks see them.
-
-    The true class of a flip is known. Flips still count by the class that networks suggest, as
-    examples do.
+    Nothing is held out there. The suspicion of all labels is that of these runs alone.
     """
-    y, planted = model.labels, flips.planted
-    suggestions = [suggested([history]).classes for history in second.planted]
-    excluded = excluded_flips(model, model.likely_classes[planted], flips.planted_labels)
-    confused = model.are_confused(y, model.suggested)
-    return Grouping(
-        model.are_confused(model.suggested, y),
-        model.are_confused(np.stack(suggestions) if suggestions else planted, flips.planted_labels),
-        np.stack([np.where(confused, 0, excluded), np.where(confused, excluded, 0)]),
+    y = dataset.y.numpy()
+    belief = likely_classes(runs.histories, stop=window)
+    flips: Planted = plant(y, share, "all", belief, seed=seed)
+    nothing = np.zeros((seeds, 0), np.int64)
+    ids, labels = (np.tile(row, (seeds, 1)) for row in (flips.ids, flips.labels[flips.ids]))
+    trained = train(
+        Layout(nothing, ids, labels), seeds=[seed_of("planted", seed, k) for k in range(seeds)]
     )
+    scores = suspicion(trained.histories, stop=window)
+    scores[flips.ids] = suspicion(trained.planted, stop=window)
+    return bounds_of(scores, flips)
 
 
 def _critical(

@@ -305,6 +305,24 @@ def suggested(histories: Histories) -> Suggestion:
     return Suggestion(best, ratio(most, epochs_seen(seeds)))
 
 
+def likely_classes(histories: Histories, *, stop: int) -> NDArray[np.float64]:
+    """Return how probable each class besides the label is for each example, [N, classes].
+
+    Formula: (1 - mu) w_k / sum_k w_k, with mu the mean probability of the label up to epoch
+    ``stop``, and w_k the tally of the likeliest classes besides it (see :func:`suggested`).
+    """
+    seeds = checked(histories)
+    weights = np.zeros((len(seeds[0]), seeds[0].n_classes))
+    for history in seeds:
+        for classes, tallies in zip(
+            history.alternatives.classes.T, history.alternatives.weights.T, strict=True
+        ):
+            known = np.flatnonzero(classes >= 0)
+            np.add.at(weights, (known, classes[known]), tallies[known])
+    doubt = 1 - np.nan_to_num(confidence(seeds, stop=stop), nan=1.0)
+    return weights * np.nan_to_num(ratio(doubt, weights.sum(1)))[:, None]
+
+
 def epochs_seen(
     histories: Histories, *, start: int = 0, stop: int | None = None
 ) -> NDArray[np.int64]:

@@ -21,6 +21,8 @@ CLEARLY = 3.0
 """Mislabelled: the other label is at least this many times as probable as the label."""
 LIKELY, LIKELY_ISOLATED = 1 / 3, 1 / 2
 """Mislabelled: least probability of the other label, and the same for isolated examples."""
+FEWEST_OF_CLASS = 5
+"""Examples of a class, below which networks can hardly learn it: none is called mislabelled."""
 EITHER = 0.5
 """Ambiguous: least probability of the two labels together."""
 NEIGHBOUR = 5
@@ -73,17 +75,14 @@ def support(histories: Sequence[History], suggested: NDArray[np.int64], *, stop:
     return Support(confidence(histories, stop=stop), likeliest * share, suggested)
 
 
-def verdicts(
-    suspicion: Scores,
-    flagged: NDArray[np.bool_],
-    isolated: NDArray[np.bool_],
-    believed: Support,
+def kinds_of_doubt(
+    suspicion: Scores, labels: Ids, isolated: NDArray[np.bool_], believed: Support
 ) -> NDArray[np.object_]:
-    """Return a verdict [N] of :data:`VERDICTS` for each example; empty where it was never seen.
+    """Return the verdict [N] that each example has if it is flagged; empty where never seen.
 
-    - *typical*: not flagged, and its margin was positive on average;
     - *mislabelled*: another label is three times as probable as the label, and has a probability of
-      a third at least (a half for isolated examples, where predictions are worth less);
+      a third at least (a half for isolated examples, where predictions are worth less). Examples
+      of classes with fewer than 5 examples are never mislabelled;
     - *ambiguous*: the label and the other label together have half of the probability;
     - *rare*: none of these, or isolated and not mislabelled. No class is likely until the example
       is memorized; the label may be correct.
@@ -91,29 +90,41 @@ def verdicts(
     Source: the regions of a data map, Swayamdipta et al. (2020), section 3; rare and mislabelled
     examples as two kinds of memorized ones, Feldman & Zhang (2020), section 3.
     """
-    doubtful = flagged | (suspicion > 0)
+    small = np.bincount(labels[labels >= 0], minlength=1)[labels] < FEWEST_OF_CLASS
     enough = np.where(isolated, LIKELY_ISOLATED, LIKELY)
-    clear = (believed.suggested >= enough) & (believed.suggested >= CLEARLY * believed.label)
+    likely = (believed.suggested >= enough) & (believed.suggested >= CLEARLY * believed.label)
+    clear = likely & ~small
     either = ~isolated & (believed.label + believed.suggested >= EITHER)
     kinds = np.select(
-        [np.isnan(suspicion), ~doubtful, clear, either],
-        ["", "typical", "mislabelled", "ambiguous"],
-        "rare",
+        [np.isnan(suspicion), clear, either & ~small], ["", "mislabelled", "ambiguous"], "rare"
     )
     return kinds.astype(object)
 
 
+def verdicts(
+    doubt: NDArray[np.object_], suspicion: Scores, flagged: NDArray[np.bool_]
+) -> NDArray[np.object_]:
+    """Return a verdict [N] of :data:`VERDICTS` for each example; empty where it was never seen.
+
+    A flagged example has the verdict of its kind of doubt. Other examples are never mislabelled:
+    they are typical if their margin was positive on average, else ambiguous or rare.
+    """
+    other = np.where(doubt == "mislabelled", "ambiguous", doubt)
+    unlisted = np.where(suspicion > 0, other, "typical")
+    found = np.where(doubt == "", "", np.where(flagged, doubt, unlisted))
+    return found.astype(object)
+
+
 def evidence(
-    verdict: NDArray[np.object_],
+    asked: NDArray[np.bool_],
     labels: NDArray[np.int64],
     believed: Support,
     isolated: NDArray[np.bool_],
     conflicts: NDArray[np.int64],
     classes: Sequence[str],
 ) -> NDArray[np.object_]:
-    """Return the reasons for each verdict in words, [N]; empty for typical examples."""
+    """Return the reasons for a verdict in words, [N], where asked; of conflicts always."""
     words = np.full(len(labels), "", dtype=object)
-    asked = (verdict != "typical") & (verdict != "")
     for i in np.flatnonzero(asked | (conflicts >= 0)):
         said = []
         if asked[i]:

@@ -62,12 +62,29 @@ def audit(
         float, typer.Option("--precision", help="Target precision of the flagged list.")
     ] = 0.9,
     planted: Annotated[
-        float | None,
+        float,
         typer.Option(
             "--planted",
-            help="Share of labels that byheart changes on purpose in each run of the second half, "
-            "to calibrate the list. 0: no calibration, nothing flagged. Default: 600 labels in "
-            "all, at most 6% per run.",
+            help="Share of labels that byheart changes on purpose in further runs, to bound the "
+            "number of wrong labels without reviews. 0: none.",
+        ),
+    ] = 0.0,
+    reviews: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reviews",
+            metavar="FILE",
+            help="Reviews of examples in to-review.csv of DIR, as CSV; once per reviewer. byheart "
+            "estimates all numbers of the audit in DIR from them, without training.",
+        ),
+    ] = None,
+    apply: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--apply",
+            metavar="FILE",
+            help="Reviews whose corrections byheart applies to the data: it writes cleaned.npz and "
+            "cleaned.csv to DIR, and trains nothing. Once per reviewer.",
         ),
     ] = None,
     critical_radius: Annotated[
@@ -94,27 +111,26 @@ def audit(
 
     Writes a table, the numbers as JSON and a page to DIR.
     """
-    from byheart.auditing.fail_if import quantities
-    from byheart.auditing.files import (
-        DEFAULT_NETWORK,
-        PARQUET,
-        default_network,
-        load_examples,
-        summary,
-        write_audit,
-    )
+    from byheart.auditing.files import DEFAULT_NETWORK, default_network, load_examples
     from byheart.files import require_writable
     from byheart.runners.processes import exit_on_sigterm
     from byheart.store.checkpoints import remove_checkpoints
 
-    condition = _condition(fail_if, planted)
+    condition = _condition(fail_if, bool(reviews))
     radius = (
         None
         if critical_radius is None
         else options.parse_ratio(critical_radius, "--critical-radius")
     )
+    if apply:
+        _apply(source, apply, out, size=size, seed=seed)
+        if not reviews:
+            return
     require_writable(out)
     kept = out / KEPT
+    if reviews:
+        _review(source, reviews, out, condition, precision, size=size, seed=seed, as_json=as_json)
+        return
     with _one_line(kept), exit_on_sigterm():
         examples = load_examples(source, size=size, seed=seed)
         if model is None:
@@ -146,10 +162,19 @@ def audit(
         "Fingerprint": examples.dataset.fingerprint,
         "Command": options.command_of(context),
     }
-    outcome = _decide(condition, result)
-    numbers = summary(result) | {"run": about, "fail_if": outcome}
-    written = write_audit(out, result, numbers, about)
+    _write(out, result, about, condition, as_json=as_json)
     remove_checkpoints(kept)
+    _exit(condition, result)
+
+
+def _write(
+    out: Path, result: Audit, about: dict[str, str], condition: FailIf | None, *, as_json: bool
+) -> None:
+    """Write the files of an audit, and print its results."""
+    from byheart.auditing.files import PARQUET, summary, write_audit
+
+    numbers = summary(result) | {"run": about, "fail_if": _decide(condition, result)}
+    written = write_audit(out, result, numbers, about)
     if PARQUET not in {path.name for path in written}:
         say(f"{PARQUET} needs pyarrow (pip install 'byheart[parquet]'): wrote table.csv only")
     if as_json:
@@ -157,8 +182,45 @@ def audit(
     else:
         _print(result)
         tell(written[-1])
+
+
+def _exit(condition: FailIf | None, result: Audit) -> None:
+    """Exit with code 1 if the condition is true."""
+    from byheart.auditing.fail_if import quantities
+
     if condition is not None and condition.holds(quantities(result)):
         raise typer.Exit(1)
+
+
+def _review(
+    source: str,
+    reviews: list[Path],
+    out: Path,
+    condition: FailIf | None,
+    precision: float,
+    *,
+    size: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Estimate the numbers of the audit in a folder from reviews, and write its files again."""
+    from byheart.auditing.files import load_examples, read_audit
+
+    stored, numbers = read_audit(out, load_examples(source, size=size, seed=seed))
+    result = stored.review(reviews, precision=precision)
+    _write(out, result, numbers["run"], condition, as_json=as_json)
+    _exit(condition, result)
+
+
+def _apply(source: str, reviews: list[Path], out: Path, *, size: int | None, seed: int) -> None:
+    """Write the data with the corrections of reviewers."""
+    from byheart.auditing.files import load_examples, write_cleaned
+    from byheart.auditing.reviews import read_reviews
+
+    data = load_examples(source, size=size, seed=seed).dataset
+    found = read_reviews(reviews, len(data), fingerprint=data.fingerprint, fewest=1)
+    for path in write_cleaned(out, data, found):
+        tell(path)
 
 
 def _train(examples: Examples, network: Source, **settings: Any) -> Audit:
@@ -195,18 +257,18 @@ def _left(kept: Path) -> str:
     return f"{unchanged}; the runs are kept in {kept}, and the same command resumes them"
 
 
-def _condition(text: str | None, planted: float | None) -> FailIf | None:
+def _condition(text: str | None, reviewed: bool) -> FailIf | None:
     """Read the condition before anything is trained, and refuse one that cannot be decided."""
     from byheart.auditing.fail_if import QUANTITIES, read_fail_if
 
     if text is None:
         return None
     condition = read_fail_if(text, [quantity.name for quantity in QUANTITIES])
-    unknown = [q.name for q in QUANTITIES if q.needs_flips and q.name in condition.names]
-    if unknown and planted == 0:
+    unknown = [q.name for q in QUANTITIES if q.needs_reviews and q.name in condition.names]
+    if unknown and not reviewed:
         raise InputError(
-            f"--fail-if asks about {unknown[0]}, which is estimated from planted flips: leave out "
-            "--planted 0"
+            f"--fail-if asks about {unknown[0]}, which is estimated from reviews: run the audit "
+            "without --fail-if, review some examples of to-review.csv, and add --reviews FILE"
         )
     return condition
 

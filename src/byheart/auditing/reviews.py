@@ -1,0 +1,207 @@
+"""Reviews: what people say of a few labels, read from tables and files."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from byheart.auditing.isotonic import strata_of
+from byheart.errors import InputError
+from byheart.seeds import generator
+
+Ids = NDArray[np.int64]
+Verdicts = Mapping[int, str | bool] | pd.DataFrame | str | os.PathLike[str]
+
+WRONG, RIGHT, UNSURE = "wrong", "right", "unsure"
+FEWEST = 10
+"""Labels with a verdict, below which nothing is estimated from reviews."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reviews:
+    """Verdicts of one reviewer or several.
+
+    Attributes:
+        ids: int64 [R] reviewed examples, ascending.
+        verdicts: [R] "wrong", "right" or "unsure". Where reviewers disagree it is "unsure".
+        corrections: [R] the right class, as the reviewers wrote it; "" if they gave none, or
+            disagree.
+        compared: number of examples with a verdict of two reviewers or more.
+        disagreements: number of these on which verdicts differ.
+    """
+
+    ids: Ids
+    verdicts: NDArray[np.object_]
+    corrections: NDArray[np.object_]
+    compared: int = 0
+    disagreements: int = 0
+
+    def values(self, examples: int, unsure: float) -> NDArray[np.float64]:
+        """Return 1 for wrong, 0 for right, NaN without a review, and ``unsure`` for unsure [N]."""
+        values = np.full(examples, np.nan)
+        kinds = {WRONG: 1.0, RIGHT: 0.0, UNSURE: unsure}
+        values[self.ids] = [kinds[verdict] for verdict in self.verdicts]
+        return values
+
+    def count(self, verdict: str) -> int:
+        """Return the number of examples with a verdict."""
+        return int((self.verdicts == verdict).sum())
+
+
+def draw_sample(ranking: Ids, count: int, *, seed: int = 0, reviewed: Ids | None = None) -> Ids:
+    """Draw ranks to review: as many from each stratum, at random, in an order to stop at any time.
+
+    Args:
+        ranking: ids, the most suspect first.
+        count: number of examples to draw; all that are left, if there are fewer.
+        seed: seed of the draw.
+        reviewed: ids to leave out.
+
+    Returns:
+        [n] positions in the ranking. Each round of 20 has one example of each stratum.
+    """
+    rng, bounds = generator("reviews", seed), strata_of(len(ranking))
+    left_out = np.isin(ranking, [] if reviewed is None else reviewed)
+    queues = [
+        rng.permutation(np.arange(start, stop)[~left_out[start:stop]])
+        for start, stop in itertools.pairwise(bounds)
+    ]
+    drawn: list[int] = []
+    for turn in range(max(map(len, queues), default=0)):
+        turns = [int(queue[turn]) for queue in queues if turn < len(queue)]
+        drawn += rng.permutation(turns).tolist()
+        if len(drawn) >= count:
+            break
+    return np.array(drawn[:count], np.int64)
+
+
+def read_reviews(
+    reviews: Verdicts | Sequence[Verdicts],
+    examples: int,
+    *,
+    fingerprint: str = "",
+    fewest: int = FEWEST,
+) -> Reviews:
+    """Return the reviews of one person or several.
+
+    Args:
+        reviews: verdicts by id, a table, or a CSV file, or a list of these: one per reviewer.
+            Verdicts are "wrong", "right" or "unsure"; True means wrong. A table has the columns
+            ``id`` and ``verdict``, and may have ``correct_label`` (the right class) and ``data``
+            (the fingerprint of the data set). Rows without a verdict are not reviewed yet.
+        examples: N; ids are 0 to N - 1.
+        fingerprint: of the data set that was audited; "" if it is not known.
+        fewest: number of verdicts, other than "unsure", that are needed.
+
+    Raises:
+        InputError: an id that does not exist, an id with two verdicts, a verdict that is none of
+            the three, reviews of another data set, or too few verdicts.
+    """
+    if isinstance(reviews, Mapping | pd.DataFrame | str | os.PathLike):
+        reviews = [reviews]
+    tables = [_read(table, examples, fingerprint) for table in reviews]
+    if not tables:
+        raise InputError("reviews are empty: give one file or table of verdicts, or more")
+    verdicts: dict[int, set[str]] = {}
+    corrections: dict[int, set[str]] = {}
+    times: dict[int, int] = {}
+    for table in tables:
+        for i, (verdict, correction) in table.items():
+            verdicts.setdefault(i, set()).add(verdict)
+            corrections.setdefault(i, set()).add(correction)
+            times[i] = times.get(i, 0) + 1
+    ids = sorted(verdicts)
+    agreed = [_only(verdicts[i], UNSURE) for i in ids]
+    decided = sum(verdict != UNSURE for verdict in agreed)
+    if decided < fewest:
+        raise InputError(
+            f"reviews say 'wrong' or 'right' of {decided} labels: too few for an interval; review "
+            f"{fewest} or more, better 20 to 100"
+        )
+    return Reviews(
+        np.array(ids, np.int64),
+        np.array(agreed, object),
+        np.array([_only(corrections[i] - {""}, "") for i in ids], object),
+        compared=sum(count > 1 for count in times.values()),
+        disagreements=sum(len(said) > 1 for said in verdicts.values()),
+    )
+
+
+def _only(values: set[str], otherwise: str) -> str:
+    return next(iter(values)) if len(values) == 1 else otherwise
+
+
+def _read(source: Verdicts, examples: int, fingerprint: str) -> dict[int, tuple[str, str]]:
+    """Return verdict and right class by id."""
+    name = "reviews"
+    if isinstance(source, str | os.PathLike):
+        name = str(source)
+        table = _table(Path(source))
+    elif isinstance(source, pd.DataFrame):
+        table = source.reset_index() if "id" not in source else source
+    else:
+        table = pd.DataFrame({"id": list(source), "verdict": list(source.values())})
+    missing = {"id", "verdict"} - set(table)
+    if missing:
+        raise InputError(f"{name} has no column '{sorted(missing)[0]}': it needs id and verdict")
+    blank = np.full(len(table), "")
+    said = [_verdict(verdict, name) for verdict in table["verdict"].tolist()]
+    right = [_text(value) for value in table.get("correct_label", pd.Series(blank)).tolist()]
+    data = [_text(value) for value in table.get("data", pd.Series(blank)).tolist()]
+    found: dict[int, tuple[str, str]] = {}
+    for raw, verdict, correction, other in zip(
+        table["id"].tolist(), said, right, data, strict=True
+    ):
+        if not verdict:
+            continue
+        i = _id(raw, examples, name)
+        if fingerprint and other and other != fingerprint:
+            raise InputError(
+                f"{name} reviews another data set: its fingerprint is {other}, that of this audit "
+                f"{fingerprint}"
+            )
+        if found.setdefault(i, (verdict, correction)) != (verdict, correction):
+            raise InputError(
+                f"{name} has two different verdicts on example {i}: keep one row, or give the rows "
+                "of each reviewer as a file of their own"
+            )
+    return found
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"cannot read reviews from {path}: {error}") from None
+
+
+def _verdict(value: object, name: str) -> str:
+    if isinstance(value, bool | np.bool_):
+        return WRONG if value else RIGHT
+    verdict = _text(value).lower()
+    if verdict not in (WRONG, RIGHT, UNSURE, ""):
+        raise InputError(f"{name} has the verdict {value!r}: it must be wrong, right or unsure")
+    return verdict
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value).strip()
+
+
+def _id(value: object, examples: int, name: str) -> int:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if not (number.is_integer() and 0 <= number < examples):
+        raise InputError(
+            f"{name} reviews example {value}: ids are whole numbers 0 to {examples - 1}"
+        )
+    return int(number)
