@@ -210,7 +210,8 @@ def test_every_review_of_every_audit_counts() -> None:
     def stated(true: float) -> dict[str, Any]:
         return {"precision": {"true": true, "said": 0.8, "low": 0.7, "high": 0.9}}
 
-    rows = [{"found": {"draws": [stated(true) for true in part]}} for part in ((0.75, 0.95), (0.7,))]
+    parts = ((0.75, 0.95), (0.7,))
+    rows = [{"found": {"draws": [stated(true) for true in part]}} for part in parts]
     found = coverage(rows, "precision")
     assert found is not None
     assert (found.hits, found.audits) == (2, 3)
