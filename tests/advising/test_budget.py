@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from tests.advising.simulated import KINDS, Simulated, menu_of
+from tests.advising.test_advise import FEW, digits, small
 
-from byheart.advising.arms import Arm
-from byheart.advising.budget import SPARE, Budget, Line, Pace
+from byheart.advising.arms import Arm, learning_task, menu
+from byheart.advising.budget import SPARE, Budget, Line, Pace, time_steps
 from byheart.advising.plans import LEAST, BudgetPlan, Decisions, Sizes
 from byheart.advising.rounds import AdviceRounds
+from byheart.advising.trainer import Trainer
 from byheart.advising.trainings import Trainings
 from byheart.errors import InputError
+from byheart.networks.examine import examine
+from byheart.training.recipe import Recipe
 from byheart.training.regularizers.base import Regularizer
+from byheart.training.regularizers.registry import chosen
 
 GRID = (0.1, 0.2, 0.3, 0.4)
 MENU = menu_of(dict.fromkeys(KINDS, GRID))
@@ -128,3 +135,21 @@ def test_a_cost_is_by_what_others_took_of_late() -> None:
     for _ in range(4):
         budget.took(pack, 20.0)
     assert budget.cost([Arm(KINDS[0], 0.1)], 5) == pytest.approx(2 * thought, rel=0.01)
+
+
+def test_the_predicted_time_of_a_training_is_near_what_it_takes() -> None:
+    data = digits(400)
+    recipe = Recipe(10, 0.1, 0.9, 0.0, 16, "cpu")
+    examined = examine(small, data.shape, data.n_classes)
+    task = learning_task(small, examined, data, recipe)
+    choices = menu(chosen(FEW), task)
+    trainer = Trainer(small, examined, data, recipe, task)
+    pace = time_steps(trainer, choices.arms)
+    arms = [arms[0] for arms in choices.arms.values()][:2]
+    predicted = taken = 0.0
+    for pack in trainer.packs(arms, range(3)):
+        predicted += pace.of(pack)
+        started = time.thread_time()
+        trainer.train(pack, trainer.accuracies())
+        taken += time.thread_time() - started
+    assert 0.6 < predicted / taken < 1.6

@@ -1,5 +1,7 @@
 """Predicted times: every kind of work is timed, and sums follow the operations."""
 
+import time
+
 import pytest
 import torch
 from tests.studies.tiny import tiny_dataset, tiny_setting
@@ -12,6 +14,7 @@ from byheart.training.prediction import (
     Speeds,
     measure_speeds,
     speeds_at,
+    timed,
     training_key,
 )
 
@@ -44,3 +47,9 @@ def test_time_is_operations_times_speed() -> None:
 def test_a_device_of_one_speed_does_all_work_at_it() -> None:
     counted = sum(sum(flops_by_kind(trial, (9,), 4).values()) for trial in TRIALS)
     assert speeds_at(PACKS, 1e9).of(TRIALS, (9,), 4).at_most == pytest.approx(counted / 1e9)
+
+
+def test_time_in_which_this_thread_does_not_run_is_not_counted() -> None:
+    result, seconds = timed(lambda: time.sleep(0.2) or "done", "cpu")
+    assert result == "done"
+    assert seconds < 0.1

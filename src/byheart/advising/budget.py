@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from byheart.advising.arms import PLAIN, Arm
 from byheart.advising.trainer import Accuracies, Replica, Trainer
+from byheart.training.prediction import epoch_seconds, timed
 from byheart.training.regularizers.base import Regularizer
 from byheart.training.regularizers.updates import EarlyStopping
 
-STEPS = 3
+STEPS = 2
+"""Steps of a timed epoch, at most."""
 SMALL, LARGE = 2, 16
 """Replicas of the two packs that are timed."""
 
@@ -73,7 +75,7 @@ class Pace:
 
 
 def time_steps(trainer: Trainer, arms: Mapping[Kind, Sequence[Arm]]) -> Pace:
-    """Time a few steps of every regularizer, and one look at all examples.
+    """Time one short epoch of every regularizer, and one look at all examples.
 
     Args:
         trainer: trains the user's network.
@@ -85,7 +87,7 @@ def time_steps(trainer: Trainer, arms: Mapping[Kind, Sequence[Arm]]) -> Pace:
     timings = {kind: [_time(trainer, arm, size) for size in sizes] for kind, arm in kinds.items()}
     plain = timings[PLAIN.kind]
     return Pace(
-        steps=plain[0].batches * trainer.recipe.epochs,
+        steps=_steps(trainer, trainer.counts[0]) * trainer.recipe.epochs,
         checkpoints=len(trainer.checkpoints),
         step={
             kind: Line.through(*((timing.replicas, timing.step) for timing in of_kind))
@@ -96,34 +98,39 @@ def time_steps(trainer: Trainer, arms: Mapping[Kind, Sequence[Arm]]) -> Pace:
     )
 
 
+def _steps(trainer: Trainer, examples: int) -> int:
+    """Return the number of steps of an epoch."""
+    return math.ceil(examples / trainer.recipe.batch_size)
+
+
 @dataclass(frozen=True)
 class _Timing:
     """Seconds that a pack takes: to make a replica, for a step, to look at all examples."""
 
     replicas: int
-    batches: int
     making: float
     step: float
     look: float
 
 
 def _time(trainer: Trainer, arm: Arm, size: int) -> _Timing:
+    device = trainer.recipe.device
     pack = [Replica(arm, r, r % 2 == 0) for r in range(size)]
-    start = time.perf_counter()
-    loop = trainer.loop(pack)
-    making = (time.perf_counter() - start) / size
-    batches = list(loop.batches(loop.draw_order()))
-    steps = []
-    for batch in batches[: STEPS + 1]:
-        start = time.perf_counter()
-        loop.take_step(batch)
-        steps.append(time.perf_counter() - start)
-    start = time.perf_counter()
+    loop, making = timed(lambda: trainer.loop(pack), device)
+    examples = loop.examples
+    train = min(trainer.counts[0], STEPS * trainer.recipe.batch_size)
+    loop.examples = replace(
+        examples,
+        train_rows=examples.train_rows[:, :train],
+        train_y=examples.train_y[:, :train],
+        noisy=examples.noisy[:, :train],
+    )
+    step = epoch_seconds(loop, device) / _steps(trainer, train)
+    loop.examples = examples
+    look = 0.0
     if arm is PLAIN:
-        Accuracies(trainer.trusted, ()).take(loop)
-    look = time.perf_counter() - start
-    # The first step finds nothing in the caches.
-    return _Timing(size, len(batches), making, min(steps[1:] or steps), look)
+        _, look = timed(lambda: Accuracies(trainer.trusted, ()).take(loop), device)
+    return _Timing(size, making / size, step, look)
 
 
 SPARE = 0.95

@@ -1,15 +1,19 @@
 """How long packs take: short timings of each kind of work, times how much of it there is.
 
-``byheart plan``, the first line of a study and its time left use the same prediction.
+``byheart plan``, the first line of a study and its time left use the same prediction. Advice times
+its short epochs with :func:`epoch_seconds` too, but counts steps: a user's network has no counted
+operations.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -32,6 +36,8 @@ from byheart.trial import (
     SharpnessProbe,
     Trial,
 )
+
+T = TypeVar("T")
 
 MOMENT = 0.02
 """Seconds of training that are timed, at least."""
@@ -148,17 +154,33 @@ def _training_pace(pack: Pack, dataset: Dataset, device: str) -> float:
     replicas = pack.trials[: max(1, fitting)]
     train = min(trial.data.train, BATCHES * algorithm.batch_size)
     loop = make_loop(Pack(tuple(_short(t, train, ()) for t in replicas)), dataset, device=device)
+
+    def look() -> None:
+        float(at_goal(loop, algorithm).sum())
+
+    return epoch_seconds(loop, device, look) / (len(replicas) * train * operations)
+
+
+def epoch_seconds(
+    loop: TrainingLoop, device: str, after: Callable[[], object] = lambda: None
+) -> float:
+    """Return the median time of an epoch: after a first, epochs of ``MOMENT`` seconds are timed.
+
+    Args:
+        loop: trains a pack on few examples.
+        device: "cpu", "cuda" or "mps".
+        after: what follows each epoch, timed with it.
+    """
+
+    def epoch() -> None:
+        loop.train_epoch()
+        after()
+
     loop.train_epoch()  # Buffers are made once.
-    epochs, seconds = 0, 0.0
-    while seconds < MOMENT:
-        seconds += _seconds(lambda: _train_epoch(loop, trial), device)
-        epochs += 1
-    return seconds / (epochs * len(replicas) * train * operations)
-
-
-def _train_epoch(loop: TrainingLoop, trial: Trial) -> None:
-    loop.train_epoch()
-    float(at_goal(loop, trial.algorithm).sum())
+    seconds: list[float] = []
+    while sum(seconds) < MOMENT:
+        seconds.append(timed(epoch, device)[1])
+    return statistics.median(seconds)
 
 
 def _short(trial: Trial, train: int, probes: tuple[Probe, ...]) -> Trial:
@@ -169,17 +191,17 @@ def _short(trial: Trial, train: int, probes: tuple[Probe, ...]) -> Trial:
     return trial.model_copy(update={"data": data, "probes": probes})
 
 
-def _seconds(action: Callable[[], object], device: str) -> float:
-    """Return how long an action takes.
+def timed(action: Callable[[], T], device: str) -> tuple[T, float]:
+    """Return what an action returns, and how many seconds it took.
 
-    One thread on a CPU is timed by its processor time, so that other programs do not count.
+    On a CPU it is the processor time of this thread, so that other programs do not count.
     """
     clock = time.thread_time if device == "cpu" else time.perf_counter
     started = clock()
-    action()
+    result = action()
     if device == "cuda":
         torch.cuda.synchronize()
-    return clock() - started
+    return result, clock() - started
 
 
 def _probe_paces(packs: Sequence[Pack], dataset: Dataset, device: str) -> dict[WorkKind, float]:
@@ -207,10 +229,10 @@ def _probe_pace(kind: WorkKind, pack: Pack, dataset: Dataset, device: str) -> fl
     loop = make_loop(few, dataset, device=device)
 
     def take(taken: Probe) -> float:
-        return _seconds(
+        return timed(
             lambda: take_probes((taken,), 1, loop.network, loop.examples, ended=taken.at_end),
             device,
-        )
+        )[1]
 
     def operations(counted: Probe) -> float:
         one_epoch = trial.algorithm.model_copy(update={"epochs": 1})
@@ -271,7 +293,7 @@ def _sweep_pace(trial: Trial, dataset: Dataset, device: str) -> float:
     epochs = math.ceil(updates / updates_per_epoch(trial))
     algorithm = trial.algorithm.model_copy(update={"epochs": epochs})
     short = trial.model_copy(update={"algorithm": algorithm, "probes": (shorter,)})
-    seconds = _seconds(
+    _, seconds = timed(
         lambda: train_and_differentiate(Pack((short,)), shorter, dataset, device=device), device
     )
     return seconds / flops_by_kind(short, dataset.shape, dataset.n_classes)["sweep"]
