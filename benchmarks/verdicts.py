@@ -22,6 +22,10 @@ DATA = {"digits": "8x8 digits", "mnist": "MNIST", "cifar10": "CIFAR-10 (JPEG cop
 LEADS = ("mnist", "cifar10", "digits")
 """Whose deciding statistic the other data sets show too: the first that has the claim."""
 SIGNS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
+NOTE = (
+    "Each row shows one criterion of its claim, with the estimate and the 95% interval. A verdict\n"
+    "counts all criteria, so another one can decide it."
+)
 BEGIN, END = "<!-- verdicts -->", "<!-- end of verdicts -->"
 
 Finding = Mapping[str, Any]
@@ -44,7 +48,7 @@ def verdicts(studies: Mapping[str, Sequence[Finding]]) -> str:
         statistic = lead["statistic"]
         cells = (_cell(finding, statistic) for finding in findings.values())
         rows.append((f"`{claim}`", statistic, *cells))
-    return table(head, rows) + "\n\n" + "\n".join(_counts(studies))
+    return "\n\n".join((table(head, rows), NOTE, "\n".join(_counts(studies))))
 
 
 def written(page: str, text: str) -> str:
