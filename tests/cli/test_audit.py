@@ -98,6 +98,8 @@ def test_the_terminal_gets_alerts_the_worst_and_the_path(
     assert done.code == 0, done.err
     assert "How many labels are wrong is unknown" in " ".join(done.out.split())
     assert "looks like" in done.out
+    # Without reviews no probability is known.
+    assert "%" not in done.out.split("looks like")[1]
     assert done.out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
     assert "no --model given: byheart trains a multilayer perceptron" in done.err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -314,7 +315,7 @@ def _worst(result: Audit, rows: Any) -> Table:
             plain(row[origin] if origin else i),
             plain(result.classes[int(row["label"])]),
             plain(result.classes[int(row["suggested"])]) if row["suggested"] >= 0 else "",
-            chance(row["p_wrong"]),
+            "" if math.isnan(row["p_wrong"]) else chance(row["p_wrong"]),
             f"{row['suspicion']:.2f}",
             row["verdict"],
         )
