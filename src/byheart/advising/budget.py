@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from byheart.advising.arms import PLAIN, Arm
 from byheart.advising.trainer import Accuracies, Replica, Trainer
-from byheart.training.prediction import epoch_seconds, timed
+from byheart.training.prediction import MOMENT, epoch_seconds, timed
 from byheart.training.regularizers.base import Regularizer
 from byheart.training.regularizers.updates import EarlyStopping
 
-STEPS = 2
-"""Steps of a timed epoch, at most."""
+STEPS = 2, 16
+"""Steps of a timed epoch, at most: of a slow network, and of a fast one."""
 SMALL, LARGE = 2, 16
 """Replicas of the two packs that are timed."""
 
@@ -118,14 +118,20 @@ def _time(trainer: Trainer, arm: Arm, size: int) -> _Timing:
     pack = [Replica(arm, r, r % 2 == 0) for r in range(size)]
     loop, making = timed(lambda: trainer.loop(pack), device)
     examples = loop.examples
-    train = min(trainer.counts[0], STEPS * trainer.recipe.batch_size)
-    loop.examples = replace(
-        examples,
-        train_rows=examples.train_rows[:, :train],
-        train_y=examples.train_y[:, :train],
-        noisy=examples.noisy[:, :train],
-    )
-    step = epoch_seconds(loop, device) / _steps(trainer, train)
+    step = 0.0
+    for steps in STEPS:
+        train = min(trainer.counts[0], steps * trainer.recipe.batch_size)
+        loop.examples = replace(
+            examples,
+            train_rows=examples.train_rows[:, :train],
+            train_y=examples.train_y[:, :train],
+            noisy=examples.noisy[:, :train],
+        )
+        seconds = epoch_seconds(loop, device)
+        step = seconds / _steps(trainer, train)
+        # The start of an epoch is a large share of a short epoch of a fast network.
+        if seconds > MOMENT:
+            break
     loop.examples = examples
     look = 0.0
     if arm is PLAIN:
