@@ -43,6 +43,10 @@ UNDERFLOW = 2.0**-40
 """More than what underflow takes from a bound; see :data:`LARGEST_DEVIATION`."""
 LARGEST_DEVIATION = 2.0**46
 """Fewer than 2^40 products lose at most 2^-126 each, times a deviation smaller than this."""
+FEW_CHANNELS = 8
+"""A convolution of at most so many input channels is placed at the entries of a max pool."""
+FEW_ROWS = 3
+"""Fewer rows than this do not pay for placing filters."""
 PART, WHOLE = 2**19, 2**22
 """Numbers in the largest tensor of a pass, through parts of the values and through all of them."""
 
@@ -168,7 +172,7 @@ class Program:
             affine = program.affine(value - 1) if value and users[value] == 1 else None
             if isinstance(node.step, MaxPool) and affine is not None:
                 kernel = affine[0].kernel
-                if kernel is not None and kernel.groups == 1 and kernel.dilation == (1, 1):
+                if kernel is not None and _is_slow(kernel):
                     program.filters[number] = EntryFilters.of(kernel, affine[1], node.step)
         return program
 
@@ -182,6 +186,12 @@ class Program:
             return self.folded[number]
         step = self.nodes[number].step
         return (step, self.nodes[number].inputs[0]) if isinstance(step, Affine) else None
+
+
+def _is_slow(kernel: Kernel) -> bool:
+    """Return whether PyTorch's own way back through a convolution is slow: to few channels."""
+    plain = kernel.groups == 1 and kernel.dilation == (1, 1)
+    return plain and kernel.weight.shape[1] <= FEW_CHANNELS
 
 
 def _scaled(step: Affine, scale: Tensor) -> Affine | None:
@@ -632,7 +642,7 @@ class _Whole:
         node = self.of.nodes[number]
         assert isinstance(node.step, MaxPool)
         filters = self.of.program.entry_filters(number)
-        if filters is None:
+        if filters is None or coefficients.shape[1] < FEW_ROWS:
             size, padding = self.size(node.inputs[0]), self.padding(node.step.padding)
             return _to_entries(node.step, coefficients, entry, size, padding), node.inputs
         placed = self.placed(number).flatten(1, 2)
@@ -643,7 +653,9 @@ class _Whole:
 
     def placed(self, number: int) -> Tensor:
         """Return the filters before a max pool, [batch, *places, channels, filter]."""
-        return self.of.placed(number)[self.samples]
+        placed = self.of.placed(number)
+        everyone = torch.equal(self.samples, torch.arange(len(placed), device=placed.device))
+        return placed if everyone else placed[self.samples]
 
     def size(self, value: int) -> tuple[int, int]:
         """Return height and width of what is held of a value."""

@@ -188,10 +188,10 @@ class Affine:
                 kernel.padding,
                 kernel.dilation,
             ).expand_as(both)
-        share = (terms + EXTRA) * unit
+        share = (terms + 2.0) * unit
         share = share / (1.0 - share).clamp(min=0.0)
         own = 4.0 * gamma(sum(self.terms) + SPARE, DOUBLE)
-        finer = share * (largest + share * both) + (4.0 * unit + own) * (both + self.offset)
+        finer = share * (largest + share * both) + (2.0 * unit + own) * (both + self.offset)
         finer = finer + (self.terms[0] + EXTRA) * self.arithmetic.tiny
         return torch.where(finer < error, finer, error)
 
