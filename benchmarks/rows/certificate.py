@@ -1,8 +1,8 @@
 """What is proved of a CNN's inputs: our certificate against plain CROWN of auto_LiRPA.
 
 The CNN is the papers', with 32 and 64 filters and dense layers of 128 units, trained on 2,000
-CIFAR-10 images. auto_LiRPA knows no overlapping max pools, so that both get windows of 2x2; it takes
-single images, which is its fastest way, and allows for no rounding errors, which ours does. The
+CIFAR-10 images. auto_LiRPA knows no overlapping max pools, so both get windows of 2x2. It takes one
+image at a time, which is its fastest way, and does not count rounding errors; ours does. The
 papers' pool of 3x3 and stride 2 is a row without a peer. An attack tries to break every proof.
 
 auto_LiRPA is not on PyPI: put a checkout of it on PYTHONPATH, or the rows say that it is missing.
@@ -52,6 +52,7 @@ class Case:
 
     @property
     def predicted(self) -> Tensor:
+        """Return the class predicted at each input."""
         return self.model(self.x).argmax(1)
 
     def ours(self) -> Tensor:
@@ -107,6 +108,7 @@ class Case:
         return Agreement(agreement.holds, words)
 
     def words(self, ours: Tensor) -> Agreement:
+        """Count what is proved and what of it an attack breaks."""
         refuted = int((ours & self.broken()).sum())
         return Agreement(
             not refuted,

@@ -18,6 +18,7 @@ from tests.reference.bounds import (
 from torch import nn
 
 from byheart.measures.critical.arithmetic import Arithmetic
+from byheart.measures.critical.bends import Relu
 from byheart.measures.critical.bounds import (
     RelaxationParameters,
     box_around,
@@ -26,7 +27,7 @@ from byheart.measures.critical.bounds import (
     tightened_bounds,
 )
 from byheart.measures.critical.second_layer import SecondLayer, Spectrum, dense_layers
-from byheart.measures.critical.steps import Node, Reach, Relu
+from byheart.measures.critical.steps import Node, Reach
 from byheart.measures.critical.tracing import trace_nodes
 
 WIDTHS = [[5, 7, 3], [5, 6, 7, 4], [4, 8, 6, 5, 3]]

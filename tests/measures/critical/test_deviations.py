@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import box_around, interval_bounds
 from byheart.measures.critical.certificate import certificate
-from byheart.measures.critical.deviations import Deviations, Program
+from byheart.measures.critical.deviations import Deviations
+from byheart.measures.critical.programs import Program
 from byheart.measures.critical.steps import Flatten, values
 from byheart.measures.critical.tracing import trace_nodes
 

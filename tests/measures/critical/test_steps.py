@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from byheart.measures.critical.steps import Curve, Leaky, MaxPool, Reach, Relu
+from byheart.measures.critical.bends import Curve, Leaky, MaxPool, Relu
+from byheart.measures.critical.steps import Reach
 from byheart.measures.critical.tracing import CURVES
 
 UNIT = torch.finfo(torch.float64).eps

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from byheart.measures.critical.arithmetic import SPARE, gamma, unit_of
+from byheart.measures.critical.bends import Relu
 from byheart.measures.critical.second_layer import SecondLayer
-from byheart.measures.critical.steps import Add, Affine, Node, Reach, Relu, dot
+from byheart.measures.critical.steps import Add, Affine, Node, Reach, dot
 
 PASSES_PER_UNIT = 4.0
 """Cost of bounding an undecided ReLU's input, in passes of one input through the network: back

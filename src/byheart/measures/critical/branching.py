@@ -9,8 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from byheart.measures.critical.bends import Relu
 from byheart.measures.critical.bounds import RelaxationParameters, Relaxed, lower_bounds
-from byheart.measures.critical.steps import Node, Reach, Relu, values
+from byheart.measures.critical.steps import Node, Reach, values
 
 ROOT_STEPS = 20
 """Steps of the optimiser on whole boxes."""

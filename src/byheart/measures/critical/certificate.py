@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from byheart.measures.critical.arithmetic import Arithmetic
+from byheart.measures.critical.bends import Relu
 from byheart.measures.critical.bounds import (
     box_around,
     interval_bounds,
@@ -19,10 +20,11 @@ from byheart.measures.critical.bounds import (
     tightening_passes,
 )
 from byheart.measures.critical.branching import Certificate, Problem, branch_and_bound
-from byheart.measures.critical.deviations import Deviations, Program
+from byheart.measures.critical.deviations import Deviations
 from byheart.measures.critical.lass import Box
+from byheart.measures.critical.programs import Program
 from byheart.measures.critical.second_layer import Norms, SecondLayer, Spectrum, dense_layers
-from byheart.measures.critical.steps import Affine, Flatten, Node, Reach, Relu, values
+from byheart.measures.critical.steps import Affine, Flatten, Node, Reach, values
 from byheart.measures.critical.tracing import UnknownLayerError, trace_nodes
 
 MAX_TENSOR_ELEMENTS = 2**23

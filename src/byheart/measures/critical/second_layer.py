@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from byheart.measures.critical.arithmetic import DOUBLE, SPARE, gamma, unit_of
-from byheart.measures.critical.steps import Affine, Flatten, Node, Reach, Relu
+from byheart.measures.critical.bends import Relu
+from byheart.measures.critical.steps import Affine, Flatten, Node, Reach
 
 SWEEPS = 8
 """Sweeps of the subspace iteration for eigenvectors; a proof follows, so few are enough."""

@@ -14,19 +14,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from byheart.measures.critical.arithmetic import Arithmetic
-from byheart.measures.critical.steps import (
-    Add,
-    Affine,
-    Curve,
-    Flatten,
-    Kernel,
-    Leaky,
-    MaxPool,
-    Node,
-    Relu,
-    Step,
-    transpose_of,
-)
+from byheart.measures.critical.bends import Curve, Leaky, MaxPool, Relu
+from byheart.measures.critical.steps import Add, Affine, Flatten, Kernel, Node, Step, transpose_of
 
 IDENTITY_IN_EVAL = (
     nn.Identity,
