@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.auditing.networks import small
 from tests.auditing.trainings import EPOCHS, EXAMPLES, labels, logits, seen, tracked, train_epoch
+from torch import nn
 
 import byheart
 from byheart.auditing.history import History
@@ -283,3 +285,14 @@ def test_updates_warn_of_nothing() -> None:
         tracker.update([0, 1], [[1e30, -1e30], [-1e30, 1e30]], [0, 0])
         tracker.end_epoch()
         assert tracker.scores()["p_correct"].tolist() == [1.0, 0.0]
+
+
+def test_probabilities_are_no_logits() -> None:
+    rows = np.random.default_rng(0).dirichlet(np.ones(3), 8)
+    tracker = byheart.Tracker(8)
+    with pytest.raises(InputError, match="logits are probabilities: every row sums to 1"):
+        tracker.update(range(8), rows, [0] * 8)
+    tracker.update(range(8), np.log(rows), [0] * 8)
+    digits = byheart.load_dataset("digits", size=200)
+    with pytest.raises(InputError, match="logits are probabilities"):
+        byheart.audit(lambda: nn.Sequential(small(), nn.Softmax(1)), digits, epochs=1, seeds=2)

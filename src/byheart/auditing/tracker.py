@@ -29,6 +29,8 @@ from byheart.errors import InputError
 STATE = 1
 """Version of what :meth:`Tracker.state_dict` returns."""
 Ids = NDArray[np.int64]
+ENOUGH = 8
+"""Rows of a batch that show whether outputs are probabilities."""
 
 _FIRST = 3 if sys.byteorder == "little" else 0
 """The byte of a float32 with its sign and most of its exponent."""
@@ -99,8 +101,9 @@ class Tracker:
 
         Raises:
             InputError: lengths that differ, an id or label out of range, another number of classes
-                than before, logits that are not finite, a label that an example did not have
-                before, or a file with the epochs of a training that was not restored.
+                than before, logits that are not finite or are probabilities, a label that an
+                example did not have before, or a file with the epochs of a training that was not
+                restored.
         """
         i, y = whole_numbers("ids", ids), whole_numbers("labels", labels)
         z = real_numbers(logits)
@@ -287,6 +290,12 @@ class Tracker:
             raise InputError(
                 f"logits of example {example} are not finite: training has diverged, or logits "
                 "are masked with -inf"
+            )
+
+        if len(z) >= ENOUGH and z.min() >= 0 and np.allclose(z.sum(1), 1, atol=1e-4):
+            raise InputError(
+                "logits are probabilities: every row sums to 1; give what softmax takes, before "
+                "it is applied, or the logarithm of the probabilities"
             )
 
     def _learn_labels(self, i: Ids, y: Ids) -> None:
