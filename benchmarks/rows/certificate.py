@@ -11,6 +11,7 @@ auto_LiRPA is not on PyPI: put a checkout of it on PYTHONPATH, or the rows say t
 from __future__ import annotations
 
 import importlib.util
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ STARTS, STEPS = 3, 5
 WANTED = 5.0
 WANTED_SECONDS = 1.0
 """Per image, without a peer."""
+WANTED_BYTES = 3 * 2**30
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Case:
     def alone(self) -> Measured:
         """Time ours where there is no peer."""
         taken = seconds(self.ours)
-        return Measured(taken, 0, self.words(self.ours()))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Measured(taken, peak, self.words(self.ours()))
 
 
 def trained(x: Tensor, y: Tensor, pool: int) -> nn.Sequential:
@@ -168,5 +171,5 @@ def duels() -> Iterator[Duel | Alone]:
                     work=work + missing,
                     measure=partial(Case.alone, case),
                     wanted_seconds=WANTED_SECONDS * PROVED,
-                    wanted_bytes=0,
+                    wanted_bytes=WANTED_BYTES,
                 )
