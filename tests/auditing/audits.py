@@ -69,18 +69,18 @@ def onset(**changes: Any) -> Onset:
     return Onset(**facts | {"accuracy": accuracy} | gain | changes)
 
 
-def calibration(flagged: int, examples: int, *, reviewed: int = 60, **changes: Any) -> Calibration:
+def calibration(wrong: int, examples: int, *, reviewed: int = 60, **changes: Any) -> Calibration:
     """Return a calibration from reviews of every so many examples: the flagged ones are wrong."""
     ids = np.arange(0, examples, max(1, examples // reviewed))
     reviews = Reviews(
-        ids, np.where(ids < flagged, "wrong", "right").astype(object), np.full(len(ids), "", object)
+        ids, np.where(ids < wrong, "wrong", "right").astype(object), np.full(len(ids), "", object)
     )
     bounds = strata_of(examples)
     strata = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     facts: dict[str, Any] = {
         "wanted": 0.9,
-        "listed": np.arange(flagged),
-        "assured": flagged > 0,
+        "flagged": np.arange(wrong),
+        "assured": wrong > 0,
         "precision": Estimate(0.91, 0.83, 0.97),
         "recall": Estimate(0.8, 0.7, 0.9),
         "mislabelled": Estimate(68.4, 55.0, 80.0),

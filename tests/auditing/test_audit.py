@@ -83,7 +83,7 @@ def test_planted_labels_of_a_users_own_training_are_bounded_and_not_judged(
     audit = byheart.Audit.from_tracker(training.tracker, planted=training.planted)
     bounds = audit.calibration.kinds
     assert bounds["flips"].tolist() == [len(training.planted.ids)]
-    assert 0.05 < bounds.loc["random", "most_wrong"] < 0.6
+    assert 0.05 < bounds.loc["uniform", "most_wrong"] < 0.6
     assert not audit.table["flagged"][training.planted.ids].any()
     assert audit.table["verdict"][training.planted.ids].eq("").all()
     with pytest.raises(InputError, match="give the labels that were trained on"):
@@ -106,15 +106,15 @@ def test_reviews_say_how_many_labels_are_wrong(
     wrong = (noisy.y != noisy.clean_y).numpy()
     drawn = audited.to_review(80, seed=1)
     assert len(set(drawn.index)) == 80
-    assert drawn["inclusion"].between(0, 1).all()
+    assert drawn["probability"].between(0, 1).all()
     reviewed = audited.review(drawn.assign(verdict=np.where(wrong[drawn.index], "wrong", "right")))
     found = reviewed.calibration
     assert found.mislabelled.low <= wrong.sum() <= found.mislabelled.high
-    assert found.assured and wrong[found.listed].mean() > 0.9
+    assert found.assured and wrong[found.flagged].mean() > 0.9
     rows = reviewed.table
     assert rows["reviewed"].ne("").sum() == 80
-    np.testing.assert_array_equal(np.flatnonzero(rows["flagged"]), np.sort(found.listed))
-    assert reviewed.flagged.index.tolist() == found.listed.tolist()
+    np.testing.assert_array_equal(np.flatnonzero(rows["flagged"]), np.sort(found.flagged))
+    assert reviewed.flagged.index.tolist() == found.flagged.tolist()
     # Nothing is drawn twice, and other estimates start from the same ranking.
     more = reviewed.to_review(100)
     assert not set(more.index) & set(drawn.index)
@@ -130,7 +130,7 @@ def test_a_sample_is_balanced_wherever_a_reviewer_stops(audited: byheart.Audit) 
         part = strata[turn * (len(bounds) - 1) :][: len(bounds) - 1]
         assert len(set(part)) >= len(bounds) - 3
     whole = audited.to_review(10_000)
-    assert len(whole) == 400 and whole["inclusion"].eq(1).all()
+    assert len(whole) == 400 and whole["probability"].eq(1).all()
     assert audited.to_review(20).index.tolist() == audited.to_review(60).index[:20].tolist()
     with pytest.raises(InputError, match="n must be a whole number of 1 or more, got 0"):
         audited.to_review(0)
@@ -218,8 +218,8 @@ def test_without_reviews_nothing_is_claimed_and_the_most_suspect_are_listed(
     found = audited.calibration
     assert np.isnan([found.mislabelled.value, found.precision.value, found.recall.value]).all()
     assert audited.table["p_wrong"].isna().all()
-    np.testing.assert_array_equal(found.listed, audited.ranking[: len(found.listed)])
-    assert len(found.listed) > 20
+    np.testing.assert_array_equal(found.flagged, audited.ranking[: len(found.flagged)])
+    assert len(found.flagged) > 20
 
 
 def test_without_reviews_the_ranking_is_by_suspicion_and_leaves_out_what_has_none() -> None:
@@ -233,7 +233,7 @@ def test_a_handful_of_examples_is_too_few(noisy: byheart.Dataset) -> None:
     with pytest.raises(InputError, match="has 19 examples: an audit needs 20"):
         byheart.audit(small, noisy.subset(range(19)), epochs=1)
     few = byheart.audit(small, noisy.subset(range(20)), epochs=1, seeds=2)
-    assert len(few.calibration.listed) > 0
+    assert len(few.calibration.flagged) > 0
     assert few.onset is not None
 
 
@@ -289,3 +289,22 @@ def test_the_function_stays_a_function_whatever_is_imported_first() -> None:
         "assert callable(byheart.audit) and audit is byheart.audit\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_public_names_of_reviews_and_planting_are_a_contract(audited: byheart.Audit) -> None:
+    drawn = audited.to_review(n=40, seed=1)
+    assert drawn.index.name == "id"
+    assert {"stratum", "probability", "label", "suggested"} <= set(drawn)
+    verdicts = drawn.reset_index()[["id", "label"]].assign(verdict="right")
+    assert audited.review(verdicts).calibration.basis.endswith("reviews")
+    labels = [0, 1] * 50
+    planted = byheart.plant(labels, share=0.1, kind="uniform", probabilities=None, seed=0)
+    changed = planted.labels[planted.ids]
+    assert (changed != planted.true).all() and len(planted.ids) == 10
+    found = byheart.calibrate(
+        range(100), planted.labels, planted=planted, reviews=None, precision=0.9, seed=0
+    )
+    assert (found.basis, len(found.p_wrong)) == ("planted", 100)
+    for estimate in (found.mislabelled, found.precision, found.recall):
+        assert {"value", "low", "high"} <= set(dir(estimate))
+    assert len(found.flagged)

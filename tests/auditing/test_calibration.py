@@ -37,7 +37,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(share: float) -> No
     hits = {"precision": 0, "recall": 0, "mislabelled": 0}
     for seed in range(20):
         found, wrong = measured(share, seed=seed)
-        top = found.listed
+        top = found.flagged
         truth = {
             "precision": wrong[top].mean(),
             "recall": wrong[top].sum() / wrong.sum(),
@@ -67,7 +67,7 @@ def test_a_list_that_is_assured_is_as_precise_as_was_asked_for() -> None:
         scores, labels, wrong = ranked(0.15, seed=seed)
         found = calibrate(scores, labels, reviews=reviewed(scores, wrong, 100, seed), precision=0.8)
         kept += found.assured
-        broken += found.assured and wrong[found.listed].mean() < 0.8
+        broken += found.assured and wrong[found.flagged].mean() < 0.8
     assert kept > 10
     assert broken <= 5
 
@@ -76,10 +76,10 @@ def test_without_a_sure_list_the_first_examples_are_listed() -> None:
     scores, labels, wrong = ranked(0.1, apart=0.5)
     found = calibrate(scores, labels, reviews=reviewed(scores, wrong), precision=0.95)
     assert not found.assured
-    assert 20 < len(found.listed) < 120
+    assert 20 < len(found.flagged) < 120
     assert found.precision.high < 0.95
     unknown = calibrate(scores, labels)
-    assert 30 < len(unknown.listed) < 80
+    assert 30 < len(unknown.flagged) < 80
     assert np.isnan([unknown.precision.value, unknown.mislabelled.high]).all()
     assert np.isnan(unknown.p_wrong).all()
 
@@ -88,15 +88,15 @@ def test_the_list_has_no_label_that_is_reviewed_as_right_and_all_that_are_wrong(
     scores, labels, wrong = ranked(0.2, apart=1.0)
     verdicts = reviewed(scores, wrong)
     found = calibrate(scores, labels, reviews=verdicts)
-    listed = set(found.listed.tolist())
+    listed = set(found.flagged.tolist())
     for i, verdict in verdicts.items():
         assert (i in listed) == verdict or not verdict
         assert i not in listed or verdict
         assert found.p_wrong[i] == verdict
-    assert found.precision.value == pytest.approx(found.p_wrong[found.listed].mean())
+    assert found.precision.value == pytest.approx(found.p_wrong[found.flagged].mean())
     assert found.mislabelled.value == pytest.approx(found.p_wrong.sum())
-    assert (np.diff(found.p_wrong[found.listed]) <= 0).all()
-    precision, recall = found.of(found.listed)
+    assert (np.diff(found.p_wrong[found.flagged]) <= 0).all()
+    precision, recall = found.of(found.flagged)
     assert (precision, recall) == (found.precision, found.recall)
 
 
@@ -181,10 +181,10 @@ def test_flips_that_rank_like_wrong_labels_bound_their_number() -> None:
     for seed in range(10):
         scores, flips, wrong = planted(seed=seed)
         found = calibrate(scores, flips.labels, planted=flips)
-        assert found.kinds.index.tolist() == ["random", "confused", "ambiguous"]
+        assert found.kinds.index.tolist() == ["uniform", "confused", "ambiguous"]
         assert np.isnan(found.mislabelled.value)
         assert found.mislabelled.high < 0.25 * len(wrong)
-        assert not np.isin(found.listed, flips.ids).any()
+        assert not np.isin(found.flagged, flips.ids).any()
         held += wrong.sum() <= found.mislabelled.high
     assert held == 10
 
@@ -204,7 +204,7 @@ def test_predicted_probabilities_are_a_ranking() -> None:
     probabilities[np.arange(len(labels)), labels] += 2.0 * ~wrong
     probabilities /= probabilities.sum(1, keepdims=True)
     found = calibrate(probabilities, labels)
-    assert wrong[found.listed].mean() > 0.9
+    assert wrong[found.flagged].mean() > 0.9
 
 
 LABELS = np.arange(30) % 3

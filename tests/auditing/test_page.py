@@ -57,7 +57,7 @@ def test_equal_audits_give_equal_bytes(page: str) -> None:
 
 def test_every_flagged_example_has_a_card_in_the_order_of_the_list(page: str) -> None:
     assert cards(page) == list(range(60))
-    backwards = made_up(calibration=calibration(60, 300, listed=np.arange(60)[::-1]))
+    backwards = made_up(calibration=calibration(60, 300, flagged=np.arange(60)[::-1]))
     assert cards(render(backwards)) == list(range(60))[::-1]
 
 
@@ -81,7 +81,7 @@ def test_without_reviews_the_first_of_the_ranking_are_shown_as_what_they_are() -
     bare = unreviewed()
     page = render(made_up(calibration=bare))
     words, _ = read(page)
-    assert cards(page) == bare.listed.tolist()
+    assert cards(page) == bare.flagged.tolist()
     assert "Many of these labels may be correct." in words
     assert "How many labels are wrong is unknown" in words
     assert "Precision and recall of the list" not in words

@@ -23,8 +23,8 @@ def believed(pair: tuple[int, int] | None = None) -> np.ndarray:
 
 def test_every_planted_label_is_new_and_no_other_is_changed() -> None:
     found = plant(Y, 0.1, "all", believed((3, 1)), seed=3)
-    np.testing.assert_array_equal(Y[found.ids], found.original)
-    assert (found.labels[found.ids] != found.original).all()
+    np.testing.assert_array_equal(Y[found.ids], found.true)
+    assert (found.labels[found.ids] != found.true).all()
     others = np.setdiff1d(np.arange(EXAMPLES), found.ids)
     np.testing.assert_array_equal(found.labels[others], Y[others])
     assert len(set(found.ids)) == len(found.ids)
@@ -34,7 +34,7 @@ def test_every_planted_label_is_new_and_no_other_is_changed() -> None:
 def test_random_flips_are_of_all_pairs_of_classes() -> None:
     found = plant(Y, 0.2)
     pairs = np.zeros((CLASSES, CLASSES))
-    np.add.at(pairs, (found.original, found.labels[found.ids]), 1)
+    np.add.at(pairs, (found.true, found.labels[found.ids]), 1)
     assert (np.diag(pairs) == 0).all()
     assert (pairs[~np.eye(CLASSES, dtype=bool)] > 5).all()
 
@@ -44,14 +44,14 @@ def test_confused_flips_are_of_the_classes_and_ambiguous_flips_of_the_examples()
     for kind, least, most in (("confused", 0.3, 0.7), ("ambiguous", 0.9, 1.0)):
         found = plant(Y, 0.05, kind, belief)
         new = found.labels[found.ids]
-        assert ((found.original == 3) & (new == 1)).mean() > 0.9
+        assert ((found.true == 3) & (new == 1)).mean() > 0.9
         assert least <= (belief[found.ids, new] == 0.5).mean() <= most
 
 
 def test_a_class_never_loses_more_than_half() -> None:
     for kind in (*KINDS, "all"):
         found = plant(Y, 0.3, kind, believed((3, 1)))
-        assert (np.bincount(found.original, minlength=CLASSES) <= AT_MOST * np.bincount(Y)).all()
+        assert (np.bincount(found.true, minlength=CLASSES) <= AT_MOST * np.bincount(Y)).all()
 
 
 def test_a_class_without_examples_is_never_planted() -> None:
@@ -67,7 +67,7 @@ def test_the_same_seed_plants_the_same_labels() -> None:
     ("arguments", "message"),
     [
         ({"share": 0.5}, "share must be above 0 and at most 0.3, got 0.5"),
-        ({"kind": "randm"}, "did you mean 'random'"),
+        ({"kind": "unifrm"}, "did you mean 'uniform'"),
         ({"kind": "confused"}, r"kind 'confused' needs probabilities \[N, classes\]"),
         ({"kind": "all", "probabilities": np.ones((3, 5))}, r"must be \[2000, classes\]"),
         ({"kind": "all", "probabilities": np.full((EXAMPLES, 5), np.nan)}, "must be finite"),

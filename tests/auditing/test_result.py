@@ -44,7 +44,7 @@ def test_without_reviews_the_number_is_unknown_and_the_review_is_asked_for() -> 
 
 def test_planted_flips_bound_the_number_or_are_said_to_tell_nothing() -> None:
     def bounds(*most: float) -> str:
-        index = pd.Index(["random", "confused", "ambiguous"], name="kind")
+        index = pd.Index(["uniform", "confused", "ambiguous"], name="kind")
         kinds = pd.DataFrame({"flips": 30, "most_wrong": most}, index)
         return next(t for _, t in said(made_up(calibration=unreviewed(kinds=kinds))) if "By " in t)
 

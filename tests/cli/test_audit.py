@@ -123,7 +123,7 @@ def with_verdicts(audited: Path, source: Path, path: Path, **changes: str) -> Pa
     ids = table["id"].astype(int)
     wrong = table["label"].astype(int).to_numpy() != true[ids]
     table["verdict"] = np.where(wrong, "wrong", "right")
-    table["correct_label"] = np.where(wrong, true[ids].astype(str), "")
+    table["label"] = np.where(wrong, true[ids].astype(str), "")
     table.assign(**changes).to_csv(path, index=False)
     return path
 
@@ -166,7 +166,7 @@ def test_reviews_change_the_numbers_without_training(
 def test_corrections_are_applied_to_the_data(byheart: Run, source: Path, reviewed: Path) -> None:
     table = pd.read_csv(reviewed / "reviews.csv", dtype=str, keep_default_na=False)
     first = int(table.loc[table["verdict"] == "wrong", "id"].iloc[0])
-    table.loc[table["id"] == str(first), "correct_label"] = ""
+    table.loc[table["id"] == str(first), "label"] = ""
     table.to_csv(reviewed / "reviews.csv", index=False)
     done = byheart("audit", source, "--out", reviewed, "--apply", reviewed / "reviews.csv")
     assert done.code == 0, done.err
@@ -197,7 +197,7 @@ def test_reviews_that_cannot_be_used_get_one_line(
         done = byheart(*words)
         assert done.code == 2
         assert hint in done.error
-    with_verdicts(audited, source, path, correct_label="cat")
+    with_verdicts(audited, source, path, label="cat")
     assert "unknown class of example" in byheart("audit", source, "--apply", path).error
     empty = byheart("audit", source, "--out", reviewed / "none", "--reviews", path)
     assert "holds no audit to give reviews to" in empty.error

@@ -156,10 +156,10 @@ class Audit(AuditResult):
             seed: seed of the draw.
 
         Returns:
-            A table by ``id``: ``label``, ``suggested``, their names, ``inclusion`` (probability
-            that the example is drawn), ``data`` (fingerprint of the data set), and two empty
-            columns for the reviewer: ``verdict`` ("wrong", "right" or "unsure") and
-            ``correct_label``.
+            A table by ``id``: ``stratum`` (0 at the top of the ranking), ``probability`` (of being
+            drawn), ``label``, ``suggested``, their names, ``data`` (fingerprint of the data set),
+            and an empty column ``verdict`` for the reviewer: "wrong", "right" or "unsure". The
+            reviewer may put the right class into ``label``.
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"n must be a whole number of 1 or more, got {n!r}")
@@ -171,8 +171,9 @@ class Audit(AuditResult):
         share = np.bincount(stratum, minlength=len(bounds) - 1) / np.diff(bounds)
         rows = self.table.loc[ranking[drawn], ["label", "suggested"]]
         rows = with_names(rows, self.classes)
-        rows["inclusion"] = share[stratum]
-        rows["verdict"], rows["correct_label"], rows["data"] = "", "", self._fingerprint
+        rows.insert(0, "stratum", stratum)
+        rows.insert(1, "probability", share[stratum])
+        rows["verdict"], rows["data"] = "", self._fingerprint
         return rows
 
     def review(
@@ -239,7 +240,7 @@ def assemble(
     )
     around = _around(dataset, labels, mean, seed)
     doubt = kinds_of_doubt(mean, labels, around.isolated, believed)
-    asked = (mean > 0) | np.isin(np.arange(len(labels)), calibration.listed)
+    asked = (mean > 0) | np.isin(np.arange(len(labels)), calibration.flagged)
     words = evidence(asked, labels, believed, around.isolated, around.conflicts, classes)
     unknown = np.full(len(table), np.nan, np.float32)
     columns: dict[str, NDArray[Any] | pd.Series[Any]] = {
@@ -278,7 +279,7 @@ def assemble(
 def judged(table: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
     """Return the table with the columns that follow from a calibration."""
     flagged = np.zeros(len(table), bool)
-    flagged[calibration.listed] = True
+    flagged[calibration.flagged] = True
     doubt = table["doubt"].to_numpy(object, copy=True)
     reviewed = np.full(len(table), "", object)
     if calibration.reviews is not None:

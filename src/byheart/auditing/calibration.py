@@ -36,7 +36,7 @@ class Calibration:
 
     Attributes:
         wanted: target precision of the list.
-        listed: ids on the list, the likeliest to be wrong first. Labels that a reviewer called
+        flagged: ids on the list, the likeliest to be wrong first. Labels that a reviewer called
             right are not on it.
         assured: whether the precision of the list is at least ``wanted`` with a confidence of 90%.
             If no list is, the list holds the first of the ranking, about 50.
@@ -55,7 +55,7 @@ class Calibration:
     """
 
     wanted: float
-    listed: Ids
+    flagged: Ids
     assured: bool
     precision: Estimate
     recall: Estimate
@@ -67,6 +67,12 @@ class Calibration:
     ranking: Ids
     level: float = LEVEL
     estimates: tuple[Estimates, ...] = field(default=(), repr=False)
+
+    @property
+    def basis(self) -> str:
+        """What the numbers come from: "reviews", "planted", "planted and reviews" or "none"."""
+        known = {"planted": len(self.kinds) > 0, "reviews": self.reviews is not None}
+        return " and ".join(name for name, there in known.items() if there) or "none"
 
     def of(self, ids: ArrayLike) -> tuple[Estimate, Estimate]:
         """Return precision and recall of any list of examples.
@@ -113,6 +119,7 @@ def calibrate(
     planted: Planted | None = None,
     reviews: Verdicts | Sequence[Verdicts] | None = None,
     precision: float = 0.9,
+    seed: int = 0,
 ) -> Calibration:
     """Return how many labels are wrong, and a list of them, for anybody's ranking.
 
@@ -127,6 +134,7 @@ def calibrate(
         reviews: verdicts by id, a table or a CSV file with the columns ``id`` and ``verdict``
             ("wrong", "right" or "unsure"), or a list of these: one per reviewer.
         precision: target precision of the list.
+        seed: has no effect, since nothing is drawn; there for scripts that pass it.
 
     Raises:
         InputError: scores that are NaN or of another length than labels, reviews of examples that
@@ -186,7 +194,7 @@ def calibrated(
     listed = _listed(order, main, stratum)
     return Calibration(
         wanted=wanted,
-        listed=listed,
+        flagged=listed,
         assured=certain > 0,
         precision=_precision(estimates, np.isin(order, listed)),
         recall=_spanned([e.recall_of(np.isin(order, listed)[None]) for e in estimates]),
@@ -390,7 +398,7 @@ def _without_reviews(order: Ids, examples: int, kinds: pd.DataFrame, wanted: flo
     known = most < MOST_KNOWN
     return Calibration(
         wanted=wanted,
-        listed=order[:length],
+        flagged=order[:length],
         assured=False,
         precision=UNKNOWN,
         recall=UNKNOWN,

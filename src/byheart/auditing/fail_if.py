@@ -83,7 +83,7 @@ def quantities(audit: AuditResult) -> dict[str, float | None]:
     if calibration.reviews is not None:
         wrong, recall = calibration.mislabelled, calibration.recall.value
         values |= {
-            "flagged": len(calibration.listed) / examples,
+            "flagged": len(calibration.flagged) / examples,
             "mislabelled": wrong.value / examples,
             "mislabelled_low": wrong.low / examples,
             "mislabelled_high": wrong.high / examples,

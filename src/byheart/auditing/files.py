@@ -6,7 +6,7 @@ import importlib.util
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -166,20 +166,19 @@ def _read_onset(facts: Mapping[str, Any] | None) -> Onset | None:
 def write_cleaned(folder: Path, dataset: Dataset, reviews: Reviews) -> list[Path]:
     """Write the data with the corrections of reviewers, and return the paths.
 
-    A label that reviewers call wrong becomes the class that they wrote in ``correct_label``.
-    Without one, the example is removed. ``cleaned.csv`` says what became of each id;
-    ``cleaned.npz`` has the examples that are left, in their order.
+    A label that reviewers call wrong becomes the class that they put into ``label``, by its name
+    or number. Without another class, the example is removed. ``cleaned.csv`` says what became of
+    each id; ``cleaned.npz`` has the examples that are left, in their order.
     """
     y, kept = dataset.y.numpy().copy(), np.ones(len(dataset), bool)
     action = np.full(len(dataset), "kept", object)
     for i, verdict, name in zip(reviews.ids, reviews.verdicts, reviews.corrections, strict=True):
         if verdict != WRONG:
             continue
-        if name:
-            y[i] = dataset.classes.index(choose(f"class of example {i}", name, dataset.classes))
-        else:
-            kept[i] = False
-        action[i] = "corrected" if name else "removed"
+        given = int(y[i])
+        y[i] = _class_of(name, int(i), dataset.classes) if name else given
+        kept[i] = y[i] != given
+        action[i] = "corrected" if kept[i] else "removed"
     table = pd.DataFrame(
         {"label": y, "label_name": [dataset.classes[k] for k in y], "action": action},
         pd.RangeIndex(len(y), name="id"),
@@ -191,6 +190,14 @@ def write_cleaned(folder: Path, dataset: Dataset, reviews: Reviews) -> list[Path
         write_text(folder / CHANGES, frame_csv(table)),
         write_bytes(folder / CLEANED, buffer.getvalue()),
     ]
+
+
+def _class_of(text: str, example: int, classes: Sequence[str]) -> int:
+    """Return the class that a reviewer named, by its name or else its number."""
+    number = text.removesuffix(".0")
+    if text not in classes and number.isdecimal() and int(number) < len(classes):
+        return int(number)
+    return classes.index(choose(f"class of example {example}", text, classes))
 
 
 def has_pyarrow() -> bool:
@@ -220,7 +227,7 @@ def summary(audit: AuditResult) -> dict[str, Any]:
         "window": audit.window,
         "notes": list(audit.notes),
         "alerts": [{"kind": alert.kind, "text": alert.text} for alert in audit.alerts],
-        "flagged": len(audit.calibration.listed),
+        "flagged": len(audit.calibration.flagged),
         "verdicts": {str(name): int(count) for name, count in verdicts.items() if name},
         "conflicts": [list(pair) for pair in audit.conflicts],
         "onset": None if audit.onset is None else _onset(audit.onset),

@@ -15,7 +15,7 @@ from byheart.seeds import generator
 
 Ids = NDArray[np.int64]
 
-KINDS = ("random", "confused", "ambiguous")
+KINDS = ("uniform", "confused", "ambiguous")
 """Kinds of planted flips, from those that are easiest to find to the hardest."""
 AT_MOST = 0.5
 """Largest share of a class that is changed, so that networks can still learn the class."""
@@ -82,20 +82,20 @@ class Planted:
     Attributes:
         labels: [N] to train on.
         ids: [P] examples whose labels were changed.
-        original: [P] their labels before.
+        true: [P] their labels before the change.
         kinds: [P] kind of each change; see :func:`plant`.
     """
 
     labels: Ids
     ids: Ids
-    original: Ids
+    true: Ids
     kinds: NDArray[np.str_]
 
     def require_trained_on(self, labels: NDArray[np.integer]) -> None:
         """Refuse labels that are not those to train on."""
         if len(labels) != len(self.labels):
             raise InputError(f"{len(self.labels)} labels were planted, and {len(labels)} are given")
-        back = self.ids[labels[self.ids] == self.original]
+        back = self.ids[labels[self.ids] == self.true]
         if len(back):
             raise InputError(
                 f"the planted label of example {back[0]} was changed back to {labels[back[0]]}: "
@@ -112,13 +112,13 @@ class Planted:
 def plant(
     labels: ArrayLike,
     share: float = 0.05,
-    kind: str = "random",
+    kind: str = "uniform",
     probabilities: ArrayLike | None = None,
     seed: int = 0,
 ) -> Planted:
     """Change some labels on purpose, to train on: how they rank bounds how many are wrong.
 
-    Kinds: "random", any example gets any other label; "confused", an example of class A gets the
+    Kinds: "uniform", any example gets any other label; "confused", an example of class A gets the
     label B in proportion to the mean probability of B among examples labelled A; "ambiguous",
     example and label are drawn in proportion to the probability of the label for this example;
     "all", a third of each.
@@ -126,8 +126,8 @@ def plant(
     Args:
         labels: [N] whole numbers.
         share: share of labels to change, above 0 and at most 0.3.
-        kind: "random", "confused", "ambiguous" or "all".
-        probabilities: [N, classes] predicted, best out of fold. Only "random" does without.
+        kind: "uniform", "confused", "ambiguous" or "all".
+        probabilities: [N, classes] predicted, best out of fold. Only "uniform" does without.
         seed: seed of the draw.
 
     Returns:
@@ -168,7 +168,7 @@ def _belief(
 ) -> NDArray[np.float64]:
     """Return the probability of each other class [N, classes]; 0 for the label."""
     if probabilities is None:
-        if kinds != ("random",):
+        if kinds != ("uniform",):
             raise InputError(f"kind '{kinds[-1]}' needs probabilities [N, classes]")
         return np.zeros((0, 0))
     belief = np.array(probabilities, np.float64)
@@ -217,7 +217,7 @@ def _weighted(
     return order, (edges <= drawn[:, None]).sum(1).clip(max=belief.shape[1] - 1)
 
 
-_DRAWS = {"random": _random, "confused": _confused, "ambiguous": _ambiguous}
+_DRAWS = {"uniform": _random, "confused": _confused, "ambiguous": _ambiguous}
 
 
 def _occurrence(values: Ids) -> Ids:

@@ -74,7 +74,7 @@ class AuditResult:
     @property
     def flagged(self) -> pd.DataFrame:
         """The rows of the flagged examples, the likeliest to be wrong first."""
-        return self.table.loc[self.calibration.listed]
+        return self.table.loc[self.calibration.flagged]
 
     @property
     def ranking(self) -> Ids:
@@ -104,7 +104,7 @@ class AuditResult:
 
     def _label_alerts(self) -> Iterator[Alert]:
         calibration, examples = self.calibration, len(self.table)
-        length = counted(len(calibration.listed), "example")
+        length = counted(len(calibration.flagged), "example")
         if calibration.reviews is None:
             yield Alert(
                 "warning",
@@ -180,7 +180,7 @@ def _bounded(calibration: Calibration, examples: int) -> str:
 
 
 _LIKE = {
-    "random": "random",
+    "uniform": "random",
     "confused": "between confused classes",
     "ambiguous": "on ambiguous examples",
 }

@@ -94,7 +94,7 @@ def read_reviews(
     Args:
         reviews: verdicts by id, a table, or a CSV file, or a list of these: one per reviewer.
             Verdicts are "wrong", "right" or "unsure"; True means wrong. A table has the columns
-            ``id`` and ``verdict``, and may have ``correct_label`` (the right class) and ``data``
+            ``id`` and ``verdict``, and may have ``label`` (the right class) and ``data``
             (the fingerprint of the data set). Rows without a verdict are not reviewed yet.
         examples: N; ids are 0 to N - 1.
         fingerprint: of the data set that was audited; "" if it is not known.
@@ -153,7 +153,7 @@ def _read(source: Verdicts, examples: int, fingerprint: str) -> dict[int, tuple[
         raise InputError(f"{name} has no column '{sorted(missing)[0]}': it needs id and verdict")
     blank = np.full(len(table), "")
     said = [_verdict(verdict, name) for verdict in table["verdict"].tolist()]
-    right = [_text(value) for value in table.get("correct_label", pd.Series(blank)).tolist()]
+    right = [_text(value) for value in table.get("label", pd.Series(blank)).tolist()]
     data = [_text(value) for value in table.get("data", pd.Series(blank)).tolist()]
     found: dict[int, tuple[str, str]] = {}
     for raw, verdict, correction, other in zip(
