@@ -380,12 +380,23 @@ def exit_on_sigterm(*, replace_handler: bool = False) -> Iterator[None]:
         yield
         return
 
+    code: int | None = None
+
     def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        nonlocal code
+        code = 128 + number
+        raise SystemExit(code)
 
     signal.signal(signal.SIGTERM, leave)
     try:
         yield
+    except GeneratorExit:
+        raise
+    except BaseException:
+        # A signal inside a wait of Ray's core ends it with another exception or exit code.
+        if code is not None:
+            raise SystemExit(code) from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
