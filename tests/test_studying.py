@@ -113,8 +113,8 @@ def test_a_study_of_another_preset_replaces_the_findings_and_says_so(tmp_path):
     study("capacity-noise", tmp_path, notes=notes, preset="other")
     assert list(claims_in(tmp_path)) == ["capacity-noise"]
     [line] = notes.lines
-    assert "holds a study of preset 'tiny' on digits" in line
-    assert "this one, of preset 'other' on digits, replaces its findings" in line
+    assert "holds a study of preset 'tiny' on digits with MLPs" in line
+    assert "this one, of preset 'other' on digits with MLPs, replaces its findings" in line
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     assert drawn == {"capacity-width", "mine"}
 

@@ -31,7 +31,7 @@ TRAINED, PROVED, CLASSES = 2000, 20, 10
 RADII = (0.03 / 255, 0.1 / 255, 0.3 / 255)
 RATE, MOMENTUM, BATCH, EPOCHS, HALVED, SEED = 0.01, 0.9, 32, 20, 15, 0
 STARTS, STEPS = 3, 5
-"""Of the attack, for each class."""
+"""Starting points and steps of the attack, for each class."""
 WANTED = 5.0
 WANTED_SECONDS = 1.0
 """Per image, without a peer."""

@@ -1,6 +1,7 @@
 """Colour images: the papers' CNN in every study, and validation on the test split."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +186,12 @@ def test_a_test_split_of_other_shapes_or_classes_is_refused() -> None:
     other = Dataset.from_arrays("other", torch.rand(6, 3, 32, 32), torch.arange(6) % 3)
     with pytest.raises(InputError, match="test examples have the classes 0, 1, 2"):
         dataset.with_test(other)
+
+
+@pytest.mark.usefixtures("paper")
+def test_a_damaged_test_split_is_named(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "images"
+    shutil.copytree(folder, copy)
+    (copy / BATCHES["test"][0]).write_bytes(b"short")
+    with pytest.raises(InputError, match=r"Its test split cannot be used: .*test_batch\.bin"):
+        make_request(preset="paper", source=str(copy))

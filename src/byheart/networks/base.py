@@ -51,6 +51,10 @@ class TrainableNetwork(PackNetwork, Protocol):
         """Return buffers and frozen parameters, each [R, ...]."""
         ...
 
+    def perturb_hidden(self, shift: Tensor | None, scale: Tensor | None) -> None:
+        """Shift and then scale hidden units, each [R, B, units], in the next training batch."""
+        ...
+
     def training_logits(self, x: Tensor) -> Tensor:
         """Return logits [R, N, classes] in train mode, and update running statistics.
 

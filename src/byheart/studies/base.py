@@ -95,8 +95,11 @@ class SourceFacts:
         Returns:
             SHA-256 of the test split; None for the training split.
         """
-        enough = train + validation <= self.smallest_class * len(self.classes)
-        return None if enough or not validation else self.test
+        return None if self.holds(train, validation) or not validation else self.test
+
+    def holds(self, train: int, validation: int) -> bool:
+        """Return whether the training split has as many examples, equally many of each class."""
+        return train + validation <= self.smallest_class * len(self.classes)
 
 
 @dataclass(frozen=True)

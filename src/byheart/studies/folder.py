@@ -209,5 +209,5 @@ def earlier_findings(store: Store, setting: Setting, asked: Sequence[str]) -> Ea
 
 
 def _in_words(setting: Setting) -> str:
-    model = f" with {setting.model.factory}" if setting.model else ""
-    return f"preset '{setting.preset.name}' on {setting.data.name}{model}"
+    network = setting.model.factory if setting.model else f"{setting.preset.network.upper()}s"
+    return f"preset '{setting.preset.name}' on {setting.data.name} with {network}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from byheart.errors import DataError, InputError, choose
+from byheart.errors import InputError, choose
 from byheart.networks.size import cnn_shapes
 from byheart.studies.base import Setting, SourceFacts, Study
 from byheart.studies.own_network import (
@@ -194,20 +194,21 @@ def _with_test_split(request: Request, source: str) -> Request:
     A17's validation examples of CIFAR-10 are its test split, since training takes all others.
 
     Raises:
-        InputError: the test split has other shapes or classes.
-        DataError: it is damaged.
+        InputError: the source has too few examples, and its test split is missing, damaged, or of
+            other shapes or classes.
     """
     from byheart.data import load_dataset
 
-    data = request.setting.data
-    balanced = data.smallest_class * len(data.classes)
-    drawn = [trial.data for trial in request.trials]
-    if all(facts.train + facts.validation <= balanced for facts in drawn):
+    data, drawn = request.setting.data, [trial.data for trial in request.trials]
+    if all(data.holds(facts.train, facts.validation) for facts in drawn):
         return request
     try:
         test = load_dataset(source, split="test")
-    except (InputError, DataError):
-        # The error about too few examples tells more.
+    except InputError as error:
+        try:
+            _require_examples(request)
+        except InputError as problem:
+            raise InputError(f"{problem}. Its test split cannot be used: {error}") from None
         return request
     dataset = request.dataset.with_test(test)
     setting = replace(request.setting, data=SourceFacts.of(dataset))

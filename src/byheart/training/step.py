@@ -184,7 +184,7 @@ class AutogradStep:
         for change in (*self._studied, regularizer):
             changed = change.change(changed, network)
         if changed.shift is not None or changed.scale is not None:
-            self._network_to_perturb().perturb_hidden(changed.shift, changed.scale)
+            network.perturb_hidden(changed.shift, changed.scale)
         passes: list[Tensor] = []
 
         def loss() -> Tensor:
@@ -228,11 +228,6 @@ class AutogradStep:
         self._own_network().restore(state["network"])
         for velocity, held in zip(self._optimizer.velocity, state["velocity"], strict=True):
             velocity.copy_(held)
-
-    def _network_to_perturb(self) -> ReplicatedCNN | ModulePack:
-        if not isinstance(self.network, ReplicatedCNN | ModulePack):
-            raise NotImplementedError("this pack has no hidden units to shift or scale")
-        return self.network
 
     def _own_network(self) -> ModulePack:
         if not isinstance(self.network, ModulePack):
