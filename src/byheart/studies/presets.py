@@ -418,7 +418,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
 _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
     #                                 quick                  desk                   paper
     "examples": {
-        "train":                (300,                   500,                   1000),
+        "train":                (300,                   300,                   1000),
     },
     "filters": {
         "train":                (300,                   1000,                  50_000),
@@ -465,7 +465,7 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
         "width":                (8,                     32,                    200),
     },
     "width": {
-        "train":                (300,                   500,                   50_000),
+        "train":                (300,                   300,                   50_000),
         "validation":           (500,                   1000,                  10_000),
         "epochs":               (25,                    40,                    100),
         "widths": (
@@ -489,6 +489,11 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
     },
     "sharpness": {
         "train":                (100,                   250,                   50_000),
+        "levels": (
+                                 (0.0, 0.25, 0.5, 1.0),
+                                 (0.0, 0.5, 1.0),
+                                 (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        ),
         "epochs":               (30,                    40,                    100),
         "limit":                (60,                    80,                    200),
         "tolerance":            (0.01,                  0.01,                  0.001),
@@ -496,23 +501,23 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
         "online_iterations":    (50,                    100,                   1000),
     },
     "regularizers": {
-        "train":                (160,                   500,                   50_000),
-        "validation":           (500,                   1000,                  10_000),
+        "train":                (160,                   300,                   50_000),
+        "validation":           (500,                   500,                   10_000),
         "epochs":               (30,                    30,                    100),
         "checkpoints":          (8,                     8,                     30),
         "dropout": (
                                  (0.3, 0.6),
-                                 (0.3, 0.5, 0.7),
+                                 (0.3, 0.6),
                                  (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         ),
         "input_dropout": (
                                  (0.2, 0.4),
-                                 (0.2, 0.4, 0.6),
+                                 (0.2, 0.4),
                                  (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         ),
         "input_noise": (
                                  (0.1, 0.3),
-                                 (0.1, 0.2, 0.4),
+                                 (0.1, 0.3),
                                  (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0),
         ),
         "hidden_noise": (
@@ -522,12 +527,12 @@ _CNN_TABLE: Mapping[str, Mapping[str, tuple[Any, Any, Any]]] = {
         ),
         "weight_decay": (
                                  (0.01, 0.1),
-                                 (0.01, 0.03, 0.1),
+                                 (0.01, 0.1),
                                  (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         ),
         "adversarial": (
                                  ((0.5, 0.3), (0.5, 0.6)),
-                                 ((0.5, 0.3), (0.5, 0.5), (0.5, 0.7)),
+                                 ((0.5, 0.3), (0.5, 0.6)),
                                  _pairs((0.2, 0.45, 0.7), (0.03, 0.1, 0.25, 0.5)),
         ),
         "adversarial_radius":   (8 / 255,               8 / 255,               0.3 / 255),
