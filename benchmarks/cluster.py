@@ -13,7 +13,8 @@ import time
 
 from byheart.data import load_dataset
 from byheart.data.dataset import Dataset
-from byheart.runners import Progress, RayRunner
+from byheart.runners.base import Progress
+from byheart.runners.ray import RayRunner
 from byheart.runners.ray_cluster import connect, require_ray
 from byheart.training.packs import Pack
 from byheart.trial import MLP, AccuracyProbe, Algorithm, DataFacts, Trial

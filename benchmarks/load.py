@@ -22,7 +22,7 @@ from benchmarks.rows.quick_study import proportional_bytes
 from byheart.data import load_dataset
 from byheart.record import Record
 from byheart.report.study import write_report
-from byheart.runners import ProcessesRunner
+from byheart.runners.processes import ProcessesRunner
 from byheart.runners.progress import PlainProgress
 from byheart.store import Store
 from byheart.studies.base import Setting, SourceFacts

@@ -141,3 +141,21 @@ def test_every_public_name_is_there_when_asked_for() -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'by_head'"):
         _ = byheart.by_head
+
+
+HELP_ALONE = """
+import sys
+
+from byheart.cli.main import main
+
+assert main(["--help"]) == 0
+heavy = {"numpy", "pandas", "pydantic", "scipy", "sklearn", "torch"} & set(sys.modules)
+sys.exit(f"--help imports {sorted(heavy)}" if heavy else 0)
+"""
+
+
+def test_help_opens_at_once_since_it_imports_nothing_heavy() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", HELP_ALONE], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr

@@ -9,7 +9,7 @@ from tests.studies.tiny import TINY
 
 import byheart
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, Progress
+from byheart.runners.base import InlineRunner, Progress
 from byheart.store import Store
 from byheart.studies.presets import PRESETS
 

@@ -12,7 +12,8 @@ from byheart.errors import InputError
 from byheart.files import write_text
 from byheart.report.study import write_report
 from byheart.runners.base import Progress, Runner
-from byheart.runners.make import PATIENCE, find_device, make_runner
+from byheart.runners.hangs import PATIENCE
+from byheart.runners.make import find_device, make_runner
 from byheart.runners.progress import make_progress
 from byheart.store import Store
 from byheart.studies.folder import load_session

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 _UNSEEN = re.compile(
     # Control characters, escape sequences of terminals among them.
@@ -45,7 +45,7 @@ def visible_within(value: Any) -> Any:
 
 def xml(text: str) -> str:
     """Return a text as XML can hold it."""
-    return escape(visible(text))
+    return escape(visible(text), quote=False)
 
 
 def visible_json(text: str) -> str:

@@ -14,8 +14,10 @@ from unittest import mock
 from tests.studies import tiny
 
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, ProcessesRunner, Progress, RayRunner
+from byheart.runners.base import InlineRunner, Progress
 from byheart.runners.hangs import HANG_AFTER
+from byheart.runners.processes import ProcessesRunner
+from byheart.runners.ray import RayRunner
 from byheart.store import Store
 from byheart.studies.registry import studies_of
 from byheart.studies.session import run_session

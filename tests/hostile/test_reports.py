@@ -19,7 +19,7 @@ from byheart.charts import vega
 from byheart.cli.main import main
 from byheart.errors import StoreError
 from byheart.report.study import redraw
-from byheart.runners import InlineRunner
+from byheart.runners.base import InlineRunner
 from byheart.store import Store, codec
 
 JSON = st.recursive(

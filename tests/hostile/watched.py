@@ -53,7 +53,7 @@ def main(out: Path) -> None:
     from tests.studies.tiny import run
 
     from byheart.cli.main import main as byheart
-    from byheart.runners import InlineRunner
+    from byheart.runners.base import InlineRunner
 
     run(out / "study", InlineRunner(1))
     network = ["digits", "--model", "tests.networks.user_networks:mlp"]

@@ -5,7 +5,7 @@ import torch
 from tests.runners import trainers
 from tests.runners.examples import Listener, a_pack
 
-from byheart.runners import InlineRunner, Progress
+from byheart.runners.base import InlineRunner, Progress
 
 TRAIN = "tests.runners.trainers:train"
 

@@ -7,7 +7,7 @@ import pytest
 from tests.runners.examples import a_pack
 from tests.store.examples import a_record, a_trial
 
-from byheart.runners import ProcessesRunner
+from byheart.runners.processes import ProcessesRunner
 from byheart.runners.progress import PlainProgress
 from byheart.runners.timeleft import TimeLeft
 from byheart.store import Store

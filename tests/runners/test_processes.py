@@ -13,8 +13,9 @@ from tests.runners import trainers
 from tests.runners.examples import Hears, Listener, a_pack
 
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, ProcessesRunner, Progress
 from byheart.runners import processes as module
+from byheart.runners.base import InlineRunner, Progress
+from byheart.runners.processes import ProcessesRunner
 
 TRAIN = "tests.runners.trainers:train"
 
@@ -149,7 +150,8 @@ def test_a_consumer_that_stops_leaves_no_worker(dataset, log):
 SCRIPT = """
 import sys, torch
 from byheart.data.dataset import Dataset
-from byheart.runners import ProcessesRunner, Progress
+from byheart.runners.base import Progress
+from byheart.runners.processes import ProcessesRunner
 from tests.runners import trainers
 from tests.runners.examples import a_pack
 

@@ -10,9 +10,8 @@ from rich.console import Console
 from tests.runners.examples import a_pack
 from tests.runners.test_timeleft import Clock
 
-from byheart.runners import make_progress
 from byheart.runners.base import failed
-from byheart.runners.progress import PlainProgress, Progress, RichProgress
+from byheart.runners.progress import PlainProgress, Progress, RichProgress, make_progress
 
 TIME = re.compile(r"\b\d+:\d\d\b")
 """Minutes and seconds left, whatever they are on a busy machine."""

@@ -13,13 +13,9 @@ from tests.studies.tiny import run as run_study
 from tests.studies.tiny import without_timings
 
 from byheart.errors import InputError
-from byheart.runners import (
-    InlineRunner,
-    Progress,
-    RayRunner,
-    ray_cluster,
-    ray_tasks,
-)
+from byheart.runners import ray_cluster, ray_tasks
+from byheart.runners.base import InlineRunner, Progress
+from byheart.runners.ray import RayRunner
 from byheart.runners.ray_cluster import Resources
 from byheart.runners.ray_tasks import RunningTasks
 from byheart.store import Store
@@ -198,7 +194,8 @@ import sys
 from pathlib import Path
 from tests.runners import trainers
 from tests.studies.tiny import run
-from byheart.runners import RayRunner, Progress
+from byheart.runners.base import Progress
+from byheart.runners.ray import RayRunner
 
 try:
     run(Path(sys.argv[1]), RayRunner(sys.argv[2], train="tests.studies.tiny:train"),
@@ -246,7 +243,8 @@ LAPTOP = """
 import sys
 from pathlib import Path
 from tests.studies.tiny import run, without_timings
-from byheart.runners import RayRunner, Progress
+from byheart.runners.base import Progress
+from byheart.runners.ray import RayRunner
 
 result = run(Path(sys.argv[1]), RayRunner(workers=2), progress=Progress())
 print(without_timings(result.findings))

@@ -13,7 +13,7 @@ from byheart.data import load_dataset
 from byheart.data.cifar import BATCHES
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
-from byheart.runners import InlineRunner, Progress
+from byheart.runners.base import InlineRunner, Progress
 from byheart.studies import presets
 from byheart.studies.registry import claims
 from byheart.studies.request import make_request

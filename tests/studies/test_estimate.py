@@ -5,7 +5,8 @@ from tests.studies.tiny import tiny_dataset, tiny_setting
 
 from byheart.errors import InputError
 from byheart.record import Record
-from byheart.runners import InlineRunner, ProcessesRunner
+from byheart.runners.base import InlineRunner
+from byheart.runners.processes import ProcessesRunner
 from byheart.studies.estimate import (
     ACCELERATORS,
     UTILISATION,

@@ -14,7 +14,7 @@ from byheart.data import corrupt
 from byheart.data.dataset import split_indices
 from byheart.record import Record
 from byheart.report.study import redraw
-from byheart.runners import InlineRunner
+from byheart.runners.base import InlineRunner
 from byheart.store import Store
 from byheart.studies.base import NOTHING_KNOWN, AdaptiveStudy, Records
 from byheart.studies.capacity import CapacityData, sizes

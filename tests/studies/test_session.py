@@ -6,7 +6,8 @@ from tests.runners.examples import Listener
 from tests.studies.tiny import CLAIMS, run, tiny_dataset, tiny_setting, without_timings
 
 from byheart.errors import StoreError
-from byheart.runners import InlineRunner, ProcessesRunner, Progress
+from byheart.runners.base import InlineRunner, Progress
+from byheart.runners.processes import ProcessesRunner
 from byheart.store import Store
 from byheart.studies.folder import current_facts, load_session
 from byheart.studies.registry import studies_of

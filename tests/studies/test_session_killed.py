@@ -12,7 +12,7 @@ import time
 import pytest
 from tests.studies.tiny import CLAIMS, run, tiny_dataset, tiny_setting, without_timings
 
-from byheart.runners import InlineRunner
+from byheart.runners.base import InlineRunner
 from byheart.store import Store
 from byheart.studies.registry import studies_of
 from byheart.studies.rounds import plan

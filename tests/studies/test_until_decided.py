@@ -9,7 +9,7 @@ from tests.studies.test_session import Trainer
 from tests.studies.tiny import tiny_dataset, tiny_setting, without_timings
 
 from byheart.report.study import redraw
-from byheart.runners import InlineRunner, Progress
+from byheart.runners.base import InlineRunner, Progress
 from byheart.store import Store
 from byheart.studies import session
 from byheart.studies.folder import load_session

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from byheart.data.dataset import Dataset
-from byheart.runners import InlineRunner, ProcessesRunner, Progress
+from byheart.runners.base import InlineRunner, Progress
+from byheart.runners.processes import ProcessesRunner
 from byheart.store import Store
 from byheart.studies.base import Setting, SourceFacts
 from byheart.studies.presets import (

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from byheart.cli import options
 from byheart.cli.console import results, write_json
-from byheart.statistics.verdict import Rule
-from byheart.studies import registry
+
+if TYPE_CHECKING:
+    from byheart.statistics.verdict import Rule
 
 
 def claims(as_json: options.AsJson = False) -> None:
     """List every claim with its figure, the figure's data and network, and the rule."""
+    from byheart.studies import registry
+
     listed = registry.claims()
     if as_json:
         write_json(

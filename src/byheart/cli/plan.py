@@ -12,18 +12,12 @@ from rich.table import Table
 
 from byheart.cli import options
 from byheart.cli.console import plain, results, say, tell, write_json
-from byheart.record import Record
-from byheart.runners.make import PATIENCE, find_device, make_runner
+from byheart.runners.hangs import PATIENCE
 from byheart.runners.timeleft import in_words
-from byheart.studies.estimate import (
-    UTILISATION,
-    Accelerator,
-    CostEstimate,
-    Share,
-    find_accelerator,
-)
 
 if TYPE_CHECKING:
+    from byheart.record import Record
+    from byheart.studies.estimate import Accelerator, CostEstimate, Share
     from byheart.studies.request import Request
 
 UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9))
@@ -57,7 +51,8 @@ def plan(
 ) -> None:
     """Say what a study would take on this machine; train nothing."""
     from byheart.charts.drawn import drawing_pace
-    from byheart.studies.estimate import estimate
+    from byheart.runners.make import find_device, make_runner
+    from byheart.studies.estimate import UTILISATION, estimate, find_accelerator
     from byheart.studies.request import make_request
 
     how = make_runner(runner, workers, address, hang_after)
@@ -130,6 +125,8 @@ def _stored(folder: Path, request: Request) -> Mapping[str, Record]:
 
 
 def _on_accelerator(accelerator: Accelerator, cost: CostEstimate) -> str:
+    from byheart.studies.estimate import UTILISATION
+
     if accelerator.gib is not None and cost.bytes_per_pack > accelerator.gib * 2**30:
         memory = f"; its {accelerator.gib} GiB do not hold the largest pack"
     else:

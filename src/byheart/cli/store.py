@@ -5,22 +5,21 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import TypeAdapter
 from rich.table import Table
 
 from byheart.cli import options
 from byheart.cli.console import plain, results, say, tell, write_json
 from byheart.errors import StoreError
-from byheart.store import Store, Summary
-from byheart.trial import Network
+
+if TYPE_CHECKING:
+    from byheart.store import Store, Summary
 
 app = typer.Typer(help="Verify, list and export stored records.", no_args_is_help=False)
 
 _STUDY = ["byheart", "study"]
-_NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
 
 @app.command("verify")
@@ -33,6 +32,8 @@ def verify(
     as_json: options.AsJson = False,
 ) -> None:
     """Check that every record is what was written; say what to run where one is not."""
+    from byheart.store import Store
+
     with Store.open(folder, create=repair) as store:
         trials, problems = len(store), store.verify()
         damaged = {problem.key for problem in problems if problem.key}
@@ -68,6 +69,8 @@ def _command(store: Store) -> str:
 @app.command("list")
 def list_trials(folder: options.Folder, as_json: options.AsJson = False) -> None:
     """List the trials: what each was, and how it ended."""
+    from byheart.store import Store
+
     with Store.open(folder, create=False) as store:
         trials = store.list()
     if as_json:
@@ -94,6 +97,8 @@ def export(
     kind: Annotated[str, typer.Option("--format", help="csv, npz or parquet.")] = "csv",
 ) -> None:
     """Write trials and arrays to CSV, NPZ or Parquet files, for other tools."""
+    from byheart.store import Store
+
     with Store.open(folder, create=False) as store:
         for path in store.export(to or folder / "export", kind):
             tell(path)
@@ -109,6 +114,8 @@ def merge(
     ],
 ) -> None:
     """Copy the records of several stores into one; a record that is there already stays."""
+    from byheart.store import Store
+
     complete = True
     with Store.open(into) as store:
         for source in sources:
@@ -138,9 +145,14 @@ def _cells(trial: Summary) -> tuple[str, ...]:
 
 def _facts_in_words(facts: dict[str, Any]) -> tuple[str, ...]:
     data = facts["data"]
+    from pydantic import TypeAdapter
+
+    from byheart.trial import Network
+
+    network: TypeAdapter[Network] = TypeAdapter(Network)
     noise = [f"{what} {data[what]:.0%}" for what in ("inputs", "labels") if data[what]]
     return (
-        _NETWORK.validate_python(facts["algorithm"]["network"]).name,
+        network.validate_python(facts["algorithm"]["network"]).name,
         str(data["train"]),
         ", ".join(noise) or "none",
         f"{data['seed']}/{facts['seed']}",

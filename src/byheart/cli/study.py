@@ -7,7 +7,7 @@ import typer
 from byheart.cli import options
 from byheart.cli.console import results, tell, write_json
 from byheart.cli.verdicts import print_verdicts
-from byheart.runners.make import PATIENCE
+from byheart.runners.hangs import PATIENCE
 
 
 def study(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from byheart.studies.judging import Finding
+if TYPE_CHECKING:
+    from byheart.studies.judging import Finding
 
 _LOOKS = {
     "supported": ("✓", "+", "green"),

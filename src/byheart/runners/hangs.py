@@ -13,6 +13,8 @@ from byheart.runners.timeleft import in_words
 
 HANG_AFTER = 600.0
 """Default: seconds without an epoch or CPU use after which a pack counts as hung."""
+PATIENCE = HANG_AFTER / 60
+"""The same in minutes, as users give it."""
 CHECK_EVERY = 5.0
 """Seconds between two checks, at most."""
 _MIN_CPU_FRACTION = 1 / 600

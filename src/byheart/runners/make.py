@@ -6,14 +6,12 @@ import math
 
 from byheart.errors import InputError, choose
 from byheart.runners.base import InlineRunner, Runner
-from byheart.runners.hangs import HANG_AFTER
+from byheart.runners.hangs import PATIENCE
 from byheart.runners.processes import ProcessesRunner
 from byheart.runners.ray import RayRunner
 from byheart.runners.ray_cluster import require_ray
 
 RUNNERS = ("inline", "processes", "ray")
-PATIENCE = HANG_AFTER / 60
-"""Default minutes without progress after which a pack is ended."""
 
 
 def make_runner(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from byheart.training.packs import Pack
+if TYPE_CHECKING:
+    from byheart.training.packs import Pack
 
 _TOO_EARLY = 0.005
 """Share of the work below which a rate says nothing yet."""
