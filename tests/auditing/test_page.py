@@ -24,6 +24,7 @@ from byheart.auditing.page import (
     render,
     select,
 )
+from byheart.auditing.review_view import review_view
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError, StoreError
 
@@ -88,7 +89,8 @@ def test_without_reviews_the_first_of_the_ranking_are_shown_as_what_they_are() -
 
 
 def test_pictures_are_limited_and_the_page_says_so() -> None:
-    page = render(made_up(table=table(5000, share=0.1, pairs=100)))
+    audit = made_up(table=table(5000, share=0.1, pairs=100))
+    page, review = render(audit), review_view(audit, texts=None)
     words, tags = read(page)
     assert len(cards(page)) == GALLERY
     assert len(cards(page, "other")) == OTHERS
@@ -96,7 +98,9 @@ def test_pictures_are_limited_and_the_page_says_so() -> None:
     assert "The shade counts all 5,000 examples; 600 have a dot." in words
     assert "The page shows 60 of 100 pairs" in words
     assert all(attrs.get("alt") for tag, attrs in tags if tag == "img")
-    assert page.count('alt="example ') == GALLERY + OTHERS + 2 * PAIRS
+    assert page.count('alt="example ') == GALLERY + OTHERS + 2 * PAIRS + len(
+        review.examples + review.others
+    )
     assert len(listed(page)) == 500
 
 

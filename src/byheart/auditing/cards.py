@@ -19,7 +19,7 @@ from byheart.report.numbers import NOTHING, number
 
 MOST_LETTERS = 400
 """Letters of a text that are shown; its id leads to the whole text."""
-SIDES = (128, 96, 80, 64, 48)
+SIDES = (128, 96, 80, 64, 48, 32)
 """Pixels on the longer side of a picture: the largest is taken at which all pictures fit."""
 MOST_BYTES = 3_000_000
 """Largest size of a section's pictures before compression, in bytes."""

@@ -14,6 +14,7 @@ from byheart.auditing.cards import COLUMNS, Card, cards, class_name, with_names
 from byheart.auditing.onset import Onset
 from byheart.auditing.planting import Ids
 from byheart.auditing.result import AuditResult
+from byheart.auditing.review_view import review_view
 from byheart.charts.drawn import draw
 from byheart.charts.example_map import VERDICTS, draw_map
 from byheart.charts.figure import Axis, Figure, Point, Span
@@ -82,11 +83,20 @@ def render(
         conflicts=len(conflicts),
         pairs=_pairs(audit, conflicts[:PAIRS], texts),
         first=FIRST,
+        review=review_view(audit, texts=texts),
+        review_command=_review_command(about or {}),
         shares=_shares(audit.table),
         confusions=_confusions(audit),
         columns=[column for column in COLUMNS if column.name in audit.table and column.how],
         list_csv=frame_csv(with_names(audit.flagged, audit.classes)),
     )
+
+
+def _review_command(about: Mapping[str, str]) -> str:
+    """Return what estimates all numbers from reviews.csv: a command, or a line of Python."""
+    if "Command" in about:
+        return f"{about['Command']} --reviews reviews.csv"
+    return 'audit = audit.review("reviews.csv")'
 
 
 def onset_figure(onset: Onset) -> Figure:

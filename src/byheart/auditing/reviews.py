@@ -82,6 +82,22 @@ def draw_sample(ranking: Ids, count: int, *, seed: int = 0, reviewed: Ids | None
     return np.array(drawn[:count], np.int64)
 
 
+def draw_list(ranking: Ids, listed: Ids, *, seed: int = 0, reviewed: Ids | None = None) -> Ids:
+    """Return the ids of a list in an order to review all of it, and to stop at any time.
+
+    Strata follow each other, the most suspect first, and examples of a stratum are in random order.
+    So the reviewed examples of each stratum are a random sample of it, or all of it.
+    """
+    rng, bounds = generator("list", seed), strata_of(len(ranking))
+    left = np.isin(ranking, listed) & ~np.isin(ranking, [] if reviewed is None else reviewed)
+    parts = [
+        rng.permutation(np.arange(start, stop)[left[start:stop]])
+        for start, stop in itertools.pairwise(bounds)
+    ]
+    ids: Ids = ranking[np.concatenate(parts)] if parts else ranking
+    return ids
+
+
 def read_reviews(
     reviews: Verdicts | Sequence[Verdicts],
     examples: int,

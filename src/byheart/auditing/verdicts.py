@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,19 +188,34 @@ class _Around:
 
 
 def _around(flat: Tensor, labels: Ids, ids: Ids) -> _Around:
-    squares, y = torch.linalg.vector_norm(flat, dim=1) ** 2, torch.from_numpy(labels)
-    parts = []
-    for part in torch.split(torch.from_numpy(ids), max(1, NUMBERS // len(flat))):
-        distance = squares[part, None] + squares - 2 * flat[part] @ flat.T
-        distance[torch.arange(len(part)), part] = torch.inf
+    y, asked, parts = torch.from_numpy(labels), torch.from_numpy(ids), []
+    for part, distance in _squared_distances(flat, asked):
         sorted_ = distance.topk(NEIGHBOUR, largest=False).values
         distance[y[part, None] == y] = torch.inf
         parts.append((sorted_[:, 0], sorted_[:, -1], distance.argmin(1)))
-    nearest, fifth, other = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    closest, fifth, other = (torch.cat(columns) for columns in zip(*parts, strict=True))
     # The expanded square has few digits for a small distance: compute it again, pair by pair.
-    exact = (flat[torch.from_numpy(ids)].double() - flat[other].double()).norm(dim=1)
-    roots = [squared.clamp(min=0).sqrt().double().numpy() for squared in (nearest, fifth)]
+    exact = (flat[asked].double() - flat[other].double()).norm(dim=1)
+    roots = [squared.clamp(min=0).sqrt().double().numpy() for squared in (closest, fifth)]
     return _Around(roots[0], roots[1], other.numpy(), exact.numpy())
+
+
+def nearest(flat: Tensor, ids: Tensor, count: int) -> Ids:
+    """Return the ids [n, count] of the nearest other examples, by distance of inputs [N, D]."""
+    parts = [
+        distance.topk(count, largest=False).indices for _, distance in _squared_distances(flat, ids)
+    ]
+    found: Ids = torch.cat(parts).numpy()
+    return found
+
+
+def _squared_distances(flat: Tensor, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield some ids at a time, with their squared distances to all; to itself it is infinite."""
+    squares = torch.linalg.vector_norm(flat, dim=1) ** 2
+    for part in torch.split(ids, max(1, NUMBERS // len(flat))):
+        distance = squares[part, None] + squares - 2 * flat[part] @ flat.T
+        distance[torch.arange(len(part)), part] = torch.inf
+        yield part, distance
 
 
 def _duplicates(flat: Tensor, labels: Ids) -> Ids:
