@@ -119,7 +119,12 @@ class Case:
 
     def recipe(self, epochs: int = EPOCHS) -> Recipe:
         """Return how networks train on this case."""
-        return Recipe(epochs, LEARNING_RATES[self.source], self.momentum, 0.0, 32, "cpu")
+        return Recipe(
+            epochs=epochs,
+            learning_rate=LEARNING_RATES[self.source],
+            momentum=self.momentum,
+            device="cpu",
+        )
 
 
 def cases(part: str, source: str) -> Iterator[Case]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from byheart.measures.sharpness import sharpness
     from byheart.statistics.gini import gini
     from byheart.studying import Findings, study
+    from byheart.training.recipe import Recipe
 
 __all__ = [
     "Advice",
@@ -31,6 +32,7 @@ __all__ = [
     "Findings",
     "IndexedDataset",
     "Planted",
+    "Recipe",
     "Tracker",
     "__version__",
     "advise",
@@ -55,6 +57,7 @@ _HOMES = {
     "Findings": "byheart.studying",
     "IndexedDataset": "byheart.auditing.adapters.indexed",
     "Planted": "byheart.auditing.planting",
+    "Recipe": "byheart.training.recipe",
     "Tracker": "byheart.auditing.tracker",
     "advise": "byheart.advising.advise",
     "audit": "byheart.auditing.run",

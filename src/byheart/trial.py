@@ -151,18 +151,28 @@ class Foreign(FrozenModel):
 Network = Annotated[MLP | CNN | Foreign, Field(discriminator="kind")]
 
 
+LATER = ("optimizer", "cosine", "warm_up", "label_smoothing", "balanced", "augment")
+"""Facts of an algorithm that older trials did not have."""
+
+
 class Algorithm(FrozenModel):
     """The papers' "learning algorithm": network, optimizer, schedule and stopping rule.
 
     Attributes:
         network: what is trained.
-        learning_rate: step size of SGD; per replica.
+        learning_rate: step size; per replica.
         momentum: heavy-ball coefficient (PyTorch's convention); per replica.
         weight_decay: L2 coefficient added to the gradient; per replica.
         batch_size: examples per step; the last batch of an epoch may be smaller.
         epochs: the budget.
         decay_every: multiply the learning rate by ``decay`` every so many epochs.
         decay: the factor of the step schedule.
+        optimizer: "sgd" or "adamw"; weight decay is decoupled in AdamW.
+        cosine: the learning rate falls to 0 as a cosine, in place of the step schedule.
+        warm_up: epochs in which the learning rate rises first.
+        label_smoothing: share of the label that goes to all classes alike.
+        balanced: weight classes by the inverse of their size.
+        augment: changes of the images; see :class:`byheart.training.recipe.Recipe`.
         dropout: rate of dropout on hidden layers; per replica.
         input_dropout: rate of dropout on inputs; per replica.
         input_noise: standard deviation of Gaussian noise added to inputs; per replica.
@@ -191,6 +201,21 @@ class Algorithm(FrozenModel):
     adversarial_radius: float = Field(default=0.0, ge=0)
     stop: Literal["budget", "converged", "loss"] = "budget"
     stop_loss: float | None = Field(default=None, gt=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    cosine: bool = False
+    warm_up: int = Field(default=0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    balanced: bool = False
+    augment: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _facts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the facts, without later ones that are not used: keys of older trials stay."""
+        facts: dict[str, Any] = serialize(self)
+        for name in LATER:
+            if name in facts and getattr(self, name) == type(self).model_fields[name].default:
+                del facts[name]
+        return facts
 
     @model_validator(mode="after")
     def _loss_to_stop_at(self) -> Self:

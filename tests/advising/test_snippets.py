@@ -17,7 +17,9 @@ from byheart.networks.foreign import initialised
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.registry import BY_NAME, REGULARIZERS
 
-RECIPE = Recipe(1, regularized.LR, 0.9, 0.0, regularized.BATCH, "cpu")
+RECIPE = Recipe(
+    epochs=1, learning_rate=regularized.LR, momentum=0.9, batch_size=regularized.BATCH, device="cpu"
+)
 
 
 def paste(name: str, strength: float, model: nn.Module, loader: object) -> None:

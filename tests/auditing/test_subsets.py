@@ -74,7 +74,12 @@ def test_what_is_right_only_when_trained_on_is_memorized_and_its_twin_is_found()
 
 def test_trainings_on_subsets_memorize_wrong_labels_and_share_the_right_ones() -> None:
     data = byheart.corrupt(byheart.load_dataset("digits", size=300), labels=0.1, seed=0)
-    train = partial(train_runs, small, data, recipe=Recipe(40, 0.1, 0.9, 0.0, 32, "cpu"))
+    train = partial(
+        train_runs,
+        small,
+        data,
+        recipe=Recipe(epochs=40, learning_rate=0.1, momentum=0.9, batch_size=32, device="cpu"),
+    )
     found = train_on_subsets(train, data, "cpu", count=20, seed=0)
     wrong = (data.y != data.clean_y).numpy()
     known = ~np.isnan(found["memorization"])

@@ -41,7 +41,7 @@ def blobs() -> Dataset:
     return Dataset.from_arrays("blobs", torch.tensor(x, dtype=torch.float32), torch.tensor(y))
 
 
-RECIPE = Recipe(4, 0.5, 0.0, 0.0, 10, "cpu")
+RECIPE = Recipe(epochs=4, learning_rate=0.5, momentum=0.0, batch_size=10, device="cpu")
 
 
 def test_an_example_is_forgotten_after_the_last_epoch_that_had_it_right() -> None:
@@ -74,7 +74,12 @@ def test_an_example_is_scored_by_the_network_that_did_not_train_on_it(blobs: Dat
     """Each example is a class of its own kind of input: only who trained on it knows its label."""
     x = torch.eye(100)
     unique = Dataset.from_arrays("unique", x, blobs.y)
-    found = out_of_fold(lambda: nn.Linear(100, 2), unique, Recipe(40, 5.0, 0, 0, 10, "cpu"), 0)
+    found = out_of_fold(
+        lambda: nn.Linear(100, 2),
+        unique,
+        Recipe(epochs=40, learning_rate=5.0, momentum=0.0, batch_size=10, device="cpu"),
+        0,
+    )
     assert found.shape == (40, 100, 2)
     assert found.sum(2) == pytest.approx(1)
     own = found[-1, np.arange(100), blobs.y.numpy()]

@@ -26,7 +26,6 @@ from byheart.networks.examine import examine
 from byheart.networks.foreign import Source, called
 from byheart.store import Store
 from byheart.store.checkpoints import Checkpoints
-from byheart.training.packs import find_device
 from byheart.training.recipe import Recipe
 from byheart.training.regularizers.registry import chosen
 
@@ -97,7 +96,14 @@ def advise(
     """
     start = time.monotonic()
     _require(minutes, margin, epochs, batch_size, rounds)
-    recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
+    recipe = Recipe(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        device=device,
+    ).on_device()
     kinds = chosen(regularizers)
     require_enough(dataset)
     examined = examine(model_factory, dataset.shape, dataset.n_classes)

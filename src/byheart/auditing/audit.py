@@ -58,7 +58,7 @@ class Audit(AuditResult):
             path: path of the file; missing folders are made.
             texts: what to show of each example, by id. Without texts, the page shows pictures as
                 pictures and other inputs as numbers.
-            about: further facts to state, by name: the network, where the data come from.
+            about: further facts to state, by name, such as where the data come from.
 
         Returns:
             The path.
@@ -223,6 +223,7 @@ def assemble(
     classes: tuple[str, ...],
     *,
     further: Mapping[str, NDArray[Any]] | None = None,
+    facts: Mapping[str, str] | None = None,
     seed: int,
 ) -> Audit:
     """Return the audit of some histories, whose scores are in a ``table`` that gets more columns.
@@ -272,6 +273,7 @@ def assemble(
         seeds=len(histories),
         gaps=gaps,
         notes=remarks(labels, classes, gaps, onset),
+        facts=facts or {},
         dataset=dataset,
     )
 

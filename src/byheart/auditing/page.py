@@ -71,7 +71,7 @@ def render(
         "audit.html",
         with_charts=any((examples_map, onset, lists)),
         audit=audit,
-        about=about or {},
+        about={**audit.facts, **(about or {})},
         map=examples_map,
         onset=onset,
         belief=lists,

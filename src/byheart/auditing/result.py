@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -56,6 +56,7 @@ class AuditResult:
         seeds: number of runs.
         gaps: [seeds, epochs] how many examples each epoch did not see with the user's label.
         notes: remarks about these data and runs, one sentence each.
+        facts: what trained, by name: the network, the recipe. Empty for a user's own training.
         dataset: the examples, if they are at hand; the page shows them.
     """
 
@@ -69,6 +70,7 @@ class AuditResult:
     seeds: int
     gaps: NDArray[np.int64]
     notes: tuple[str, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
     dataset: Dataset | None = None
 
     @property

@@ -24,11 +24,10 @@ from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 from byheart.measures.critical.single import critical_samples
-from byheart.networks.foreign import Source
+from byheart.networks.foreign import Source, called
 from byheart.seeds import seed as seed_of
 from byheart.store.checkpoints import Checkpoints
-from byheart.training.packs import find_device
-from byheart.training.recipe import Recipe
+from byheart.training.recipe import Recipe, chosen_recipe
 
 HELD_OUT = 0.10
 """Share of examples that each run does not train on."""
@@ -36,25 +35,28 @@ FEWEST_EXAMPLES = 20
 FEWEST_SUBSETS = 10
 """With fewer subsets, too few of them contain (or leave out) an example to compare."""
 CRITICAL_STEPS = 20
+DEFAULT = Recipe(momentum=0.0)
+"""How networks train if no recipe is given."""
 
 
 def audit(
     model_factory: Source,
     dataset: Dataset,
     *,
-    epochs: int = 20,
+    recipe: Recipe | None = None,
+    epochs: int | None = None,
     seeds: int = 4,
-    learning_rate: float = 0.05,
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-    batch_size: int = 32,
+    learning_rate: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    batch_size: int | None = None,
     precision: float = PRECISION,
     planted: float = 0.0,
     sensitivity: bool = True,
     critical_radius: float | None = None,
     subsets: int = 0,
     seed: int = 0,
-    device: str = "cpu",
+    device: str | None = None,
     keep: str | os.PathLike[str] | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> Audit:
@@ -73,12 +75,14 @@ def audit(
         model_factory: a callable that returns a fresh ``torch.nn.Module``, which maps [N, *shape]
             to [N, classes]; or "package.module:callable".
         dataset: the examples with their labels.
-        epochs: epochs per run: enough to begin to memorize.
+        recipe: how to train: a :class:`byheart.Recipe`. Default: SGD with learning rate 0.05 for 20
+            epochs in batches of 32.
+        epochs: replaces that of the recipe: enough epochs to begin to memorize.
         seeds: number of runs, 2 or more.
-        learning_rate: learning rate of SGD.
-        momentum: from 0 to below 1.
-        weight_decay: L2 coefficient.
-        batch_size: examples per step.
+        learning_rate: replaces that of the recipe.
+        momentum: likewise.
+        weight_decay: likewise.
+        batch_size: likewise.
         precision: target precision of the flagged list: the share of it whose labels are wrong.
         planted: share of labels that half as many further runs change on purpose; 0 for none.
         sensitivity: add the column of input gradients; takes about a tenth more time.
@@ -87,7 +91,7 @@ def audit(
         subsets: number of further runs, each on 70% of the examples, for the columns of Feldman and
             Zhang's estimates: 0, or 10 and more. 60 give a standard error near 0.13.
         seed: base seed of all random draws.
-        device: "cpu", "cuda" or "mps".
+        device: replaces that of the recipe: "auto", "cpu", "cuda" or "mps".
         keep: folder for the state of runs, written about every ten seconds. After an interruption,
             the same call goes on from there and returns the same numbers. Remove it afterwards.
         on_epoch: called with (epochs done, epochs in all), over all runs.
@@ -97,8 +101,6 @@ def audit(
         InputError: an argument out of range, a network that cannot be trained on these data, or a
             run that diverged.
     """
-    _require_whole("epochs", epochs, 1)
-    _require_whole("batch_size", batch_size, 1)
     _require_whole("seeds", seeds, 2)
     _require_whole("subsets", subsets, 0)
     if 0 < subsets < FEWEST_SUBSETS:
@@ -111,7 +113,17 @@ def audit(
             f"{FEWEST_EXAMPLES}, since each run holds some out"
         )
     precision = require_precision(precision)
-    recipe = Recipe(epochs, learning_rate, momentum, weight_decay, batch_size, find_device(device))
+    recipe = chosen_recipe(
+        recipe,
+        DEFAULT,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        device=device,
+    )
+    epochs = recipe.epochs
     train = partial(
         train_runs,
         model_factory,
@@ -136,7 +148,9 @@ def audit(
     if sensitivity:
         further["sensitivity"] = sensitivity_up_to(runs.gradients, onset.epoch).astype(np.float32)
     if critical_radius is not None:
-        further["critical"] = _critical(runs.networks[0], dataset, critical_radius, device, seed)
+        further["critical"] = _critical(
+            runs.networks[0], dataset, critical_radius, recipe.device, seed
+        )
     if subsets:
         further |= train_on_subsets(train, dataset, recipe.device, count=subsets, seed=seed)
     return assemble(
@@ -151,6 +165,7 @@ def audit(
         dataset.name,
         dataset.classes,
         further=further,
+        facts={"Network": called(model_factory), "Training": str(recipe)},
         seed=seed,
     )
 

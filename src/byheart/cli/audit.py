@@ -157,9 +157,8 @@ def audit(
             keep=kept,
         )
     about = {
+        **result.facts,
         "Network": model or DEFAULT_NETWORK,
-        "Optimizer": f"SGD, learning rate {learning_rate:g}, momentum {momentum:g}, weight decay "
-        f"{weight_decay:g}, batches of {batch_size}",
         "Fingerprint": examples.dataset.fingerprint,
         "Command": options.command_of(context),
     }

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from byheart.networks.mlp import ReplicatedMLP
+from byheart.training.optimizers import learning_rates
 from byheart.training.regularizers.base import Batch
-from byheart.training.step import learning_rates, regularizers_of
+from byheart.training.step import regularizers_of
 from byheart.trial import Algorithm
 
 
@@ -32,6 +33,8 @@ class MLPStep:
         *,
         epoch: int = 0,
     ) -> None:
+        if any(a.optimizer != "sgd" for a in algorithms):
+            raise NotImplementedError("byheart's own networks train by SGD only")
         self.network = network
         self._algorithms = list(algorithms)
         self._seeds = list(seeds)

@@ -39,17 +39,21 @@ def find_device(name: str) -> str:
     """Return the name of a device that is there.
 
     Args:
-        name: "cpu", "cuda" or "mps".
+        name: "cpu", "cuda" or "mps"; "auto" is the first of cuda, mps and cpu that is there.
 
     Raises:
         InputError: byheart does not know it, or this machine does not have it.
     """
-    choose("device", name, FOOTPRINTS)
+    choose("device", name, ("auto", *FOOTPRINTS))
     if name == "cpu":
         return name
     # Torch takes seconds to load; training on the CPU need not wait for it here.
     import torch
 
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
     there = torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
     if not there:
         raise InputError(f"device '{name}' is not available here: use --device cpu")

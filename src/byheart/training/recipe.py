@@ -1,52 +1,137 @@
-"""How a user's own network is trained."""
+"""How a network is trained, for ``byheart.audit`` and ``byheart.advise``."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
-from byheart.errors import InputError
+from byheart.errors import InputError, choose
 from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, called
 from byheart.networks.vmapped import ModulePack
 from byheart.seeds import generator
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
+from byheart.training.packs import find_device
 from byheart.training.regularizers.base import Regularizer
 from byheart.training.step import AutogradStep
 from byheart.trial import Algorithm, Foreign
 
+NAMES = {"sgd": "SGD", "adamw": "AdamW"}
+RATES = {"sgd": 0.05, "adamw": 1e-3}
+"""Learning rate of an optimizer where none is given."""
+DECAYS = {"sgd": 0.0, "adamw": 0.01}
+"""Weight decay where none is given; AdamW's is PyTorch's default."""
+MOMENTUM = {"sgd": 0.9, "adamw": 0.0}
+"""Momentum where none is given; AdamW has none."""
+BY_NAME = {"learning_rate": RATES, "weight_decay": DECAYS, "momentum": MOMENTUM}
+BY_OPTIMIZER: Any = None
+"""The default of what depends on the optimizer."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the user's network is trained: SGD with momentum, PyTorch's convention.
+    """How a network is trained.
 
     Attributes:
+        optimizer: "sgd" or "adamw".
+        learning_rate: step size, the highest one of a schedule. Default: 0.05 for SGD, 0.001 for
+            AdamW.
+        schedule: "constant"; "cosine", from the learning rate to 0 over all epochs; or "step",
+            which multiplies it by ``decay`` every ``decay_every`` epochs.
         epochs: passes over the data.
-        learning_rate: step size.
-        momentum: from 0 to below 1.
-        weight_decay: L2 coefficient.
         batch_size: examples per step.
-        device: "cpu", "cuda" or "mps".
+        augment: random changes of images, anew in every epoch.
+        momentum: of SGD, from 0 to below 1. Default: 0.9.
+        weight_decay: L2 coefficient; decoupled in AdamW. Default: 0 for SGD, 0.01 for AdamW.
+        warm_up: epochs in which the learning rate rises first.
+        decay_every: epochs between two steps of the step schedule. Default: a third of all.
+        decay: factor of the step schedule.
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "mps".
+
+    Raises:
+        InputError: a value out of range.
     """
 
-    epochs: int
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    batch_size: int
-    device: str
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = BY_OPTIMIZER
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    epochs: int = 20
+    batch_size: int = 32
+    augment: Sequence[str] = ()
+    momentum: float = BY_OPTIMIZER
+    weight_decay: float = BY_OPTIMIZER
+    warm_up: int = 0
+    decay_every: int | None = None
+    decay: float = 0.1
+    device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < float("inf"):
+        choose("optimizer", self.optimizer, NAMES)
+        choose("schedule", self.schedule, ("constant", "cosine", "step"))
+        for name, least in (("epochs", 1), ("batch_size", 1), ("warm_up", 0)):
+            _require_whole(name, getattr(self, name), least)
+        if self.decay_every is not None:
+            _require_whole("decay_every", self.decay_every, 1)
+        for name, values in BY_NAME.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, values[self.optimizer])
+        self._require()
+
+    def _require(self) -> None:
+        if not 0 < self.learning_rate < math.inf:
             raise InputError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
-        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < float("inf")):
+        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf):
             raise InputError(
                 "momentum must be from 0 to below 1 and weight_decay 0 or more, got "
                 f"{self.momentum!r} and {self.weight_decay!r}"
             )
+        if self.optimizer == "adamw" and self.momentum:
+            raise InputError("momentum belongs to SGD: leave it out with optimizer 'adamw'")
+        if not 0 < self.decay <= 1:
+            raise InputError(f"decay must be above 0 and at most 1, got {self.decay!r}")
+        if self.warm_up >= self.epochs:
+            raise InputError(
+                f"warm_up must be below the number of epochs, {self.epochs}, got {self.warm_up}"
+            )
+
+    def __str__(self) -> str:
+        """Return the recipe in words."""
+        parts = [f"{NAMES[self.optimizer]}, learning rate {self.learning_rate:g}"]
+        if self.schedule == "cosine":
+            parts.append("cosine schedule")
+        if self.schedule == "step":
+            parts.append(f"times {self.decay:g} every {self._decay_every} epochs")
+        if self.warm_up:
+            parts.append(f"warm-up of {_epochs(self.warm_up)}")
+        if self.optimizer == "sgd":
+            parts.append(f"momentum {self.momentum:g}")
+        parts.append(f"weight decay {self.weight_decay:g}")
+        parts.append(f"{_epochs(self.epochs)} in batches of {self.batch_size}")
+        return ", ".join(parts)
+
+    def with_values(self, **values: Any) -> Recipe:
+        """Return the recipe with other values; those that are None stay.
+
+        With another optimizer, learning rate, momentum and weight decay become its defaults.
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        if given.get("optimizer", self.optimizer) != self.optimizer:
+            given = dict.fromkeys(BY_NAME) | given
+        return replace(self, **given)
+
+    @property
+    def _decay_every(self) -> int:
+        return self.decay_every or -(-self.epochs // 3)
+
+    def on_device(self) -> Recipe:
+        """Return the recipe with the name of a device that is there."""
+        return replace(self, device=find_device(self.device))
 
     @torch.no_grad()
     def loop(
@@ -80,11 +165,41 @@ class Recipe:
 
     def algorithm(self, source: Source, examined: Examined) -> Algorithm:
         """Return the same as the facts that the engine takes."""
+        step = {"decay_every": self._decay_every, "decay": self.decay}
         return Algorithm(
             network=Foreign(factory=called(source), fingerprint=examined.fingerprint),
+            optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
             epochs=self.epochs,
+            cosine=self.schedule == "cosine",
+            warm_up=self.warm_up,
+            **(step if self.schedule == "step" else {}),  # type: ignore[arg-type]
         )
+
+
+def chosen_recipe(recipe: Recipe | None, default: Recipe, **values: Any) -> Recipe:
+    """Return the recipe to train with, on a device that is there.
+
+    Args:
+        recipe: the user's; None for the default.
+        default: used if the user gives no recipe.
+        values: fields that replace those of the recipe; None leaves a field as it is.
+    """
+    if recipe is not None and not isinstance(recipe, Recipe):
+        names = ", ".join(field.name for field in fields(Recipe))
+        raise InputError(
+            f"recipe is a {type(recipe).__name__}: give a byheart.Recipe; its fields are {names}"
+        )
+    return (default if recipe is None else recipe).with_values(**values).on_device()
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
+def _require_whole(name: str, number: object, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+        raise InputError(f"{name} must be a whole number of {least} or more, got {number!r}")

@@ -1,4 +1,4 @@
-"""One training step of a pack: the loss, its gradients by autograd, and the update by SGD."""
+"""One training step of a pack: the loss, its gradients by autograd, and the update."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from byheart.networks.base import PackNetwork, TrainableNetwork
 from byheart.networks.cnn import ReplicatedCNN
 from byheart.networks.mlp import ReplicatedMLP
 from byheart.networks.vmapped import ModulePack
+from byheart.training.optimizers import make_optimizer
 from byheart.training.regularizers.adversarial import Adversarial
 from byheart.training.regularizers.base import Batch, LearningTask, Regularizer
 from byheart.training.regularizers.noise import Dropout, HiddenNoise, InputDropout, InputNoise
@@ -26,9 +27,6 @@ STUDIED: Mapping[str, type[Regularizer]] = {
     "dropout": Dropout,
 }
 """Regularizers of studies by their field in :class:`Algorithm`, in the order of their changes."""
-
-Numbers = float | list[Tensor]
-"""A hyperparameter: one number if all replicas share it, else for each parameter [R, 1, ...]."""
 
 
 class TrainingStep(Protocol):
@@ -78,64 +76,6 @@ class TrainingStep(Protocol):
         ...
 
 
-def learning_rates(algorithms: Sequence[Algorithm], epoch: int) -> list[float]:
-    """Return each replica's learning rate in an epoch, counted from 0: the step schedule."""
-    return [
-        a.learning_rate * (a.decay ** (epoch // a.decay_every) if a.decay_every else 1.0)
-        for a in algorithms
-    ]
-
-
-class SGD:
-    r"""SGD with momentum and weight decay (PyTorch's convention).
-
-    Formula: g <- grad + lambda theta; v <- mu v + g; theta <- theta - lr v.
-
-    Args:
-        parameters: each [R, ...]; updated in place.
-        algorithms: one per replica.
-        epoch: the next epoch, counted from 0.
-
-    Attributes:
-        velocity: for each parameter; empty without momentum.
-    """
-
-    def __init__(
-        self, parameters: Sequence[Tensor], algorithms: Sequence[Algorithm], *, epoch: int = 0
-    ) -> None:
-        self._parameters = list(parameters)
-        self._algorithms = list(algorithms)
-        self._momentum = self._numbers([a.momentum for a in algorithms])
-        self._weight_decay = self._numbers([a.weight_decay for a in algorithms])
-        self.velocity = (
-            [] if self._momentum == 0.0 else [torch.zeros_like(p) for p in self._parameters]
-        )
-        self.start_epoch(epoch)
-
-    def _numbers(self, values: Sequence[float]) -> Numbers:
-        if len(set(values)) == 1:
-            return float(values[0])
-        return [
-            torch.tensor(values, dtype=p.dtype, device=p.device).view(-1, *[1] * (p.dim() - 1))
-            for p in self._parameters
-        ]
-
-    def start_epoch(self, epoch: int) -> None:
-        """Set the learning rates of an epoch, counted from 0."""
-        self._learning_rate = self._numbers(learning_rates(self._algorithms, epoch))
-
-    @torch.no_grad()
-    def update(self, gradients: list[Tensor]) -> None:
-        """Move the parameters by gradients of the loss, each [R, ...], which may be overwritten."""
-        if self._weight_decay != 0.0:
-            _add_scaled(gradients, self._parameters, self._weight_decay)
-        if self.velocity:
-            torch._foreach_mul_(self.velocity, self._momentum)
-            torch._foreach_add_(self.velocity, gradients)
-            gradients = self.velocity
-        _add_scaled(self._parameters, gradients, self._learning_rate, sign=-1)
-
-
 class AutogradStep:
     """The step of any pack that autograd can differentiate.
 
@@ -169,7 +109,7 @@ class AutogradStep:
         self._seeds = list(seeds)
         self._regularizer = regularizer or _plain(network)
         self._parameters = list(network.parameters())
-        self._optimizer = SGD(self._parameters, algorithms, epoch=epoch)
+        self._optimizer = make_optimizer(self._parameters, algorithms, epoch=epoch)
 
     def start_epoch(self, epoch: int) -> None:
         """Begin an epoch, counted from 0; see :class:`TrainingStep`."""
@@ -215,19 +155,17 @@ class AutogradStep:
             [self._seeds[i] for i in replicas.tolist()],
             epoch=epoch,
         )
-        if chosen._optimizer.velocity:
-            chosen._optimizer.velocity = [v[replicas] for v in self._optimizer.velocity]
+        chosen._optimizer.continue_from(self._optimizer, replicas)
         return chosen
 
     def state(self) -> dict[str, Any]:
         """Return all that training has changed; see :class:`TrainingStep`."""
-        return {"network": self._own_network().state(), "velocity": self._optimizer.velocity}
+        return {"network": self._own_network().state(), **self._optimizer.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Load a state that :meth:`state` returned, in place."""
         self._own_network().restore(state["network"])
-        for velocity, held in zip(self._optimizer.velocity, state["velocity"], strict=True):
-            velocity.copy_(held)
+        self._optimizer.restore(state)
 
     def _own_network(self) -> ModulePack:
         if not isinstance(self.network, ModulePack):
@@ -298,13 +236,3 @@ def gradients_of(parameters: Sequence[Tensor], loss: Callable[[], Tensor]) -> li
         for parameter in parameters:
             parameter.requires_grad_(False)
     return list(gradients)
-
-
-def _add_scaled(
-    values: list[Tensor], others: list[Tensor], factor: Numbers, *, sign: int = 1
-) -> None:
-    """Add ``sign * factor * others`` to ``values``, in place."""
-    if isinstance(factor, float):
-        torch._foreach_add_(values, others, alpha=sign * factor)
-    else:
-        torch._foreach_addcmul_(values, others, factor, value=sign)
