@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from byheart.measures.online_sharpness import online_sharpness
     from byheart.measures.sensitivity import loss_sensitivity
     from byheart.measures.sharpness import sharpness
+    from byheart.measures.spectrum import hessian_density, hessian_trace
     from byheart.statistics.gini import gini
     from byheart.studying import Findings, study
     from byheart.training.recipe import Recipe
@@ -41,6 +42,8 @@ __all__ = [
     "corrupt",
     "critical_samples",
     "gini",
+    "hessian_density",
+    "hessian_trace",
     "load_dataset",
     "loss_sensitivity",
     "online_sharpness",
@@ -66,6 +69,8 @@ _HOMES = {
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.single",
     "gini": "byheart.statistics.gini",
+    "hessian_density": "byheart.measures.spectrum",
+    "hessian_trace": "byheart.measures.spectrum",
     "loss_sensitivity": "byheart.measures.sensitivity",
     "online_sharpness": "byheart.measures.online_sharpness",
     "plant": "byheart.auditing.planting",

@@ -38,6 +38,9 @@ MEASURES = [
          "unrolled.unrolled_gradients", "test_sensitivity"),
         ("sensitivity.sensitivity_profile", "unit of the loss over", "loss-sensitivity",
          "unrolled.unrolled_gradients", "test_mlp_sgd"),
+        ("spectrum.hessian_trace", SHARP, "sharpness", "hessian.dense_hessian", "test_spectrum"),
+        ("spectrum.hessian_density", "unit of the eigenvalues", "sharpness",
+         "hessian.dense_hessian", "test_spectrum"),
         ("sharpness.sharpness", SHARP, "sharpness",
          "hessian.dense_hessian", "test_sharpness"),
         ("online_sharpness.online_sharpness", SHARP, "sharpness",
@@ -64,7 +67,8 @@ HELPERS = {
     "capacity.accuracy_at", "first_layer.low_frequencies",
     "lanczos.dominant_pairs", "lanczos.lengths", "mlp_loss.without_idle_weights",
     "mlp_sgd.mlp_sgd", "modules.evaluating", "modules.pack_of_one", "modules.plain_layers",
-    "sensitivity.shuffled_batches", "sharpness.pack_loss", "sharpness.start_vector",
+    "lanczos.orthogonal", "sensitivity.shuffled_batches", "sharpness.pack_loss",
+    "sharpness.start_vector",
     "unrolled.finite", "unrolled.input_gradients", "unrolled.kept_stride",
 }  # fmt: skip
 """Public functions beside the measures that compute none by themselves."""
@@ -130,6 +134,8 @@ def test_no_public_function_of_the_measures_is_forgotten() -> None:
 def test_the_front_door_offers_no_measure_that_is_not_listed() -> None:
     listed = {row.measure.rpartition(".")[2] for row in MEASURES}
     offered = {
-        name for name in byheart.__all__ if name.endswith(("samples", "ness", "sensitivity"))
+        name
+        for name in byheart.__all__
+        if name.endswith(("samples", "ness", "sensitivity", "trace", "density"))
     }
     assert offered <= listed

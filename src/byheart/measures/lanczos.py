@@ -89,7 +89,7 @@ def dominant_pairs(
     size = recent = 1
     for iteration in range(1, max_iterations + 1):
         image = operators.product(basis[:, size - 1])
-        column, rest = _orthogonal(image, basis[:, :size], recent)
+        column, rest = orthogonal(image, basis[:, :size], recent)
         beta = lengths(rest)
         reach = beta.cpu().double().numpy()
         broken = ~np.isfinite(reach)
@@ -168,7 +168,7 @@ def _settled(values: Floats, residuals: Floats, tolerance: float) -> NDArray[np.
     return np.asarray((residuals[rows, top] <= tolerance * far) & nearer)
 
 
-def _orthogonal(vectors: Tensor, basis: Tensor, recent: int) -> tuple[Floats, Tensor]:
+def orthogonal(vectors: Tensor, basis: Tensor, recent: int) -> tuple[Floats, Tensor]:
     """Return the vectors' components in their bases, and what of them lies outside.
 
     Args:
