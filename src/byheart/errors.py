@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from byheart.texts import visible
 
+MOST_NAMED = 60
+"""Right names that an error lists."""
+
 
 class ByheartError(Exception):
     """Base of every error byheart raises on purpose.
@@ -47,4 +50,6 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
         return name
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean '{nearest[0]}'? " if nearest else ""
-    raise InputError(f"unknown {kind} '{name}': {hint}known are {', '.join(names)}")
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    listed = ", ".join(names[:MOST_NAMED])
+    raise InputError(f"unknown {kind} '{name}': {hint}known are {listed}{more}")

@@ -4,10 +4,13 @@ import base64
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from byheart.auditing.cards import in_numbers, is_picture, thumbnail
+from byheart.auditing.cards import in_fields, in_numbers, thumbnail
+from byheart.data.preparation import kind_of
+from byheart.report.numbers import NOTHING
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -39,7 +42,22 @@ def test_a_large_picture_is_averaged_down_to_its_last_rows() -> None:
     [((8, 8), True), ((3, 32, 32), True), ((1, 28, 28), True), ((64,), False), ((2, 100), False)],
 )
 def test_what_is_a_picture(shape: tuple[int, ...], picture: bool) -> None:
-    assert is_picture(shape) is picture
+    assert (kind_of(shape) == "images") is picture
+
+
+def test_pictures_of_another_range_are_shown_in_it() -> None:
+    assert pixels(thumbnail(np.array([[-2.0, 3.0]] * 4), 9, (-2, 3)).uri)[0].tolist() == [0, 255]
+
+
+def test_a_row_shows_its_columns_as_they_were_given() -> None:
+    row = pd.Series(
+        {"age": 41.0, "pay": 1234567.8, "owner": True, "job": None, "day": pd.Timestamp(2024, 1, 5)}
+    )
+    assert in_fields(row) == (
+        ("age", "41"), ("pay", "1,234,567.8"), ("owner", "true"), ("job", NOTHING),
+        ("day", "2024-01-05"),
+    )  # fmt: skip
+    assert in_fields(pd.Series(range(50)))[-1] == ("further columns", "10")
 
 
 def test_numbers_are_cut_short_and_counted() -> None:

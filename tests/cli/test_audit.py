@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -354,3 +355,21 @@ def test_ctrl_c_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
     assert err.splitlines()[-1].startswith("interrupted: nothing was kept yet")
     assert "Traceback" not in err
     assert (tmp_path / "table.csv").read_text() == "of an earlier audit"
+
+
+def test_a_table_is_audited_from_the_file_to_a_page_of_rows(byheart: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    age = rng.integers(20, 70, 120)
+    table = pd.DataFrame({"age": age, "city": rng.choice(["Bern", "Oslo"], 120)})
+    table["group"] = np.where(age > 45, "older", "younger")
+    table.to_csv(tmp_path / "people.csv", index=False)
+    options = ("--label", "group", "--seeds", "2", "--epochs", "3", "--out", tmp_path / "out")
+    outcome = byheart("audit", tmp_path / "people.csv", *options)
+    assert outcome.code == 0
+    assert "Labels are in column 'group': 0 = older, 1 = younger" in outcome.err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<dt>city</dt><dd>(Bern|Oslo)</dd>", page)
+    assert "1 of categories" in page
+    wrong = byheart("audit", tmp_path / "people.csv", "--label", "grup", "--out", tmp_path / "out")
+    assert wrong.code == 2
+    assert "unknown label column 'grup': did you mean 'group'?" in wrong.err

@@ -55,18 +55,18 @@ def test_facts_that_planning_needs() -> None:
         ([], [], None, "is empty"),
         (None, [1] * 6, None, r"one class only \('1'\)"),
         (None, [0, 1, 2, 0, 1, 3], ["a", "b", "c"], r"label 3 is out of range.*0\.\.2"),
-        (None, [0, 1, 2, 0, 1, -1], None, "label -1 is out of range"),
-        (None, [0, 1, 2, 0, 1, 9], None, "labels go up to 9 with only 6 examples"),
-        (None, [0, 1, 2, 0, 1, 0.5], None, "whole numbers"),
-        (None, [0, 1, 2, 0, 1, np.nan], None, "whole numbers"),
-        (None, [[0, 1, 2, 0, 1, 1]], None, r"labels have shape \[1, 6\]"),
-        (None, list("abcabc"), None, "labels are of type <U1, not numbers"),
+        (None, [0, 1, 2, 0, 1, -1], ["a", "b", "c"], "label -1 is out of range"),
+        (None, [0, 1, 2, 0, 1, 0.5], None, "whole numbers or names, and example 5 has 0.5"),
+        (None, [0, 1, 2, 0, 1, np.nan], None, "1 of 6 labels are missing, the first of example 5"),
+        (None, ["a", "b", "", "a", None, "b"], None, "2 of 6 labels are missing.*example 2"),
+        (None, [[0, 1, 2, 0, 1, 1]], None, r"labels have shape \[1, 6\].*y\.argmax\(1\)"),
+        (None, list("abcabc"), ["ab", "bb"], "unknown label 'a': did you mean 'ab'"),
+        (None, [["a"], ["b"], ["a", "b"], 0, 0, 0], None, "lists of different lengths"),
+        (None, np.zeros(6, complex), None, "labels are of type complex128"),
         (None, [0, 1], None, "6 inputs, 2 labels: give one of each"),
         (None, None, ["a", "b", "b"], "two classes are called 'b'"),
         (np.full((6, 2), np.nan), None, None, "the input of example 0 holds NaN"),
         (np.full((6, 2), np.inf), None, None, "example 0 holds NaN or infinity"),
-        (np.full((6, 2), 255), None, None, r"range from 255 to 255; scale them to \[0, 1\]"),
-        (np.full((6, 2), -0.1), None, None, "range from -0.1 to -0.1"),
         (np.zeros(6), None, None, r"inputs have shape \[6\]"),
         (np.zeros((6, 0)), None, None, r"inputs have shape \[6, 0\]"),
         (np.zeros((6, 2), dtype=object), None, None, "inputs are of type object"),
@@ -91,14 +91,74 @@ def test_the_example_that_holds_nan_is_named() -> None:
         make(x)
 
 
-def test_only_noise_may_leave_the_unit_interval() -> None:
-    noisy = corrupt(make(), inputs=0.5)
-    x = noisy.x.clone()
-    x[noisy.noisy_inputs] = 7.0
-    dataclasses.replace(noisy, x=x).validate()
-    x[~noisy.noisy_inputs] = 7.0
-    with pytest.raises(InputError, match="range from 7 to 7"):
-        dataclasses.replace(noisy, x=x).validate()
+@pytest.mark.parametrize(
+    ("y", "classes", "numbers"),
+    [
+        ([3, 1, 2, 3, 1, 2], ("1", "2", "3"), [2, 0, 1, 2, 0, 1]),
+        ([1000, 7, 7, 7, 1000, 7], ("7", "1000"), [1, 0, 0, 0, 1, 0]),
+        ([-1, 1, 1, 1, -1, -1], ("-1", "1"), [0, 1, 1, 1, 0, 0]),
+        ([1.0, 2.0, 1.0, 2.0, 1.0, 1.0], ("1", "2"), [0, 1, 0, 1, 0, 0]),
+        (list("bacbac"), ("a", "b", "c"), [1, 0, 2, 1, 0, 2]),
+        (["10", "9", "9", "10", "9", "9"], ("9", "10"), [1, 0, 0, 1, 0, 0]),
+        ([True, False, True, True, False, False], ("False", "True"), [1, 0, 1, 1, 0, 0]),
+        (np.array([[1], [0], [0], [1], [0], [0]]), ("0", "1"), [1, 0, 0, 1, 0, 0]),
+        (np.array([2, "x", 2, "x", 2, 2], object), ("2", "x"), [0, 1, 0, 1, 0, 0]),
+        (torch.tensor([4, 5, 4, 5, 4, 4]), ("4", "5"), [0, 1, 0, 1, 0, 0]),
+    ],
+)
+def test_labels_of_any_kind_are_numbered_without_empty_classes(
+    y: Any, classes: tuple[str, ...], numbers: list[int]
+) -> None:
+    dataset = make(y=y)
+    assert (dataset.classes, dataset.y.tolist()) == (classes, numbers)
+
+
+def test_labels_that_are_names_of_given_classes_keep_their_order() -> None:
+    dataset = make(y=list("bacbac"), classes=["c", "b", "a"])
+    assert dataset.y.tolist() == [1, 2, 0, 1, 2, 0]
+
+
+def test_as_many_labels_as_examples_are_no_classes() -> None:
+    with pytest.raises(InputError, match="20 different values in 20 examples"):
+        make(np.eye(20), np.arange(20))
+
+
+def test_vectors_outside_the_unit_interval_are_standardised_by_feature() -> None:
+    x = np.random.default_rng(0).normal([1e9, -3, 5], [1, 100, 1e-3], (500, 3))
+    dataset = make(x, np.arange(500) % 2)
+    expected = (x - x.mean(0)) / x.std(0)
+    np.testing.assert_allclose(dataset.x.numpy(), expected, atol=1e-4)
+    assert dataset.prepared is not None
+    assert "mean 0 and standard deviation 1" in dataset.prepared.notes[0]
+
+
+def test_outliers_are_clipped_at_ten_standard_deviations() -> None:
+    x = np.zeros((1000, 1))
+    x[7], x[8] = 1e9, -1
+    assert float(make(x, np.arange(1000) % 2).x.abs().max()) == 10
+
+
+def test_images_outside_the_unit_interval_are_scaled_as_a_whole() -> None:
+    x = np.random.default_rng(0).normal(2, 3, (6, 3, 8, 8)).astype(np.float32)
+    dataset = make(x)
+    np.testing.assert_allclose(dataset.x.numpy(), (x - x.mean()) / x.std(), atol=1e-5)
+    assert dataset.kind == "images"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_images_of_bytes_are_divided_by_255_whatever_their_type(dtype: type) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(6, 8, 8), dtype=np.uint8)
+    assert torch.equal(make(pixels.astype(dtype)).x, torch.from_numpy(pixels) / 255)
+
+
+def test_bytes_of_zero_and_one_are_kept() -> None:
+    assert torch.equal(make(np.eye(6, dtype=np.uint8)).x, torch.eye(6))
+    assert torch.equal(make(torch.eye(6, dtype=torch.uint8)).x, torch.eye(6))
+
+
+def test_a_part_knows_the_row_of_each_example() -> None:
+    part = make().subset([4, 2, 3]).subset([2, 0])
+    assert part.prepared is not None and part.prepared.numbers == [3, 4]
 
 
 def test_a_data_set_of_noise_only_is_valid() -> None:

@@ -59,7 +59,9 @@ def test_an_unknown_name_gets_the_nearest_right_one(source: str, nearest: str) -
 
 
 def test_an_unknown_name_gets_every_kind_of_source() -> None:
-    with pytest.raises(InputError, match=r"cifar10, a folder, a \.npz file and hf:owner/name"):
+    with pytest.raises(
+        InputError, match=r"cifar10, a folder, a table, a \.npz file and hf:owner/name"
+    ):
         load_dataset("zzz")
 
 
@@ -78,9 +80,9 @@ def test_a_path_that_does_not_exist_says_so(
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
+    path = tmp_path / "x.pdf"
     path.write_text("1,2")
-    with pytest.raises(DataError, match=r"x\.csv is no \.npz file"):
+    with pytest.raises(DataError, match=r"x\.pdf is of no known kind: tables end in \.csv"):
         load_dataset(path)
 
 

@@ -14,7 +14,6 @@ from tests.hostile.mutations import fuzzed
 from tests.hostile.refusing import answer
 
 from byheart.data import load_dataset
-from byheart.data.sources import example_files
 from byheart.errors import InputError
 from byheart.texts import cell, visible
 
@@ -61,8 +60,10 @@ def test_folders_whose_names_are_no_text_are_classes(tmp_path: Path) -> None:
     image = samples.images()[1]
     for name in (b"\xff\xfe", b"a\x1b[31m", "\u202egod".encode()):
         samples.class_folder(tmp_path, {f"{os.fsdecode(name)}/1.png": image})
-    assert set(load_dataset(tmp_path).classes) == {r"\udcff\udcfe", r"a\x1b[31m", r"\u202egod"}
-    for file in example_files(tmp_path) or []:
+    dataset = load_dataset(tmp_path)
+    assert set(dataset.classes) == {r"\udcff\udcfe", r"a\x1b[31m", r"\u202egod"}
+    assert dataset.prepared is not None
+    for file in dataset.prepared.files or []:
         assert visible(file) == file
 
 

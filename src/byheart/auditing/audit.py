@@ -258,6 +258,8 @@ def assemble(
     }
     for at, (column, values) in enumerate(columns.items(), 1):
         table.insert(at, column, values)
+    for column, origin in _origin(dataset).items():
+        table.insert(0, column, origin)
     for column, values in (further or {}).items():
         table[column] = values
     epochs = min(history.epochs for history in histories)
@@ -276,6 +278,15 @@ def assemble(
         facts=facts or {},
         dataset=dataset,
     )
+
+
+def _origin(dataset: Dataset | None) -> dict[str, list[Any]]:
+    """Return where each example comes from: its file or its row in the source, if these differ."""
+    prepared = None if dataset is None else dataset.prepared
+    if prepared is None:
+        return {}
+    origin = {"row": prepared.numbers, "file": prepared.files}
+    return {column: values for column, values in origin.items() if values is not None}
 
 
 def judged(table: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:

@@ -23,10 +23,10 @@ SIDES = (128, 96, 80, 64, 48, 32)
 """Pixels on the longer side of a picture: the largest is taken at which all pictures fit."""
 MOST_BYTES = 3_000_000
 """Largest size of a section's pictures before compression, in bytes."""
-SMALLEST_SIDE = 4
-"""Pixels on a side below which an array is no picture."""
 MOST_VALUES = 12
 """Numbers of an input that are written out."""
+MOST_FIELDS = 40
+"""Columns of a row that are written out."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Column:
     source: str = ""
 
 
+_NO_FIELDS: tuple[tuple[str, str], ...] = ()
 _AUM = "Pleiss et al. 2020"
 _CARTOGRAPHY = "Swayamdipta et al. 2020"
 _FORGETTING = "Toneva et al. 2019"
@@ -170,7 +171,8 @@ class Thumbnail:
 class Card:
     """What the page shows of an example; what is unknown is None or empty.
 
-    ``origin`` is its file or row. An input that is no picture has a ``text``: words or numbers.
+    ``origin`` is its file or row. An input that is no picture has a ``text``: words or numbers; a
+    row of a table has ``fields``: column and value.
     ``scores`` are title and value of all columns that have no place of their own.
     """
 
@@ -184,6 +186,7 @@ class Card:
     origin: str
     picture: Thumbnail | None
     text: str
+    fields: tuple[tuple[str, str], ...]
     scores: tuple[tuple[str, str], ...]
 
 
@@ -195,19 +198,25 @@ def cards(
     Each of ``texts`` is shown instead of the input of its example.
     """
     chosen = list(ids)
-    inputs = None if audit.dataset is None else audit.dataset.x.cpu().numpy()
+    dataset = audit.dataset
+    inputs = None if dataset is None else dataset.x.cpu().numpy()
+    prepared = None if dataset is None else dataset.prepared
     columns = _score_columns(audit.table) if with_scores else []
     side = _side(inputs, len(chosen))
     rows = audit.table.loc[chosen].reset_index().to_dict("records")
     made = []
     for row in rows:
         i = int(row["id"])
-        picture, text = None, ""
+        picture, text, fields = None, "", _NO_FIELDS
         if texts is not None:
             text = str(texts[i])
             text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
-        elif inputs is not None and is_picture(inputs.shape[1:]):
-            picture = thumbnail(inputs[i], side)
+        elif prepared is not None and prepared.kind == "table" and prepared.rows is not None:
+            fields = in_fields(prepared.rows.iloc[i])
+        elif dataset is not None and inputs is not None and dataset.kind == "images":
+            picture = thumbnail(
+                inputs[i], side, (0, 1) if prepared is None else prepared.shown_range
+            )
         elif inputs is not None:
             text = in_numbers(inputs[i])
         origin = str(row.get("file", "")) or (f"row {row['row']}" if "row" in row else "")
@@ -224,6 +233,7 @@ def cards(
                 origin=origin,
                 picture=picture,
                 text=text,
+                fields=fields,
                 scores=scores,
             )
         )
@@ -255,28 +265,46 @@ def _side(inputs: NDArray[Any] | None, count: int) -> int:
     return next(fitting, SIDES[-1])
 
 
-def is_picture(shape: Sequence[int]) -> bool:
-    """Return whether an input is a picture: [H, W] or [channels, H, W]."""
-    return len(shape) in (2, 3) and min(shape[-2:]) >= SMALLEST_SIDE
+def thumbnail(x: NDArray[Any], side: int, shown: tuple[float, float] = (0, 1)) -> Thumbnail:
+    """Return an input [H, W] or [channels, H, W] as a PNG of ``side`` pixels or fewer.
 
-
-def thumbnail(x: NDArray[Any], side: int) -> Thumbnail:
-    """Return an input [H, W] or [channels, H, W] in [0, 1] as a PNG of ``side`` pixels or fewer.
-
-    Three channels are red, green and blue; any other number is averaged into grey.
+    Three channels are red, green and blue; any other number is averaged into grey. ``shown`` are
+    the values that become black and white.
     """
     pixels = x[..., None] if x.ndim == 2 else np.moveaxis(x, 0, -1)
     if pixels.shape[-1] != 3:
         pixels = pixels.mean(-1, keepdims=True)
     small = _averaged(pixels.astype(np.float64), math.ceil(max(pixels.shape[:2]) / side))
-    # Inputs that were replaced by Gaussian noise leave [0, 1].
-    shades = np.rint(255 * small.clip(0, 1)).astype(np.uint8)
+    low, high = shown
+    # Inputs that were replaced by Gaussian noise leave the range.
+    shades = np.rint(255 * ((small - low) / (high - low)).clip(0, 1)).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(shades.squeeze(-1) if shades.shape[-1] == 1 else shades).save(
         file, "PNG", optimize=True
     )
     data = base64.b64encode(file.getvalue()).decode()
     return Thumbnail(f"data:image/png;base64,{data}", small.shape[1], small.shape[0])
+
+
+def in_fields(row: pd.Series[Any]) -> tuple[tuple[str, str], ...]:
+    """Return the first columns of a row with their values, and how many more there are."""
+    fields = [(str(column), _value(row[column])) for column in row.index[:MOST_FIELDS]]
+    more = len(row) - MOST_FIELDS
+    return (*fields, *([("further columns", f"{more:,}")] if more > 0 else []))
+
+
+def _value(value: Any) -> str:
+    """Return a value of a row as its reader would write it."""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if not isinstance(value, list | dict | np.ndarray) and pd.isna(value):
+        return NOTHING
+    if isinstance(value, float | np.floating):
+        return f"{value:,.10g}"
+    if isinstance(value, pd.Timestamp) and value == value.normalize():
+        return str(value.date())
+    text = str(value)
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
 
 
 def in_numbers(x: NDArray[Any]) -> str:

@@ -7,7 +7,6 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,7 @@ from byheart.auditing.cards import with_names
 from byheart.auditing.onset import Onset
 from byheart.auditing.result import AuditResult
 from byheart.auditing.reviews import RIGHT, UNSURE, WRONG, Reviews
-from byheart.data import load_dataset
-from byheart.data.dataset import Dataset, split_indices
-from byheart.data.sources import example_files
+from byheart.data.dataset import Dataset
 from byheart.errors import InputError, choose
 from byheart.files import write_bytes, write_text
 from byheart.networks.foreign import Factory
@@ -36,38 +33,6 @@ CLEANED, CHANGES = "cleaned.npz", "cleaned.csv"
 UNITS = 256
 DEFAULT_NETWORK = f"a multilayer perceptron with one layer of {UNITS} units"
 """The network where a user names none."""
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """A data set, and where each of its examples comes from.
-
-    ``origin`` holds further columns for the table: ``row`` in the source if the examples are a
-    subset, ``file`` if each example is a file.
-    """
-
-    dataset: Dataset
-    origin: Mapping[str, Any]
-
-    def named_in(self, audit: Audit) -> Audit:
-        """Return the audit with the columns of ``origin`` in its table."""
-        table = audit.table.copy()
-        for at, (name, values) in enumerate(self.origin.items()):
-            table.insert(at, name, values)
-        return replace(audit, table=table)
-
-
-def load_examples(source: str, *, size: int | None = None, seed: int = 0) -> Examples:
-    """Load a data set or a class-balanced random subset of it; see :func:`byheart.load_dataset`."""
-    whole, files = load_dataset(source), example_files(source)
-    if size is None:
-        return Examples(whole, {} if files is None else {"file": files})
-    rows, _ = split_indices(whole.y, whole.n_classes, size, 0, seed, whole.classes)
-    numbers = rows.numpy().astype(np.int64)
-    origin: dict[str, Any] = {"row": numbers}
-    if files is not None:
-        origin["file"] = [files[i] for i in numbers]
-    return Examples(whole.subset(rows), origin)
 
 
 def default_network(dataset: Dataset) -> Factory:
@@ -101,7 +66,7 @@ def write_audit(
     ]
 
 
-def read_audit(folder: Path, examples: Examples) -> tuple[Audit, dict[str, Any]]:
+def read_audit(folder: Path, dataset: Dataset) -> tuple[Audit, dict[str, Any]]:
     """Return an audit that was written to a folder, and the numbers in its JSON.
 
     Raises:
@@ -121,10 +86,10 @@ def read_audit(folder: Path, examples: Examples) -> tuple[Audit, dict[str, Any]]
             f"{folder} holds no audit to give reviews to: run the same command without --reviews "
             f"first ({type(error).__name__}: {error})"
         ) from None
-    if fingerprint != examples.dataset.fingerprint:
+    if fingerprint != dataset.fingerprint:
         raise InputError(
             f"the audit in {folder} is of other data: its fingerprint is {fingerprint}, that of "
-            f"the source {examples.dataset.fingerprint}"
+            f"the source {dataset.fingerprint}"
         )
     suspicion = table["suspicion"].to_numpy(np.float64, copy=True)
     suspicion[unjudged] = np.nan
@@ -141,7 +106,7 @@ def read_audit(folder: Path, examples: Examples) -> tuple[Audit, dict[str, Any]]
         seeds=numbers["seeds"],
         gaps=np.zeros((numbers["seeds"], numbers["epochs"]), np.int64),
         notes=tuple(numbers["notes"]),
-        dataset=examples.dataset,
+        dataset=dataset,
     )
     return audit, numbers
 

@@ -21,6 +21,7 @@ from byheart.auditing.scores import likely_classes, scores, suspicion, window_of
 from byheart.auditing.subsets import train_on_subsets
 from byheart.auditing.training import Runs, epochs_to_measure, sensitivity_up_to, train_runs
 from byheart.data.dataset import Dataset
+from byheart.data.sources import as_dataset
 from byheart.errors import InputError
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 from byheart.measures.critical.single import critical_samples
@@ -41,7 +42,7 @@ DEFAULT = Recipe(momentum=0.0)
 
 def audit(
     model_factory: Source,
-    dataset: Dataset,
+    dataset: Any,
     *,
     recipe: Recipe | None = None,
     epochs: int | None = None,
@@ -74,7 +75,8 @@ def audit(
     Args:
         model_factory: a callable that returns a fresh ``torch.nn.Module``, which maps [N, *shape]
             to [N, classes]; or "package.module:callable".
-        dataset: the examples with their labels.
+        dataset: the examples with their labels: a :class:`Dataset`, or what
+            :func:`byheart.load_dataset` loads without options, such as a pair (x, y).
         recipe: how to train: a :class:`byheart.Recipe`. Default: SGD with learning rate 0.05 for 20
             epochs in batches of 32.
         epochs: replaces that of the recipe: enough epochs to begin to memorize.
@@ -101,6 +103,7 @@ def audit(
         InputError: an argument out of range, a network that cannot be trained on these data, or a
             run that diverged.
     """
+    dataset = as_dataset(dataset)
     _require_whole("seeds", seeds, 2)
     _require_whole("subsets", subsets, 0)
     if 0 < subsets < FEWEST_SUBSETS:

@@ -60,6 +60,7 @@ def advise(
     weight_decay: options.WeightDecay = 0.0,
     batch_size: options.BatchSize = 32,
     regularizer: Regularizers = None,
+    label: options.Label = None,
     examples: options.Examples = None,
     trusted: Trusted = None,
     rounds: RoundSizes = None,
@@ -79,7 +80,8 @@ def advise(
         require_writable(out)
     round_sizes = None if rounds is None else options.parse_counts(rounds, "--rounds")
     command = options.command_of(context)
-    dataset = load_dataset(source, size=examples, seed=seed)
+    dataset = load_dataset(source, size=examples, seed=seed, label=label)
+    options.say_prepared(dataset)
     try:
         advice = find_advice(
             model,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ from byheart.errors import InputError
 if TYPE_CHECKING:
     from byheart.auditing.audit import Audit
     from byheart.auditing.fail_if import FailIf
-    from byheart.auditing.files import Examples
+    from byheart.data.dataset import Dataset
     from byheart.networks.foreign import Source
 
 KEPT = "kept"
@@ -52,6 +53,7 @@ def audit(
     context: typer.Context,
     source: options.Source,
     model: Model = None,
+    label: options.Label = None,
     size: options.Examples = None,
     epochs: options.Epochs = 20,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of runs, 2 or more.")] = 4,
@@ -112,7 +114,8 @@ def audit(
 
     Writes a table, the numbers as JSON and a page to DIR.
     """
-    from byheart.auditing.files import DEFAULT_NETWORK, default_network, load_examples
+    from byheart.auditing.files import DEFAULT_NETWORK, default_network
+    from byheart.data import load_dataset
     from byheart.files import require_writable
     from byheart.runners.processes import exit_on_sigterm
     from byheart.store.checkpoints import remove_checkpoints
@@ -123,25 +126,27 @@ def audit(
         if critical_radius is None
         else options.parse_ratio(critical_radius, "--critical-radius")
     )
+    load = partial(load_dataset, source, size=size, seed=seed, label=label)
     if apply:
-        _apply(source, apply, out, size=size, seed=seed)
+        _apply(load, apply, out)
         if not reviews:
             return
     require_writable(out)
     kept = out / KEPT
     if reviews:
-        _review(source, reviews, out, condition, precision, size=size, seed=seed, as_json=as_json)
+        _review(load, reviews, out, condition, precision, as_json=as_json)
         return
     with _one_line(kept), exit_on_sigterm():
-        examples = load_examples(source, size=size, seed=seed)
+        dataset = load()
+        options.say_prepared(dataset)
         if model is None:
             say(
                 f"no --model given: byheart trains {DEFAULT_NETWORK}; your network may memorize "
                 "other examples"
             )
         result = _train(
-            examples,
-            model or default_network(examples.dataset),
+            dataset,
+            model or default_network(dataset),
             epochs=epochs,
             seeds=seeds,
             learning_rate=learning_rate,
@@ -159,7 +164,7 @@ def audit(
     about = {
         **result.facts,
         "Network": model or DEFAULT_NETWORK,
-        "Fingerprint": examples.dataset.fingerprint,
+        "Fingerprint": dataset.fingerprint,
         "Command": options.command_of(context),
     }
     _write(out, result, about, condition, as_json=as_json)
@@ -193,46 +198,43 @@ def _exit(condition: FailIf | None, result: Audit) -> None:
 
 
 def _review(
-    source: str,
+    load: Callable[[], Dataset],
     reviews: list[Path],
     out: Path,
     condition: FailIf | None,
     precision: float,
     *,
-    size: int | None,
-    seed: int,
     as_json: bool,
 ) -> None:
     """Estimate the numbers of the audit in a folder from reviews, and write its files again."""
-    from byheart.auditing.files import load_examples, read_audit
+    from byheart.auditing.files import read_audit
 
-    stored, numbers = read_audit(out, load_examples(source, size=size, seed=seed))
+    stored, numbers = read_audit(out, load())
     result = stored.review(reviews, precision=precision)
     _write(out, result, numbers["run"], condition, as_json=as_json)
     _exit(condition, result)
 
 
-def _apply(source: str, reviews: list[Path], out: Path, *, size: int | None, seed: int) -> None:
+def _apply(load: Callable[[], Dataset], reviews: list[Path], out: Path) -> None:
     """Write the data with the corrections of reviewers."""
-    from byheart.auditing.files import load_examples, write_cleaned
+    from byheart.auditing.files import write_cleaned
     from byheart.auditing.reviews import read_reviews
 
-    data = load_examples(source, size=size, seed=seed).dataset
+    data = load()
     found = read_reviews(reviews, len(data), fingerprint=data.fingerprint, fewest=1)
     for path in write_cleaned(out, data, found):
         tell(path)
 
 
-def _train(examples: Examples, network: Source, **settings: Any) -> Audit:
-    """Run the audit with its progress on stderr; rows of its table say where they come from."""
+def _train(dataset: Dataset, network: Source, **settings: Any) -> Audit:
+    """Run the audit with its progress on stderr."""
     from byheart.auditing.run import audit as run
     from byheart.store.checkpoints import checkpoint_files
 
     if checkpoint_files(settings["keep"]):
         say(f"resuming from {settings['keep']}: runs of the same audit are not trained again")
     with epochs_trained() as on_epoch:
-        result = run(network, examples.dataset, on_epoch=on_epoch, **settings)
-    return examples.named_in(result)
+        return run(network, dataset, on_epoch=on_epoch, **settings)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from byheart.cli.console import say
 from byheart.errors import InputError
 from byheart.texts import visible
+
+if TYPE_CHECKING:
+    from byheart.data.dataset import Dataset
 
 # What to work on.
 Claims = Annotated[
@@ -19,7 +23,7 @@ Claims = Annotated[
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")]
 _SOURCES = (
     "digits, mnist, fashion-mnist, cifar10, a folder of IDX files or of images by class, an .npz "
-    "file with x and y, or hf:owner/name."
+    "file with x and y, a table (.csv, .parquet, .jsonl), or hf:owner/name."
 )
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help=f"Data set: {_SOURCES}")]
 Data = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"Data set: {_SOURCES}")]
@@ -28,6 +32,10 @@ PresetData = Annotated[
     typer.Option(
         "--data", metavar="SOURCE", help=f"Data set: {_SOURCES} Default: the preset's data set."
     ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COLUMN", help="Column of a table that has the labels."),
 ]
 Examples = Annotated[
     int | None,
@@ -135,6 +143,12 @@ def command_of(context: typer.Context) -> str:
             if item is not True:
                 words.append(str(item))
     return visible(shlex.join(words))
+
+
+def say_prepared(dataset: Dataset) -> None:
+    """Say what was done to the source of a data set before training."""
+    for note in () if dataset.prepared is None else dataset.prepared.notes:
+        say(note)
 
 
 def parse_ratio(text: str, option: str) -> float:

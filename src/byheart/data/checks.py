@@ -1,9 +1,8 @@
-"""What inputs and labels must be like, and the errors of those that are not."""
+"""What inputs must be like, and the errors of those that are not."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,33 +10,53 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from byheart.data.preparation import Preparation
+from byheart.data.scaling import scaled
 from byheart.errors import InputError
-from byheart.texts import visible
 
 
-def as_inputs(name: str, x: Tensor | npt.ArrayLike, *, noise: Tensor | None = None) -> Tensor:
-    """Return inputs as float32, checked.
+def as_inputs(
+    name: str, x: Tensor | npt.ArrayLike, like: npt.ArrayLike | None = None
+) -> tuple[Tensor, Preparation | None]:
+    """Return inputs as float32 at a scale on which networks train well; see :func:`scaled`.
 
     Args:
         name: the data set, for errors.
         x: inputs ``[N, *shape]``.
-        noise: whose input is Gaussian noise and may leave [0, 1], bool ``[N]``. Clipping it would
-            change its mean and variance, which are to be those of the data.
+        like: the inputs that decide how to scale, if they are others.
 
     Raises:
-        InputError: not numbers, no shape, NaN or infinite, or outside [0, 1].
+        InputError: not numbers, no shape, NaN or infinite.
     """
     inputs = _as_tensor(name, "inputs", x)
     if inputs.is_complex():
-        raise InputError(f"data set '{name}': inputs are complex; give real numbers in [0, 1]")
-    inputs = inputs.to(torch.float32)
+        raise InputError(f"data set '{name}': inputs are complex; give real numbers")
+    require_inputs(name, inputs)
+    if len(inputs) == 0:
+        return inputs.to(torch.float32), None
+    model = None if like is None else np.asarray(like)
+    given = inputs.cpu().numpy()
+    numbers, preparation = scaled(given, model)
+    if numbers is given:
+        return inputs.to(torch.float32), None
+    return torch.from_numpy(numbers).to(inputs.device, torch.float32), preparation
+
+
+def require_inputs(name: str, inputs: Tensor) -> None:
+    """Refuse inputs without numbers, or with NaN or infinity.
+
+    Raises:
+        InputError: see there.
+    """
     if inputs.ndim > 0 and len(inputs) == 0:
-        return inputs
+        return
     if inputs.ndim < 2 or 0 in inputs.shape[1:]:
         raise InputError(
             f"data set '{name}': inputs have shape {list(inputs.shape)}; "
             "give one row of at least one number per example"
         )
+    if not inputs.is_floating_point():
+        return
     low, high = torch.aminmax(inputs)
     if not torch.isfinite(low + high):
         bad = int((~torch.isfinite(inputs)).flatten(1).any(1).nonzero()[0])
@@ -45,62 +64,6 @@ def as_inputs(name: str, x: Tensor | npt.ArrayLike, *, noise: Tensor | None = No
             f"data set '{name}': the input of example {bad} holds NaN or infinity; "
             "remove or repair it"
         )
-    if noise is not None and bool(noise.any()):
-        clean = inputs[~noise]
-        if len(clean) == 0:
-            return inputs
-        low, high = torch.aminmax(clean)
-    if low < 0 or high > 1:
-        raise InputError(
-            f"data set '{name}': inputs range from {float(low):g} to {float(high):g}; "
-            "scale them to [0, 1]"
-        )
-    return inputs
-
-
-def as_labels(name: str, y: Tensor | npt.ArrayLike) -> Tensor:
-    """Return labels as int64 ``[N]``, checked.
-
-    Raises:
-        InputError: not one whole number per example.
-    """
-    labels = _as_tensor(name, "labels", y)
-    if labels.ndim != 1:
-        raise InputError(
-            f"data set '{name}': labels have shape {list(labels.shape)}; "
-            "give one class number per example"
-        )
-    whole = labels.to(torch.int64) if not labels.is_complex() else None
-    # A float that is no whole number, NaN among them, differs from its own integer part.
-    if whole is None or bool((whole.to(labels.dtype) != labels).any()):
-        raise InputError(f"data set '{name}': labels must be whole numbers, the class of each")
-    return whole
-
-
-def class_names(name: str, labels: Tensor, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the class names, given or made up, after checking that every label has one.
-
-    Characters that nobody would see, or that steer a terminal, are written out.
-
-    Raises:
-        InputError: a label below zero or without a class, or two classes of one name.
-    """
-    low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, -1)
-    if classes is None and high >= len(labels) > 0:
-        raise InputError(
-            f"data set '{name}': labels go up to {high} with only {len(labels)} examples; "
-            "number the classes from 0"
-        )
-    names = tuple(visible(str(c)) for c in (range(high + 1) if classes is None else classes))
-    if low < 0 or high >= len(names):
-        raise InputError(
-            f"data set '{name}': label {low if low < 0 else high} is out of range; "
-            f"labels must be in 0..{max(len(names) - 1, 0)}"
-        )
-    if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
-        raise InputError(f"data set '{name}': two classes are called '{twice}'; rename one")
-    return names
 
 
 def require_equal_lengths(name: str, lengths: Mapping[str, int]) -> None:

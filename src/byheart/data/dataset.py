@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from byheart.data.checks import as_inputs, as_labels, class_names, require_equal_lengths
+from byheart.data.checks import as_inputs, require_equal_lengths, require_inputs
+from byheart.data.labels import encode_labels, require_different, require_in_range
+from byheart.data.preparation import Kind, Preparation, kind_of
 from byheart.errors import DataError, InputError
 from byheart.seeds import generator
 from byheart.texts import visible
@@ -27,7 +29,7 @@ class Dataset:
 
     Attributes:
         name: what a report calls it; no part of :attr:`fingerprint`.
-        x: inputs, float32 ``[N, *shape]``, in [0, 1] unless replaced by Gaussian noise.
+        x: inputs, float32 ``[N, *shape]``: in [0, 1] or standardised, or Gaussian noise.
         y: labels as the network sees them, int64 ``[N]``.
         classes: name of each class.
         clean_y: labels before corruption, int64 ``[N]``.
@@ -35,6 +37,7 @@ class Dataset:
         noisy_labels: whose label was replaced, if only by itself by chance, bool ``[N]``.
         test_x: inputs of the source's test split, float32 ``[M, *shape]``; None if not loaded.
         test_y: its labels, int64 ``[M]``.
+        prepared: how the source became inputs; None for arrays in [0, 1].
     """
 
     name: str
@@ -46,6 +49,7 @@ class Dataset:
     noisy_labels: Tensor
     test_x: Tensor | None = None
     test_y: Tensor | None = None
+    prepared: Preparation | None = None
 
     @classmethod
     def from_arrays(
@@ -54,32 +58,55 @@ class Dataset:
         x: Tensor | npt.ArrayLike,
         y: Tensor | npt.ArrayLike,
         classes: Sequence[str] | None = None,
+        *,
+        like: npt.ArrayLike | None = None,
     ) -> Dataset:
-        """Return a clean data set, after checking and, where harmless, converting its arrays.
+        """Return a clean data set, after checking and converting its arrays.
 
         Arrays that have the right type already are not copied: leave them alone afterwards.
 
         Args:
             name: what to call it, in reports and in errors.
-            x: inputs ``[N, *shape]`` in [0, 1]; any real dtype.
-            y: labels ``[N]`` in 0..classes-1; integers, or floats that are whole numbers.
-            classes: class names; ``"0"``, ``"1"``, ... up to the highest label if not given.
+            x: inputs ``[N, *shape]`` of any scale and real dtype. Bytes are divided by 255; what
+                lies outside [0, 1] is standardised (see :func:`byheart.data.scaling.scaled`).
+            y: labels ``[N]`` or ``[N, 1]``: whole numbers, names, or True and False. Without
+                ``classes``, every value that occurs becomes a class, in sorted order.
+            classes: class names; then numbers in ``y`` are their indices.
+            like: the inputs that decide how to scale, if ``x`` is a test split: the training ones.
 
         Raises:
-            InputError: no examples, one class only, labels out of range, inputs that are NaN or
-                outside [0, 1], lengths that differ, or a dtype that is no number.
+            InputError: no examples, one class only, labels that are missing or out of range, inputs
+                that are NaN, lengths that differ, or a dtype that is no number.
         """
-        inputs, labels = as_inputs(name, x), as_labels(name, y)
-        require_equal_lengths(name, {"inputs": len(inputs), "labels": len(labels)})
-        names = class_names(name, labels, classes)
-        clean = torch.zeros(len(labels), dtype=torch.bool)
-        return cls(visible(name), inputs, labels, names, labels, clean, clean).validate()
+        inputs, preparation = as_inputs(name, x, like)
+        labels, names = encode_labels(name, y, classes)
+        return cls.from_inputs(name, inputs, labels, names, preparation)
+
+    @classmethod
+    def from_inputs(
+        cls,
+        name: str,
+        x: Tensor,
+        y: Tensor,
+        classes: Sequence[str],
+        prepared: Preparation | None,
+    ) -> Dataset:
+        """Return a clean data set of inputs that are scaled, and labels from 0; see the attributes.
+
+        Raises:
+            InputError: see :meth:`from_arrays`.
+        """
+        require_equal_lengths(name, {"inputs": len(x), "labels": len(y)})
+        clean = torch.zeros(len(y), dtype=torch.bool)
+        return cls(
+            visible(name), x, y, tuple(classes), y, clean, clean, prepared=prepared
+        ).validate()
 
     def validate(self) -> Dataset:
         """Return the data set itself if a study can use it.
 
         Raises:
-            InputError: see :meth:`from_arrays`. Inputs replaced by noise may leave [0, 1].
+            InputError: see :meth:`from_arrays`.
         """
         fields = ("x", "y", "clean_y", "noisy_inputs", "noisy_labels")
         require_equal_lengths(self.name, {field: len(getattr(self, field)) for field in fields})
@@ -87,9 +114,10 @@ class Dataset:
             raise InputError(
                 f"data set '{self.name}' is empty: give examples of at least two classes"
             )
-        as_inputs(self.name, self.x, noise=self.noisy_inputs)
+        require_inputs(self.name, self.x)
+        require_different(self.name, self.classes)
         for labels in (self.y, self.clean_y):
-            class_names(self.name, as_labels(self.name, labels), self.classes)
+            require_in_range(self.name, labels.cpu().numpy(), self.classes)
         if int(self.clean_y.min()) == int(self.clean_y.max()):
             only = self.classes[int(self.clean_y[0])]
             raise InputError(
@@ -104,6 +132,11 @@ class Dataset:
     def noisy(self) -> Tensor:
         """Whose input or label was replaced, bool ``[N]``."""
         return self.noisy_inputs | self.noisy_labels
+
+    @property
+    def kind(self) -> Kind:
+        """What an example is: "images", "table" (a row of one), or "text"."""
+        return kind_of(self.shape) if self.prepared is None else self.prepared.kind
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -161,6 +194,7 @@ class Dataset:
             clean_y=self.clean_y[at],
             noisy_inputs=self.noisy_inputs[at],
             noisy_labels=self.noisy_labels[at],
+            prepared=(self.prepared or Preparation(self.kind)).subset(at.tolist()),
         )
 
     def balanced(self, size: int, seed: int) -> Dataset:
@@ -281,23 +315,18 @@ def from_file(
     x: npt.NDArray[np.generic],
     y: npt.ArrayLike,
     classes: Sequence[str] | None = None,
+    *,
+    like: npt.NDArray[np.generic] | None = None,
 ) -> Dataset:
-    """Return :meth:`Dataset.from_arrays`, with errors that name the file; bytes become [0, 1].
+    """Return :meth:`Dataset.from_arrays`, with errors that name the file.
 
     Raises:
         DataError: the arrays are no data set.
     """
     try:
-        return Dataset.from_arrays(name, from_bytes(x) if x.dtype == np.uint8 else x, y, classes)
+        return Dataset.from_arrays(name, x, y, classes, like=like)
     except InputError as error:
         raise DataError(f"{path}: {error}") from None
-
-
-def from_bytes(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """Return pixels of 0..255 as float32 in [0, 1]."""
-    scaled = pixels.astype(np.float32)
-    scaled /= 255  # in place: at the size of MNIST a second array costs more than the division
-    return scaled
 
 
 def split_indices(

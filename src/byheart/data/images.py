@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from byheart.data.dataset import Dataset, from_bytes, from_file
+from byheart.data.dataset import Dataset, from_file
 from byheart.data.files import require_file, require_room
+from byheart.data.preparation import Preparation
 from byheart.errors import DataError, InputError
+from byheart.texts import visible
 
 HUB_PREFIX = "hf:"
 
@@ -46,7 +50,9 @@ def load_image_folder(folder: Path, split: str) -> Dataset:
     pixels = stack_images(images, [str(path) for path in paths])
     classes = sorted({path.parent.name for path in paths})
     y = [classes.index(path.parent.name) for path in paths]
-    return from_file(root, folder.resolve().name, pixels, y, classes)
+    files = [visible(str(path.relative_to(folder))) for path in paths]
+    dataset = from_file(root, folder.resolve().name, pixels, y, classes)
+    return replace(dataset, prepared=Preparation("images", pd.DataFrame({"file": files})))
 
 
 def image_paths(folder: Path, split: str) -> list[Path]:
@@ -199,7 +205,7 @@ def load_hub(source: str, split: str) -> Dataset:
     label = _column(source, table.features, datasets.ClassLabel, "class label")
     pixels = stack_images(table[image], (f"{source} row {i}" for i in range(len(table))))
     labels = np.asarray(list(table[label]))
-    return Dataset.from_arrays(name, from_bytes(pixels), labels, table.features[label].names)
+    return Dataset.from_arrays(name, pixels, labels, table.features[label].names)
 
 
 def _column(source: str, features: dict[str, Any], kind: type, what: str) -> str:

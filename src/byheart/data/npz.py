@@ -32,16 +32,15 @@ Array = npt.NDArray[Any]
 def load_npz(path: Path, split: str) -> Dataset:
     """Load arrays "x" and "y", and class names from "classes" where there are any.
 
-    "x_train" and "y_train" will do as well; a test part is called "x_test" and "y_test". Bytes
-    (uint8) are divided by 255; anything else must be in [0, 1] already. Objects are refused:
-    reading them would run code from the file.
+    "x_train" and "y_train" will do as well; a test part is called "x_test" and "y_test", and is
+    scaled like the training part. Objects are refused: reading them would run code from the file.
 
     Raises:
         DataError: the file is damaged, lacks an array, holds objects, claims more than a data set
             may take, or is no data set.
     """
     try:
-        x, y, classes = _read(path, split)
+        x, y, classes, like = _read(path, split)
     except DataError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -49,12 +48,11 @@ def load_npz(path: Path, split: str) -> Dataset:
     except (OSError, MemoryError, RuntimeError, ValueError, SyntaxError, TypeError) as error:
         # zipfile raises RuntimeError where a file is encrypted, numpy the last three of a header.
         raise DataError(f"{path} cannot be read: {error}") from None
-    # Keras and scikit-learn write labels as a column now and then.
-    labels = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
-    return from_file(path, path.stem, x, labels, classes)
+    return from_file(path, path.stem, x, y, classes, like=like)
 
 
-def _read(path: Path, split: str) -> tuple[Array, Array, list[str] | None]:
+def _read(path: Path, split: str) -> tuple[Array, Array, list[str] | None, Array | None]:
+    """Return inputs, labels, names of classes, and the inputs that decide how to scale."""
     with path.open("rb") as raw:
         if raw.peek(2)[:2] != b"PK":
             raise DataError(f"{path} is no .npz file: save arrays x and y with numpy.savez")
@@ -64,7 +62,10 @@ def _read(path: Path, split: str) -> tuple[Array, Array, list[str] | None]:
             classes = None
             if "classes" in has:
                 classes = [str(name) for name in _array(archive, path, "classes").reshape(-1)]
-            return _array(archive, path, x), _array(archive, path, y), classes
+            inputs, labels = _array(archive, path, x), _array(archive, path, y)
+            trained = next((name for name, _ in KEYS["train"] if name in has), x)
+            like = _array(archive, path, trained) if trained != x and split == "test" else None
+            return inputs, labels, classes, like
 
 
 def _array(archive: zipfile.ZipFile, path: Path, name: str) -> Array:

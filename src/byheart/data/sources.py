@@ -5,91 +5,134 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from byheart.data.checks import require_equal_lengths
 from byheart.data.cifar import is_cifar_folder, load_cifar10, load_cifar_folder
 from byheart.data.dataset import Dataset
+from byheart.data.frames import READERS, as_frame, read_frame
 from byheart.data.images import (
     HUB_PREFIX,
-    image_paths,
     is_image_folder,
     load_hub,
     load_image_folder,
 )
 from byheart.data.mnist import is_idx_folder, load_family, load_idx_folder
 from byheart.data.npz import load_npz
+from byheart.data.tables import from_frame
 from byheart.errors import DataError, InputError, choose
-from byheart.texts import visible
 
 SPLITS = ("train", "test")
+LABEL = "label"
+"""What the column of labels is called, if inputs and labels come apart."""
 
 
 def load_dataset(
-    source: str | os.PathLike[str],
+    source: Any,
     *,
     size: int | None = None,
     seed: int = 0,
     split: str = "train",
+    label: str | None = None,
 ) -> Dataset:
     """Load a data set, whole or a class-balanced part of it.
 
     Args:
         source: "digits", "mnist", "fashion-mnist", "cifar10", a folder of IDX files, a folder of
-            images by class, a .npz with x and y, or "hf:owner/name".
+            images by class, a .npz with x and y, a table (.csv, .tsv, .parquet, .jsonl, or a pandas
+            or Arrow frame), a pair (x, y), or "hf:owner/name".
         size: number of examples of a class-balanced random subset; all if None.
         seed: draws the subset; unused if ``size`` is None.
         split: "train" or "test", where the source has both.
+        label: the column of a table that has the labels.
 
     Returns:
-        A clean data set, inputs in [0, 1].
+        A clean data set. ``dataset.prepared`` says how a table became inputs.
 
     Raises:
-        InputError: an unknown source or split, or a class with too few examples.
+        InputError: an unknown source, split or column, labels that cannot be used, or a class with
+            too few examples.
         DataError: a file that is missing, truncated, of the wrong hash, or not what it claims.
     """
     choose("split", split, SPLITS)
     try:
-        dataset = _load(os.fspath(source), split)
+        dataset = _load(source, split, label)
     except OSError as error:
         raise DataError(f"data set '{source}' cannot be read: {error.strerror or error}") from None
     return dataset if size is None else dataset.balanced(size, seed)
 
 
-def example_files(source: str | os.PathLike[str], *, split: str = "train") -> list[str] | None:
-    """Return the file that each example of a data set comes from, in the order of its examples.
-
-    Args:
-        source: as for :func:`load_dataset`.
-        split: "train" or "test".
-
-    Returns:
-        Paths below the folder; None if the source is no folder of images.
-    """
-    folder = Path(source).expanduser()
-    named = os.fspath(source).lower() in NAMED
-    if named or not folder.is_dir() or is_idx_folder(folder) or is_cifar_folder(folder):
-        return None
-    return [visible(str(path.relative_to(folder))) for path in image_paths(folder, split)]
+def as_dataset(data: Any) -> Dataset:
+    """Return a data set as it is, and load anything else that :func:`load_dataset` can load."""
+    return data if isinstance(data, Dataset) else load_dataset(data)
 
 
-def _load(source: str, split: str) -> Dataset:
+def _load(source: Any, split: str, label: str | None) -> Dataset:
+    if not isinstance(source, str | os.PathLike):
+        _require_no_split("data in memory", split)
+        return _load_values(source, label)
+    source = os.fspath(source)
+    path = _path(source)
+    if path.suffix.lower() in READERS and path.is_file():
+        _require_no_split(f"table {path}", split)
+        frame, notes = read_frame(path)
+        return from_frame(path.stem, frame, label, notes=notes)
+    if label is not None:
+        raise InputError(
+            f"data set '{source}' is no table, so it has no column '{label}': leave out the label; "
+            f"tables end in {', '.join(READERS)}"
+        )
     if source.lower() in NAMED:
         return NAMED[source.lower()](split)
     if source.startswith(HUB_PREFIX):
         return load_hub(source, split)
-    path = _path(source)
     if path.is_dir():
         return _load_folder(path, split)
     if path.is_file():
         if path.suffix != ".npz":
-            raise DataError(f"{path} is no .npz file: save arrays x and y with numpy.savez")
+            raise DataError(
+                f"{path} is of no known kind: tables end in {', '.join(READERS)}; arrays x and y "
+                "that numpy.savez wrote, in .npz"
+            )
         return load_npz(path, split)
     if path.suffix or source != path.name:
         raise DataError(f"data set '{source}': there is no such file or folder")
     try:
         choose("data set", source, NAMED)
     except InputError as error:
-        raise InputError(f"{error}, a folder, a .npz file and {HUB_PREFIX}owner/name") from None
+        raise InputError(
+            f"{error}, a folder, a table, a .npz file and {HUB_PREFIX}owner/name"
+        ) from None
     raise AssertionError(f"'{source}' is known but was not loaded")
+
+
+def _load_values(data: Any, label: str | None) -> Dataset:
+    """Return a data set of a frame, or of inputs and labels."""
+    frame = as_frame(data)
+    if frame is not None:
+        return from_frame("table", frame, label)
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise InputError(
+            f"cannot load data of type {type(data).__name__}: give a path, a frame, or a pair "
+            "(x, y) of inputs and labels"
+        )
+    x, y = data
+    rows = as_frame(x)
+    if rows is None and isinstance(x, np.ndarray) and x.ndim == 2 and pd.isna(x).any():
+        rows = pd.DataFrame(x).rename(columns="feature {}".format)
+    if rows is None:
+        return Dataset.from_arrays("arrays", x, y)
+    labels = pd.Series(np.asarray(y).reshape(-1), name=LABEL)
+    require_equal_lengths("table", {"rows": len(rows), "labels": len(labels)})
+    return from_frame("table", rows.assign(**{LABEL: labels.to_numpy()}), LABEL)
+
+
+def _require_no_split(what: str, split: str) -> None:
+    if split != "train":
+        raise InputError(f"{what} has no test part: load split 'train', and divide it")
 
 
 def _path(source: str) -> Path:
