@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from byheart.errors import StoreError
-from byheart.files import write_text
+from byheart.files import require_folder, write_text
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
@@ -47,3 +47,10 @@ def test_an_interrupted_write_leaves_no_half_file(
     with pytest.raises(KeyboardInterrupt):
         write_text(tmp_path / "report.html", "new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_command_writes_over_the_page_of_another(tmp_path: Path) -> None:
+    (tmp_path / "audit.json").write_text("{}", encoding="utf-8")
+    require_folder(tmp_path, "audit")
+    with pytest.raises(StoreError, match=r"holds the results of `byheart audit`: choose another"):
+        require_folder(tmp_path, "study")

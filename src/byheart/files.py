@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 from byheart.errors import StoreError
 
+RESULTS = {"study": "findings.json", "audit": "audit.json", "advise": "advice.json"}
+"""The file that each command leaves in its output folder, and no other one does."""
+
 
 def write_text(path: Path, text: str) -> Path:
     """Write a text file in one step.
@@ -66,12 +69,24 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def require_writable(folder: Path) -> None:
-    """Check that a folder can be written or made, before any work is done for it.
+def require_folder(folder: Path, command: str) -> None:
+    """Check that a command can write to a folder, or make it, before any work is done for it.
+
+    Every command has a page of the same name, so one must not write over another's.
+
+    Args:
+        folder: the output folder.
+        command: study, audit or advise.
 
     Raises:
-        StoreError: it cannot.
+        StoreError: it cannot be written, or holds the results of another command.
     """
+    for other, file in RESULTS.items():
+        if other != command and (folder / file).exists():
+            raise StoreError(
+                f"'{folder}' holds the results of `byheart {other}`: choose another folder "
+                "with --out"
+            )
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise StoreError(f"'{folder}' cannot be made: '{nearest}' is a file; choose another folder")

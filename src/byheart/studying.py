@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from byheart.errors import InputError
-from byheart.files import write_text
+from byheart.files import require_folder, write_text
 from byheart.report.study import write_report
 from byheart.runners.base import Progress, Runner
 from byheart.runners.hangs import PATIENCE
@@ -191,10 +191,11 @@ def study(
         until_decided=until_decided,
         most_seeds=most_seeds,
     )
+    folder = Path(out) if out is not None else Path("out", preset)
+    require_folder(folder, "study")
     progress = progress or make_progress()
     for line in request.own_network.lines() if request.own_network else ():
         progress.note(line)
-    folder = Path(out) if out is not None else Path("out", preset)
     with Store.open(folder) as store:
         result = run_session(
             request.studies,

@@ -86,7 +86,7 @@ def test_a_truncated_file_is_refused_at_opening_or_reading(tmp_path):
 
 
 def test_reading_where_nothing_is_stored_says_what_to_run(tmp_path):
-    refused(tmp_path, "no results.sqlite in .*run `byheart study --out", create=False)
+    refused(tmp_path, "no results.sqlite in .*name the folder of a study", create=False)
     (tmp_path / "results.sqlite").touch()
     refused(tmp_path, "is empty: run `byheart study --out", create=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.sqlite"]

@@ -74,10 +74,10 @@ def advise(
     from byheart.advising.examples import read_trusted
     from byheart.advising.result import write_advice
     from byheart.data import load_dataset
-    from byheart.files import require_writable
+    from byheart.files import require_folder
 
     if out is not None:
-        require_writable(out)
+        require_folder(out, "advise")
     round_sizes = None if rounds is None else options.parse_counts(rounds, "--rounds")
     command = options.command_of(context)
     dataset = load_dataset(source, size=examples, seed=seed, label=label)

@@ -116,7 +116,7 @@ def audit(
     """
     from byheart.auditing.files import DEFAULT_NETWORK, default_network
     from byheart.data import load_dataset
-    from byheart.files import require_writable
+    from byheart.files import require_folder
     from byheart.runners.processes import exit_on_sigterm
     from byheart.store.checkpoints import remove_checkpoints
 
@@ -131,7 +131,7 @@ def audit(
         _apply(load, apply, out)
         if not reviews:
             return
-    require_writable(out)
+    require_folder(out, "audit")
     kept = out / KEPT
     if reviews:
         _review(load, reviews, out, condition, precision, as_json=as_json)

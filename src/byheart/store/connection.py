@@ -90,7 +90,9 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
 def _open_existing(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     if not path.is_file():
-        raise StoreError(f"no {FILE} in {folder}: run `byheart study --out {folder}` first")
+        raise StoreError(
+            f"no {FILE} in {folder}: name the folder of a study, the --out of `byheart study`"
+        )
     # In WAL mode readers make files beside the store. If the folder is read-only, nobody writes,
     # and "immutable" tells SQLite so, unless a writer that was killed has left a log to apply.
     frozen = not os.access(folder, os.W_OK) and not Path(f"{path}-wal").exists()
