@@ -151,6 +151,8 @@ def test_verdict_list_and_probability_agree(audited: byheart.Audit, noisy: byhea
         rows = audit.table
         assert rows.loc[rows["verdict"] == "mislabelled", "flagged"].all()
         assert not rows.loc[rows["flagged"], "verdict"].isin(["", "typical"]).any()
+        assert not rows.loc[rows["verdict"] == "mislabelled", "p_wrong"].lt(0.5).any()
+        assert not rows.loc[rows["verdict"] == "typical", "p_wrong"].ge(0.5).any()
         assert not rows.loc[rows["reviewed"] == "right", "flagged"].any()
         assert rows.loc[rows["reviewed"] == "wrong", "verdict"].eq("mislabelled").all()
         listed = rows.loc[rows["flagged"], "p_wrong"]

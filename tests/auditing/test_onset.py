@@ -63,6 +63,40 @@ def test_a_longer_plateau_has_a_wider_interval() -> None:
 def test_the_accuracy_is_that_of_held_out_examples_alone() -> None:
     histories, held_out = trainings(np.linspace(0.2, 0.9, 5))
     onset = find_onset(histories, held_out)
-    pairs = list(zip(histories, held_out, strict=True))
-    wanted = [np.mean([(one.margin[e, ids] > 0).mean() for one, ids in pairs]) for e in range(5)]
-    np.testing.assert_allclose(onset.accuracy, wanted)
+    y, pairs = histories[0].labels, list(zip(histories, held_out, strict=True))
+    for e in range(5):
+        right, weights = 0.0, 0.0
+        for one, ids in pairs:
+            for i in ids:
+                weight = 1 / (y == y[i]).sum()
+                right, weights = right + weight * (one.margin[e, i] > 0), weights + weight
+        assert onset.accuracy[e] == pytest.approx(right / weights)
+
+
+def test_a_rare_class_that_is_learned_late_moves_the_onset_there() -> None:
+    rng = np.random.default_rng(0)
+    y = (np.arange(EXAMPLES) < 6).astype(int)
+    histories, held_out = [], []
+    for _ in range(4):
+        # All is called negative at first. Then positives are learned, and some negatives are lost.
+        margins = np.where(y, np.linspace(-2, 3, 12)[:, None], np.linspace(3, 0.7, 12)[:, None])
+        margins = margins + rng.normal(size=margins.shape)
+        z = np.zeros((12, EXAMPLES, 2), np.float32)
+        z[:, np.arange(EXAMPLES), y] = margins
+        histories.append(History.from_logits(list(z), y))
+        held_out.append(rng.permutation(EXAMPLES)[:HELD_OUT])
+    plain = np.mean(
+        [(h.margin[:, i] > 0).mean(1) for h, i in zip(histories, held_out, strict=True)], 0
+    )
+    assert plain.argmax() < 6
+    assert find_onset(histories, np.stack(held_out)).epoch >= 8
+
+
+def test_a_class_that_is_never_recognised_is_named() -> None:
+    histories, held_out = trainings(np.linspace(0.2, 0.9, 5))
+    assert find_onset(histories, held_out).never == ()
+    y = histories[0].labels
+    z = np.zeros((5, EXAMPLES, 2), np.float32)
+    z[:, :, 0] = 1
+    constant = [History.from_logits(list(z), y)] * 4
+    assert find_onset(constant, held_out).never == (1,)

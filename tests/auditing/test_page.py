@@ -56,6 +56,13 @@ def test_equal_audits_give_equal_bytes(page: str) -> None:
     assert render(made_up(), about={"Network": "my.module:network"}) == page
 
 
+def test_wrong_labels_are_counted_by_class() -> None:
+    rows = {"examples": [100, 200], "wrong": [3.2, 40.4], "wrong_low": [1.0, 30.0]}
+    by_class = pd.DataFrame(rows | {"wrong_high": [9.0, 55.0]}, pd.Index([3, 5], name="label"))
+    words, _ = read(render(made_up(calibration=calibration(60, 300, by_class=by_class))))
+    assert "5 200 40 [30, 55] 3 100 3 [1, 9]" in words
+
+
 def test_every_flagged_example_has_a_card_in_the_order_of_the_list(page: str) -> None:
     assert cards(page) == list(range(60))
     backwards = made_up(calibration=calibration(60, 300, flagged=np.arange(60)[::-1]))

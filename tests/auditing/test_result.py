@@ -24,7 +24,9 @@ def test_wrong_labels_are_counted_with_what_to_expect_of_the_list() -> None:
     assert (
         "If 5% of all verdicts were wrong, the estimate would be 59 [44, 72] wrong labels" in notes
     )
-    assert "180 more reviews would halve these intervals" in notes
+    assert (
+        "180 more reviews would halve these intervals. The review on the page continues with them"
+    ) in notes
 
 
 def test_a_list_that_is_not_sure_says_so() -> None:
@@ -100,3 +102,9 @@ def test_a_notebook_shows_alerts_and_rows_with_names_escaped() -> None:
     assert "&lt;b&gt;mine" in shown and "&lt;i&gt;" in shown
     assert "<i>" not in shown
     assert "Flagged examples (10 of 60)" in shown
+
+
+def test_classes_that_were_never_recognised_are_a_warning() -> None:
+    (alert,) = (a for a in made_up(onset=onset(never=(3,))).alerts if "recognise" in a.text)
+    assert alert.kind == "warning"
+    assert "never recognise a held-out example of '3'" in alert.text

@@ -24,6 +24,7 @@ def of(
     flagged: list[int] = (),
     isolated: list[int] = (),
     of_class: int = 5,
+    p_wrong: float | None = None,
 ) -> list[str]:
     """Return the verdicts on examples whose class has so many examples."""
     n = len(label)
@@ -34,7 +35,8 @@ def of(
     on[list(flagged)], alone[list(isolated)] = True, True
     found = Support(np.array(label), np.array(suggested), np.zeros(len(label), np.int64))
     doubt = kinds_of_doubt(np.array(suspicion), np.zeros(len(label), np.int64), alone, found)
-    return verdicts(doubt, np.array(suspicion), on).tolist()[:n]
+    chance = np.full(len(label), np.nan if p_wrong is None else p_wrong)
+    return verdicts(doubt, np.array(suspicion), on, chance).tolist()[:n]
 
 
 def test_each_rule_gives_its_verdict() -> None:
@@ -54,6 +56,13 @@ def test_no_example_is_mislabelled_unless_flagged_or_if_its_class_is_tiny() -> N
     assert of([3.0], [0.05], [0.8], flagged=[0]) == ["mislabelled"]
     assert of([3.0], [0.05], [0.8]) == ["ambiguous"]
     assert of([3.0], [0.05], [0.8], flagged=[0], of_class=4) == ["rare"]
+
+
+def test_verdicts_agree_with_what_reviews_say() -> None:
+    assert of([3.0], [0.05], [0.8], flagged=[0], p_wrong=0.9) == ["mislabelled"]
+    assert of([3.0], [0.05], [0.8], flagged=[0], p_wrong=0.1) == ["ambiguous"]
+    assert of([-1.0], [0.9], [0.05], p_wrong=0.1) == ["typical"]
+    assert of([-1.0], [0.9], [0.05], p_wrong=0.6) == ["ambiguous"]
 
 
 def test_the_evidence_names_both_labels_and_the_twin() -> None:

@@ -302,7 +302,7 @@ def judged(table: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
     return table.assign(
         p_wrong=calibration.p_wrong.astype(np.float32),
         flagged=flagged,
-        verdict=verdicts(doubt, suspicion, flagged),
+        verdict=verdicts(doubt, suspicion, flagged, calibration.p_wrong),
         reviewed=reviewed,
     )
 

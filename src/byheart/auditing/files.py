@@ -125,6 +125,7 @@ def _read_onset(facts: Mapping[str, Any] | None) -> Onset | None:
         gain_low=gain_low,
         gain_high=gain_high,
         level=facts["level"],
+        never=tuple(facts["never"]),
     )
 
 
@@ -210,6 +211,7 @@ def _onset(onset: Onset) -> dict[str, Any]:
         "gain_interval": [onset.gain_low, onset.gain_high],
         "accuracy": [float(accuracy) for accuracy in onset.accuracy],
         "level": onset.level,
+        "never": list(onset.never),
     }
 
 

@@ -30,6 +30,8 @@ PAIRS = 60
 """Pairs of near-duplicates that are shown."""
 FIRST = 24
 """Cards that are visible before a reader asks for all."""
+CLASSES = 40
+"""Classes whose number of wrong labels is shown."""
 CONFUSIONS = 10
 """Pairs of a label and a suggested label that are listed."""
 
@@ -75,6 +77,8 @@ def render(
         map=examples_map,
         onset=onset,
         belief=lists,
+        by_class=_by_class(audit)[:CLASSES],
+        classes_reviewed=len(audit.calibration.by_class),
         flagged=len(audit.flagged),
         gallery=cards(audit, gallery.tolist(), texts=texts, with_scores=True),
         others=cards(
@@ -112,8 +116,8 @@ def onset_figure(onset: Onset) -> Figure:
         id="onset",
         title="Accuracy on held-out examples",
         source="",
-        reading="Share of held-out examples that the network classifies as labelled, mean over "
-        "runs. The line marks the highest smoothed accuracy: "
+        reading="Share of held-out examples that the network classifies as labelled; all classes "
+        "weigh the same. The line marks the highest smoothed accuracy: "
         f"epoch {onset.epoch}, {onset.level:.0%} interval [{onset.low}, {onset.high}]. {after}.",
         x=Axis("epoch"),
         y=Axis("accuracy on held-out examples", percent=True),
@@ -173,6 +177,16 @@ def _shares(table: pd.DataFrame) -> list[dict[str, Any]]:
                 }
             )
     return shares
+
+
+def _by_class(audit: AuditResult) -> list[dict[str, Any]]:
+    """Return the number of wrong labels of each class, the class with most of them first."""
+    table = audit.calibration.by_class
+    if not len(table):
+        return []
+    rows = table.sort_values("wrong", ascending=False, kind="stable").reset_index()
+    rows["name"] = [class_name(audit.classes, label) for label in rows["label"].tolist()]
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def _confusions(audit: AuditResult) -> list[tuple[str, str, int]]:

@@ -19,6 +19,8 @@ from byheart.data.dataset import Dataset
 from byheart.report.numbers import counted
 from byheart.statistics.estimate import Estimate
 
+NAMED = 5
+"""Classes that an alert names."""
 ERRING = 0.05
 """Share of wrong verdicts whose effect is stated."""
 
@@ -150,6 +152,15 @@ class AuditResult:
         onset = self.onset
         if onset is None:
             return
+        if onset.never:
+            named = ", ".join(f"'{self.classes[k]}'" for k in onset.never[:NAMED])
+            more = len(onset.never) - NAMED
+            others = f" and {more} more classes" if more > 0 else ""
+            yield Alert(
+                "warning",
+                f"The networks never recognise a held-out example of {named}{others}: the ranking "
+                "cannot judge these labels. Train for more epochs or with a higher learning rate",
+            )
         ends = f"[{onset.low}, {onset.high}]"
         if onset.reached:
             gain, low, high = (100 * x for x in (onset.gain, onset.gain_low, onset.gain_high))
@@ -207,7 +218,10 @@ def _about_reviews(calibration: Calibration) -> Iterator[str]:
         f"If {ERRING:.0%} of all verdicts were wrong, the estimate would be "
         f"{_count(calibration.if_reviewers_err(ERRING))} wrong labels"
     )
-    yield f"{counted(calibration.further, 'more review')} would halve these intervals"
+    yield (
+        f"{counted(calibration.further, 'more review')} would halve these intervals. The review "
+        "on the page continues with them"
+    )
 
 
 def _share(estimate: Estimate) -> str:

@@ -147,6 +147,9 @@ def audit(
     kinds = NO_BOUNDS
     if planted:
         kinds = _bounds(train, dataset, runs, window, planted, seeds=seeds // 2, seed=seed)
+        if len(onset.never) >= len(np.unique(dataset.y.numpy())) - 1:
+            # All held-out examples are predicted as one class: flips to it cannot be found.
+            kinds["most_wrong"] = 1.0
     further: dict[str, NDArray[Any]] = {}
     if sensitivity:
         further["sensitivity"] = sensitivity_up_to(runs.gradients, onset.epoch).astype(np.float32)

@@ -25,6 +25,8 @@ FEWEST_OF_CLASS = 5
 """Examples of a class, below which networks can hardly learn it: none is called mislabelled."""
 EITHER = 0.5
 """Ambiguous: least probability of the two labels together."""
+PROBABLY = 0.5
+"""A label is probably wrong from this probability on."""
 NEIGHBOUR = 5
 """An example is isolated if its fifth neighbour is far away."""
 FAR = 0.95
@@ -102,16 +104,22 @@ def kinds_of_doubt(
 
 
 def verdicts(
-    doubt: NDArray[np.object_], suspicion: Scores, flagged: NDArray[np.bool_]
+    doubt: NDArray[np.object_],
+    suspicion: Scores,
+    flagged: NDArray[np.bool_],
+    p_wrong: Scores,
 ) -> NDArray[np.object_]:
     """Return a verdict [N] of :data:`VERDICTS` for each example; empty where it was never seen.
 
     A flagged example has the verdict of its kind of doubt. Other examples are never mislabelled:
-    they are typical if their margin was positive on average, else ambiguous or rare.
+    they are typical if their margin was positive on average, else ambiguous or rare. Where reviews
+    tell ``p_wrong``, no label that is probably right is mislabelled, and none that is probably
+    wrong is typical.
     """
-    other = np.where(doubt == "mislabelled", "ambiguous", doubt)
-    unlisted = np.where(suspicion > 0, other, "typical")
-    found = np.where(doubt == "", "", np.where(flagged, doubt, unlisted))
+    milder = np.where(doubt == "mislabelled", "ambiguous", doubt)
+    unlisted = np.where((suspicion > 0) | (p_wrong >= PROBABLY), milder, "typical")
+    listed = np.where(p_wrong < PROBABLY, milder, doubt)
+    found = np.where(doubt == "", "", np.where(flagged, listed, unlisted))
     return found.astype(object)
 
 
