@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from byheart.auditing.planting import AT_MOST, KINDS, Layout, hold_out, plant
+from byheart.auditing.planting import AT_MOST, KINDS, Layout, bounds_of, hold_out, plant
 from byheart.errors import InputError
 
 EXAMPLES, CLASSES = 2_000, 5
@@ -61,6 +61,43 @@ def test_a_class_without_examples_is_never_planted() -> None:
 def test_the_same_seed_plants_the_same_labels() -> None:
     np.testing.assert_array_equal(plant(Y, seed=1).labels, plant(Y, seed=1).labels)
     assert (plant(Y, seed=1).labels != plant(Y, seed=2).labels).any()
+
+
+def test_labels_below_0_are_no_labels() -> None:
+    some = np.where(np.arange(EXAMPLES) % 3 == 0, -100, Y + 1)
+    found = plant(some, 0.2)
+    assert (some[found.ids] > 0).all()
+    assert (found.labels[found.ids] > 0).all()
+    assert len(found.ids) == round(0.2 * (some > 0).sum())
+    np.testing.assert_array_equal(found.before, some)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4,)])
+def test_a_target_that_is_no_class_becomes_that_of_another_example(shape: tuple) -> None:
+    targets = np.random.default_rng(1).normal(size=(100, *shape)).round(1).astype(np.float32)
+    found = plant(targets, 0.1, seed=2)
+    assert len(set(found.ids.tolist())) == 10
+    assert found.labels.dtype == np.float32
+    np.testing.assert_array_equal(found.before, targets)
+    for i in found.ids:
+        assert (found.labels[i] != targets[i]).any()
+        assert (found.labels[i] == targets).reshape(100, -1).all(1).any()
+    with pytest.raises(InputError, match=r"kind 'confused' needs classes \[N\]"):
+        plant(targets, kind="confused")
+    with pytest.raises(InputError, match="of which two or more differ"):
+        plant(targets * 0)
+
+
+def test_with_few_flips_the_bound_is_not_below_what_chance_allows() -> None:
+    # No user's label is as suspect as the flips at the top, and one in ten is wrong.
+    rng, below = np.random.default_rng(0), 0
+    for seed in range(40):
+        flips = plant(Y[:400], 0.07, seed=seed)
+        scores = rng.normal(size=400)
+        scores[rng.permutation(400)[:40]] += rng.exponential(2, 40)
+        scores[flips.ids] = rng.normal(size=28) + rng.exponential(2, 28)
+        below += bounds_of(scores, flips).loc["uniform", "most_wrong"] < 0.1
+    assert below <= 4
 
 
 @pytest.mark.parametrize(

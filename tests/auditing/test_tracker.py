@@ -1,10 +1,13 @@
 """The tracker in loops of all kinds: order, repeats, gaps, devices, checkpoints, bad input."""
 
+import copy
 import gc
 import multiprocessing
 import os
+import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -90,15 +93,88 @@ def test_tensors_of_any_kind_are_taken_and_left_alone(dtype: torch.dtype) -> Non
 
 
 @pytest.mark.parametrize("large", [3e38, -3e38])
-def test_the_largest_logits_are_finite_and_what_is_larger_is_not(large: float) -> None:
+def test_the_largest_logits_are_finite(large: float) -> None:
     tracker = byheart.Tracker(2)
     for _ in range(2):
         tracker.update([0, 1], [[large, 0], [0, 1]], [0, 1])
         tracker.end_epoch()
     assert tracker.scores()["p_correct"].tolist() == [float(large > 0), 1.0]
-    for infinite in (np.inf, -np.inf, np.nan):
-        with pytest.raises(InputError, match="logits of example 1 are not finite"):
-            tracker.update([0, 1], [[large, 0], [0, infinite]], [0, 1])
+
+
+def test_logits_that_are_not_finite_are_gaps_and_counted(tmp_path: Path) -> None:
+    tracker = byheart.Tracker(3, tmp_path / "history.sqlite")
+    tracker.update([0, 1, 2], [[1.0, 0], [np.inf, 0], [0, np.nan]], [0, 1, 0])
+    tracker.update([0], [[-np.inf, 0]], [0])
+    tracker.end_epoch()
+    tracker.update([0, 1, 2], [[1.0, 0], [0, 2], [0, 3]], [0, 1, 0])
+    tracker.end_epoch()
+    for history in (tracker.history(), History.open(tmp_path / "history.sqlite")):
+        assert history.not_finite.tolist() == [3, 0]
+        assert history.gaps.tolist() == [2, 0]
+        np.testing.assert_array_equal(history.margin, [[1, np.nan, np.nan], [1, 2, -3]])
+    notes = byheart.Audit.from_tracker(tracker).notes
+    assert any("3 predictions were infinite or NaN" in note for note in notes)
+    tracker.update([0], [[np.nan, 0]], [0])
+    with pytest.raises(InputError, match="no prediction of this epoch is finite: the training has"):
+        tracker.end_epoch()
+
+
+def test_classes_that_are_masked_by_minus_infinity_have_probability_0() -> None:
+    masked, small = byheart.Tracker(2), byheart.Tracker(2)
+    for tracker, mask in ((masked, -np.inf), (small, -1e30)):
+        tracker.update([0, 1], [[2.0, mask, 1], [mask, 1, mask]], [0, 1])
+        tracker.end_epoch()
+    assert masked.scores().equals(small.scores())
+    assert masked.history().not_finite.tolist() == [0]
+    assert masked.history().margin[0].tolist() == [1.0, 65504.0]
+    assert masked.scores()["suggested"].tolist() == [2, -1]
+
+
+def test_tokens_are_examples_and_those_labelled_minus_100_are_left_out() -> None:
+    z = np.random.default_rng(0).normal(size=(2, 3, 4))
+    ids = np.arange(6).reshape(2, 3)
+    y = np.array([[0, -100, 2], [3, 1, -100]])
+    tokens, flat, kept = (byheart.Tracker(6) for _ in range(3))
+    tokens.update(torch.tensor(ids), torch.tensor(z), torch.tensor(y))
+    flat.update(ids.ravel(), z.reshape(6, 4), y.ravel())
+    counts = y.ravel() >= 0
+    kept.update(ids.ravel()[counts], z.reshape(6, 4)[counts], y.ravel()[counts])
+    for tracker in (tokens, flat, kept):
+        tracker.end_epoch()
+    assert tokens.scores().equals(kept.scores())
+    assert flat.scores().equals(kept.scores())
+    assert tokens.history().seen[0].tolist() == counts.tolist()
+    with pytest.raises(
+        InputError, match=r"labels \[2, 3\] need an id for each token, got ids \[2\]"
+    ):
+        tokens.update([0, 1], z, y)
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+@pytest.mark.parametrize(
+    "how", [copy.deepcopy, lambda tracker: pickle.loads(pickle.dumps(tracker))]
+)
+def test_a_copy_or_a_pickle_is_whole_and_goes_on_by_itself(
+    tmp_path: Path, on_disk: bool, how: Callable[[byheart.Tracker], byheart.Tracker]
+) -> None:
+    whole, _ = tracked()
+    tracker = byheart.Tracker(EXAMPLES, tmp_path / "history.sqlite" if on_disk else None)
+    mask = seen()
+    for epoch in range(3):
+        train_epoch(tracker, logits()[epoch], mask[epoch], epoch)
+    ids = np.flatnonzero(mask[3])
+    tracker.update(ids[:5], logits()[3][ids[:5]], labels()[ids[:5]])
+    other, history = how(tracker), how(tracker.history())
+    assert scores(history).equals(tracker.scores())
+    del tracker
+    gc.collect()
+    other.update(ids[5:], logits()[3][ids[5:]], labels()[ids[5:]])
+    other.end_epoch()
+    for epoch in range(4, EPOCHS):
+        train_epoch(other, logits()[epoch], mask[epoch], epoch)
+    assert other.scores().equals(whole.scores())
+    if on_disk:
+        assert History.open(tmp_path / "history.sqlite").epochs == 3
 
 
 def test_an_empty_batch_changes_nothing() -> None:
@@ -131,14 +207,14 @@ BAD = {
     "ids must be whole numbers": ([0.0, 1.0], *GOOD[1:]),
     "ids must be whole numbers .* \\[1, 2\\]": ([[0, 1]], *GOOD[1:]),
     "labels must be 0 to 1, one of the outputs, got 2": (*GOOD[:2], [0, 2]),
-    "labels must be 0 to 1, one of the outputs, got -100": (*GOOD[:2], [0, -100]),
+    "labels must be 0 to 1, one of the outputs, got -99": (*GOOD[:2], [0, -99]),
     "labels must be 0 to 1, one of the outputs, got -1": ([3], [[1.0, 0.0]], [-1]),
     "ids must be 0 to 4, got 7": ([7], [[1.0, 0.0]], [-1]),
     "ids must be 0 to 4, got -3": ([0, -3], *GOOD[1:]),
     "labels must be whole numbers": (*GOOD[:2], [0.5, 1.0]),
     "logits have 3 classes, and had 2 before": (GOOD[0], [[1.0, 0, 0], [0, 1, 0]], GOOD[2]),
-    "logits of example 2 are not finite": (GOOD[0], [[1.0, 0.0], [np.nan, 1.0]], GOOD[2]),
-    "logits of example 0 are not finite": (GOOD[0], [[np.inf, 0.0], [0.0, 1.0]], GOOD[2]),
+    "ids must be whole numbers .B., got text .*: number the examples": (["a", "b"], *GOOD[1:]),
+    "give logits and labels, or loss=": (GOOD[0], GOOD[1]),
     "logits must be numbers \\[B, classes\\]": (GOOD[0], [1.0, 0.0], GOOD[2]),
     "logits must be numbers .* give \\[0, z\\]": (GOOD[0], [[1.0], [0.0]], GOOD[2]),
     "must be of equally many examples, got 2, 2 and 1": (*GOOD[:2], [0]),
@@ -166,8 +242,8 @@ def test_of_a_batch_that_is_refused_nothing_is_kept(message: str) -> None:
 
 def test_a_first_batch_that_is_refused_fixes_no_number_of_classes() -> None:
     tracker = byheart.Tracker(2)
-    with pytest.raises(InputError, match="not finite"):
-        tracker.update([0], [[np.nan, 0, 0]], [0])
+    with pytest.raises(InputError, match="one of the outputs, got 3"):
+        tracker.update([0], [[1.0, 0, 0]], [3])
     tracker.update([0], [[1.0, 0.0]], [0])
 
 
@@ -234,6 +310,16 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
         byheart.Tracker(EXAMPLES).load_state_dict({**state, "version": 99})
     with pytest.raises(StoreError, match="does not hold the 6 epochs of the checkpoint"):
         byheart.Tracker(EXAMPLES, tmp_path / "two.sqlite").load_state_dict(state)
+
+
+def test_a_state_of_the_first_version_is_read() -> None:
+    tracker, history = tracked()
+    state = tracker.state_dict()
+    old = {"version": 1, "rows": state["rows"].transpose(0, 1).contiguous()}
+    del state["not_finite"], state["of_losses"], state["running"]["not_finite"]
+    other = byheart.Tracker(EXAMPLES)
+    other.load_state_dict(state | old)
+    assert other.scores().equals(scores(history))
 
 
 def test_a_file_with_the_epochs_of_another_training_is_not_added_to(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
+from torch.utils.data import TensorDataset
 
+from byheart.auditing.adapters.indexed import IndexedDataset, targets_of
 from byheart.auditing.calibration import Calibration, calibrated, ranking_of, require_precision
-from byheart.auditing.cards import with_names
+from byheart.auditing.cards import is_picture, with_names
 from byheart.auditing.history import History
 from byheart.auditing.isotonic import strata_of
 from byheart.auditing.onset import Onset
@@ -91,8 +94,8 @@ class Audit(AuditResult):
     def from_tracker(
         cls,
         trackers: Tracker | History | Sequence[Tracker | History],
+        dataset: Dataset | IndexedDataset | None = None,
         *,
-        dataset: Dataset | None = None,
         window: int | None = None,
         planted: Planted | None = None,
         precision: float = PRECISION,
@@ -104,13 +107,15 @@ class Audit(AuditResult):
 
         Args:
             trackers: trackers or their histories, one or several, of the same examples.
-            dataset: the examples by id. With it, byheart finds near-duplicates and isolated
-                examples, and knows the names of classes.
+            dataset: the examples by id, as :func:`byheart.load_dataset` returns them: byheart then
+                finds near-duplicates and isolated examples, and knows the names of classes. Or the
+                :class:`byheart.IndexedDataset` that was trained on: byheart then knows the labels
+                that it planted as well.
             window: suspicion is averaged over the first ``window`` epochs. Best is about twice the
                 epoch with the highest accuracy on held-out examples; all epochs if not given.
             planted: what :func:`byheart.plant` returned, if you trained on its labels. How these
                 rank bounds the number of wrong labels. Their rows are about the changed labels, are
-                never flagged, and have no verdict.
+                never flagged, and have no verdict. An ``IndexedDataset`` brings its own.
             precision: target precision of the flagged list.
             name: name of the data set.
             classes: name of each class.
@@ -124,7 +129,14 @@ class Audit(AuditResult):
         histories = checked([run.history() if isinstance(run, Tracker) else run for run in runs])
         epochs = min(history.epochs for history in histories)
         stop = epochs if window is None else window
+        further: dict[str, NDArray[Any]] = {}
+        if isinstance(dataset, IndexedDataset):
+            planted = dataset.planted if planted is None else planted
+            further = _targets(dataset)
+            dataset = _examples(dataset, histories[0].n_classes)
         table = scores(histories)
+        if "label" not in table:
+            table.insert(0, "label", _labels_beside_losses(dataset, planted, len(table)))
         mean, kinds = suspicion(histories, stop=stop), NO_BOUNDS
         if planted is not None:
             planted.require_trained_on(table["label"].to_numpy())
@@ -139,8 +151,9 @@ class Audit(AuditResult):
             kinds,
             require_precision(precision),
             dataset,
-            name or (dataset.name if dataset is not None else "training"),
+            name or (dataset.name if dataset is not None else "training data"),
             _class_names(histories[0].n_classes, classes, dataset),
+            further=further,
             seed=seed,
         )
 
@@ -235,13 +248,14 @@ def assemble(
     # The table has float32: all later estimates see the same ranking.
     mean = mean.astype(np.float32).astype(np.float64)
     calibration = calibrated(mean, labels, None, kinds, precision)
-    suggested = table.pop("suggested")
-    believed = support(
-        histories, suggested.to_numpy(np.int64), stop=window if onset is None else onset.epoch
-    )
     around = _around(dataset, labels, mean, seed)
-    doubt = kinds_of_doubt(mean, labels, around.isolated, believed)
-    asked = (mean > 0) | np.isin(np.arange(len(labels)), calibration.flagged)
+    suggested, doubt = np.full(len(labels), -1), np.full(len(labels), "", object)
+    believed, asked = None, np.zeros(len(labels), bool)
+    if not histories[0].of_losses:
+        suggested = table.pop("suggested").to_numpy(np.int64)
+        believed = support(histories, suggested, stop=window if onset is None else onset.epoch)
+        doubt = kinds_of_doubt(mean, labels, around.isolated, believed)
+        asked = (mean > 0) | np.isin(np.arange(len(labels)), calibration.flagged)
     words = evidence(asked, labels, believed, around.isolated, around.conflicts, classes)
     unknown = np.full(len(table), np.nan, np.float32)
     columns: dict[str, NDArray[Any] | pd.Series[Any]] = {
@@ -249,7 +263,6 @@ def assemble(
         "p_wrong": unknown,
         "flagged": np.zeros(len(table), bool),
         "suggested": suggested,
-        "suggested_probability": table.pop("suggested_probability"),
         "verdict": doubt,
         "doubt": doubt,
         "reviewed": np.full(len(table), "", object),
@@ -258,6 +271,9 @@ def assemble(
     }
     for at, (column, values) in enumerate(columns.items(), 1):
         table.insert(at, column, values)
+    if "suggested_probability" in table:
+        at = list(table).index("suggested") + 1
+        table.insert(at, "suggested_probability", table.pop("suggested_probability"))
     for column, origin in _origin(dataset).items():
         table.insert(0, column, origin)
     for column, values in (further or {}).items():
@@ -274,7 +290,7 @@ def assemble(
         epochs=epochs,
         seeds=len(histories),
         gaps=gaps,
-        notes=remarks(labels, classes, gaps, onset),
+        notes=remarks(labels, classes, histories, gaps, onset),
         facts=facts or {},
         dataset=dataset,
     )
@@ -323,11 +339,51 @@ def _around(
     return find_neighbours(dataset.x.cpu(), labels, ranking_of(mean), seed=seed)
 
 
+def _examples(dataset: IndexedDataset, n_classes: int) -> Dataset | None:
+    """Return the examples with their own labels, if all are in memory."""
+    tensors = dataset.dataset.tensors if isinstance(dataset.dataset, TensorDataset) else ()
+    if dataset.examples is not None or not tensors or not tensors[0].is_floating_point():
+        return dataset.examples
+    x = tensors[0].detach().cpu().float()
+    y, none = torch.full((len(x),), -1), torch.zeros(len(x), dtype=torch.bool)
+    if len(tensors) > 1 and tensors[-1].ndim == 1 and not tensors[-1].is_floating_point():
+        y = tensors[-1].detach().cpu().long()
+    low, high = x.min(), x.max()
+    if is_picture(x.shape[1:]) and (low < 0 or high > 1):
+        # Standardised pictures are shown in their own range.
+        x = (x - low) / (high - low)
+    names = tuple(str(k) for k in range(n_classes or int(y.max()) + 1))
+    return Dataset("training data", x, y, names, y, none, none)
+
+
+def _targets(dataset: IndexedDataset) -> dict[str, NDArray[Any]]:
+    """Return the targets that were trained on as a column, if these are real numbers in memory."""
+    tensors = dataset.dataset.tensors if isinstance(dataset.dataset, TensorDataset) else ()
+    if len(tensors) < 2 or not tensors[-1].is_floating_point():
+        return {}
+    targets = targets_of(dataset.dataset) if dataset.planted is None else dataset.planted.labels
+    return {"target": targets.reshape(-1)} if targets.size == len(dataset) else {}
+
+
+def _labels_beside_losses(dataset: Dataset | None, planted: Planted | None, examples: int) -> Ids:
+    """Return the labels of a training that was tracked by losses; -1 where there are none."""
+    if planted is not None and planted.labels.ndim == 1 and planted.labels.dtype.kind in "iu":
+        labels = planted.labels
+    elif dataset is not None:
+        labels = dataset.y.cpu().numpy()
+    else:
+        labels = np.full(examples, -1)
+    if len(labels) != examples:
+        raise InputError(f"the data set has {len(labels)} examples, and the runs had {examples}")
+    return labels.astype(np.int64)
+
+
 def _class_names(
     count: int, classes: Sequence[str] | None, dataset: Dataset | None
 ) -> tuple[str, ...]:
+    """Return the names of classes; of losses (no ``count``), those that data or labels have."""
     if classes is None:
         classes = dataset.classes if dataset is not None else [str(k) for k in range(count)]
-    if len(classes) != count:
+    if count and len(classes) != count:
         raise InputError(f"classes must be {count} names, one per output, got {len(classes)}")
     return tuple(classes)

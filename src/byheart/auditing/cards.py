@@ -90,6 +90,12 @@ COLUMNS = (
         _CARTOGRAPHY,
     ),
     Column(
+        "loss_variability",
+        "variability of the loss",
+        "standard deviation of the loss over epochs",
+        _CARTOGRAPHY,
+    ),
+    Column(
         "first_learned",
         "first learned",
         "the epoch in which the network first predicted the label",
@@ -137,9 +143,13 @@ COLUMNS = (
     Column("influence_error", "its standard error", "", _FELDMAN),
     Column("epochs_seen", "epochs seen", "over all runs"),
 )
+COLUMN_OF_LOSSES = Column(
+    "suspicion", "suspicion", "mean loss over the first epochs and over runs", "Huang et al. 2019"
+)
+"""The column of suspicion where runs were tracked by a loss."""
 _SHOWN_ELSEWHERE = frozenset(
     {"label", "suspicion", "p_wrong", "flagged", "suggested", "verdict", "evidence"}
-    | {"doubt", "reviewed", "conflicts_with", "file", "row"}
+    | {"doubt", "reviewed", "conflicts_with", "file", "row", "target"}
 )
 """Columns that a card shows above its list of scores."""
 
@@ -224,7 +234,9 @@ def cards(
         made.append(
             Card(
                 id=i,
-                label=class_name(audit.classes, int(row["label"])),
+                label=number(row["target"])
+                if "target" in row
+                else class_name(audit.classes, int(row["label"])),
                 suggested=class_name(audit.classes, int(row["suggested"])),
                 verdict=str(row["verdict"]),
                 suspicion=None if pd.isna(row["suspicion"]) else float(row["suspicion"]),

@@ -1,4 +1,4 @@
-"""The epoch in training: checked batches, what their logits say, and sums over all views."""
+"""The epoch in training: what logits say of labels, and sums over all views of an example."""
 
 from __future__ import annotations
 
@@ -16,40 +16,6 @@ from byheart.errors import InputError
 HALF = np.finfo(np.float16)
 UNKNOWN = -(2**62) - 1
 """The label of an example that was not seen yet; no user marks a missing label so."""
-
-
-def whole_numbers(name: str, values: object) -> NDArray[np.int64]:
-    """Return ids or labels as int64 [B]; refuse what is not whole numbers in one dimension."""
-    array = _on_cpu(values)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise InputError(f"{name} must be whole numbers [B], got {array.dtype} {list(array.shape)}")
-    return array.astype(np.int64)
-
-
-def real_numbers(values: object) -> NDArray[np.float32]:
-    """Return logits as float32 [B, classes]; refuse other shapes, and fewer than two classes."""
-    if isinstance(values, Tensor) and values.dtype == torch.bfloat16:
-        values = values.float()
-    array = _on_cpu(values)
-    if array.ndim != 2 or array.dtype.kind not in "fiu" or array.shape[1] < 2:
-        raise InputError(
-            "logits must be numbers [B, classes] with two classes or more, got "
-            f"{array.dtype} {list(array.shape)}; for one output z, give [0, z]"
-        )
-    if array.dtype == np.float32:
-        return array.copy()
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32)
-
-
-def _on_cpu(values: Any) -> NDArray[Any]:
-    if isinstance(values, Tensor):
-        array: NDArray[Any] = values.numpy(force=True)
-        return array
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise InputError(f"ids, logits and labels must be arrays or tensors: {error}") from error
 
 
 class Observed(NamedTuple):
@@ -110,7 +76,7 @@ class RunningEpoch:
     """Sums over the views of each example [N], in any order, from one process or many.
 
     The rival is the likeliest class besides the label, of all views, and the weight its largest
-    probability.
+    probability. ``not_finite`` [1] counts views that were left out, since numbers were not finite.
     """
 
     count: NDArray[np.int32]
@@ -118,12 +84,14 @@ class RunningEpoch:
     loss: NDArray[np.float32]
     rival: NDArray[np.int32]
     weight: NDArray[np.float32]
+    not_finite: NDArray[np.int64]
 
     @classmethod
     def empty(cls, examples: int) -> RunningEpoch:
         """Return an epoch in which nothing was seen yet."""
         whole, real = np.zeros(examples, np.int32), np.zeros(examples, np.float32)
-        return cls(whole, real, real.copy(), whole.copy(), real.copy())
+        none = np.zeros(1, np.int64)
+        return cls(whole, real, real.copy(), whole.copy(), real.copy(), none)
 
     def clear(self) -> None:
         """Forget all views, in place."""
@@ -138,6 +106,11 @@ class RunningEpoch:
         np.maximum.at(self.weight, ids, seen.probability)
         likeliest = seen.probability == self.weight[ids]
         self.rival[ids[likeliest]] = seen.alternative[likeliest]
+
+    def add_losses(self, ids: NDArray[np.int64], loss: NDArray[np.float32]) -> None:
+        """Add losses of examples without margins, in place."""
+        np.add.at(self.count, ids, np.int32(1))
+        np.add.at(self.loss, ids, loss)
 
     def means(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return mean margin and loss [N] over the views; NaN where an example was not seen."""
@@ -162,7 +135,7 @@ class RunningEpoch:
                 f"{known[example]} in another: an id must name the same example everywhere"
             )
         labels[:] = known
-        for sums in (self.count, self.margin, self.loss):
+        for sums in (self.count, self.margin, self.loss, self.not_finite):
             sums[:] = _reduced(sums, distributed.ReduceOp.SUM)
         weight = _reduced(self.weight, distributed.ReduceOp.MAX)
         mine = np.where(self.weight == weight, self.rival, 0).astype(np.int32)
@@ -175,8 +148,9 @@ class RunningEpoch:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Load a state that :meth:`state` returned, in place."""
-        for field in fields(self):
-            getattr(self, field.name)[:] = state[field.name].numpy()
+        self.clear()
+        for name, values in state.items():
+            getattr(self, name)[:] = values.numpy()
 
 
 def is_distributed() -> bool:

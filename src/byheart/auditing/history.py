@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from byheart.auditing.epoch import halved, observe
-from byheart.auditing.history_file import FileRows, Half, HistoryFile
+from byheart.auditing.history_file import FileRows, Half, HistoryFile, Row
 from byheart.errors import InputError
 
 SLOTS = 4
@@ -73,7 +73,10 @@ def narrowest(classes: int) -> np.dtype[np.signedinteger]:
 
 
 class Epoch(NamedTuple):
-    """One epoch of all examples [N]; NaN where one was not seen. The loss is in nats."""
+    """One epoch of all examples [N]; NaN where one was not seen. The loss is in nats.
+
+    A history of losses has no margins: they are NaN.
+    """
 
     margin: NDArray[np.float32]
     loss: NDArray[np.float32]
@@ -94,20 +97,26 @@ class Epoch(NamedTuple):
 class History:
     """Margin and loss of every example in every epoch of one training.
 
-    Numbers are float16, which keeps three digits. Read epochs one by one where there may be many
-    examples; ``margin``, ``loss``, ``probability`` and ``seen`` hold all epochs at once.
+    Margins and cross-entropies are float16, which keeps three digits. A training that was tracked
+    by losses of its own has these alone, as float32: ``n_classes`` is 0, and margins are NaN. Read
+    epochs one by one where there may be many examples; ``margin``, ``loss``, ``probability`` and
+    ``seen`` hold all epochs at once.
 
     Attributes:
-        labels: int64 [N] labels as trained on; -1 for an example that was never seen.
-        n_classes: outputs of the network.
+        labels: int64 [N] labels as trained on; -1 for an example that was never seen. Of losses: 0
+            for all others.
+        n_classes: outputs of the network; 0 for a history of losses.
         rows: where epochs are read from.
         alternatives: the likeliest classes besides the label, over all epochs.
+        not_finite: int64 [E] how many predictions each epoch left out, since they were infinite or
+            NaN, as mixed precision makes them now and then.
     """
 
     labels: NDArray[np.int64]
     n_classes: int
-    rows: FileRows | list[tuple[Half, Half]]
+    rows: FileRows | list[Row]
     alternatives: Alternatives
+    not_finite: NDArray[np.int64]
 
     @classmethod
     def from_logits(cls, logits: Sequence[ArrayLike], labels: ArrayLike) -> History:
@@ -122,7 +131,7 @@ class History:
                 not finite.
         """
         y = np.asarray(labels, np.int64)
-        rows: list[tuple[Half, Half]] = []
+        rows: list[Row] = []
         alternatives = Alternatives.empty(0, 1)
         for number, values in enumerate(logits):
             z = np.asarray(values, np.float32)
@@ -136,11 +145,11 @@ class History:
             if not rows:
                 alternatives = Alternatives.empty(len(y), z.shape[1])
             epoch = observe(z, y)
-            rows.append((halved(epoch.margin), halved(epoch.loss)))
+            rows.append(np.stack([halved(epoch.margin), halved(epoch.loss)]))
             alternatives.add(epoch.alternative, epoch.probability)
         if not rows:
             raise InputError("a history needs the logits of one epoch or more")
-        return cls(y, z.shape[1], rows, alternatives)
+        return cls(y, z.shape[1], rows, alternatives, np.zeros(len(rows), np.int64))
 
     @classmethod
     def open(cls, path: str | Path) -> History:
@@ -157,8 +166,10 @@ class History:
         """Return the history in a file; see :meth:`open`."""
         checksums, arrays = file.content()
         alternatives = Alternatives(arrays["rivals"], arrays["weights"])
-        labels = arrays["labels"].astype(np.int64)
-        return cls(labels, int(arrays["classes"]), FileRows(file, checksums), alternatives)
+        labels, epochs = arrays["labels"].astype(np.int64), FileRows(file, checksums)
+        # Files of earlier versions do not have it: they refused what was not finite.
+        not_finite = arrays.get("not_finite", np.zeros(len(checksums), np.int64))
+        return cls(labels, int(arrays["classes"]), epochs, alternatives, not_finite)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -177,30 +188,36 @@ class History:
         """
         if not 0 <= number < self.epochs:
             raise InputError(f"epoch must be 0 to {self.epochs - 1}, got {number}")
-        margin, loss = self.rows[number]
-        return Epoch(margin.astype(np.float32), loss.astype(np.float32), ~np.isnan(margin))
+        row = self.rows[number].astype(np.float32)
+        margin = np.full(len(self), np.nan, np.float32) if self.of_losses else row[0]
+        return Epoch(margin, row[-1], ~np.isnan(row[-1]))
+
+    @property
+    def of_losses(self) -> bool:
+        """Whether only losses were recorded, and no margins."""
+        return self.n_classes == 0
 
     @cached_property
     def margin(self) -> Half:
-        """Logit of the label minus the largest other, float16 [E, N]; NaN where not seen."""
-        return np.stack([self.rows[e][0] for e in range(self.epochs)])
+        """Logit of the label minus the largest other, float16 [E, N]; NaN where not known."""
+        return np.stack([self.epoch(e).margin.astype(np.float16) for e in range(self.epochs)])
 
     @cached_property
-    def loss(self) -> Half:
-        """Cross-entropy in nats, float16 [E, N]; NaN where not seen."""
-        return np.stack([self.rows[e][1] for e in range(self.epochs)])
+    def loss(self) -> Row:
+        """Cross-entropy in nats, float16 [E, N]; or the loss of the training, float32."""
+        return np.stack([self.rows[e][-1] for e in range(self.epochs)])
 
     @property
     def probability(self) -> NDArray[np.float32]:
-        """Probability of the label, float32 [E, N]; NaN where not seen."""
+        """Probability of the label, float32 [E, N]: exp(-loss); NaN where not seen."""
         return np.exp(-self.loss.astype(np.float32))
 
     @property
     def seen(self) -> NDArray[np.bool_]:
         """Which examples an epoch saw, bool [E, N]."""
-        return ~np.isnan(self.margin)
+        return ~np.isnan(self.loss)
 
     @cached_property
     def gaps(self) -> NDArray[np.int64]:
         """How many examples each epoch did not see, int64 [E]."""
-        return np.array([np.isnan(self.rows[e][0]).sum() for e in range(self.epochs)], np.int64)
+        return np.array([np.isnan(self.rows[e][-1]).sum() for e in range(self.epochs)], np.int64)

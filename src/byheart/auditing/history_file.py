@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,14 @@ from byheart.errors import StoreError
 from byheart.store.codec import StoredArray, decode, encode
 
 Half = NDArray[np.float16]
+Row = NDArray[np.floating[Any]]
+"""An epoch of all examples, NaN where not seen: margin and loss as float16 [2, N], or the loss
+alone as float32 [1, N]."""
 
 APPLICATION = 0x62794864
 """SQLite's application id of a history: "byHd"."""
-VERSION = 1
+VERSION = 2
+"""2: epochs may be of the loss alone."""
 PAGE = 2**16
 """Size of a page in bytes: large pages have little overhead."""
 _TABLES = """
@@ -69,15 +73,13 @@ class HistoryFile:
         weakref.finalize(file, clean)
         return file
 
-    def append(
-        self, epoch: int, margin: Half, loss: Half, examples: dict[str, NDArray[np.generic]]
-    ) -> str:
-        """Add an epoch [N], NaN where not seen, and the state of the examples; return its checksum.
+    def append(self, epoch: int, values: Row, examples: Mapping[str, NDArray[np.generic]]) -> str:
+        """Add an epoch and the state of the examples, and return the epoch's checksum.
 
         Raises:
             StoreError: the file cannot be written, or holds other epochs than those before.
         """
-        row = encode(np.stack([margin, loss]))
+        stored = encode(values)
         with self._connected(write=True) as connection:
             (last,) = connection.execute("SELECT max(epoch) FROM epochs").fetchone()
             held = 0 if last is None else last + 1
@@ -86,13 +88,13 @@ class HistoryFile:
                     f"{self.path} holds {held} epochs where {epoch} were expected: another "
                     "training writes to it; give each its own file"
                 )
-            connection.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (epoch, *row))
-            for name, values in examples.items():
+            connection.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (epoch, *stored))
+            for name, array in examples.items():
                 connection.execute(
                     "INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?)",
-                    (name, *encode(values)),
+                    (name, *encode(array)),
                 )
-        return row.checksum
+        return stored.checksum
 
     def rewind(self, checksums: Sequence[str]) -> None:
         """Forget the epochs after those of a checkpoint, with which the file must begin."""
@@ -126,8 +128,8 @@ class HistoryFile:
             raise StoreError(f"{self.path} holds no epoch yet: call end_epoch() after each")
         return checksums, arrays
 
-    def read(self, epoch: int, checksum: str) -> tuple[Half, Half]:
-        """Return margin and loss [N] of an epoch; refuse one that is gone or was written anew."""
+    def read(self, epoch: int, checksum: str) -> Row:
+        """Return an epoch; refuse one that is gone or was written anew."""
         with self._connected() as connection:
             stored = connection.execute(
                 "SELECT dtype, shape, checksum, data FROM epochs WHERE epoch = ?", (epoch,)
@@ -137,8 +139,7 @@ class HistoryFile:
                 f"{self.path}: its epoch {epoch} was written anew since this history was read: "
                 "read it again"
             )
-        margin, loss = self._decoded(StoredArray(*stored), f"epoch {epoch}")
-        return margin, loss
+        return self._decoded(StoredArray(*stored), f"epoch {epoch}")
 
     def _decoded(self, stored: StoredArray, name: str) -> NDArray[Any]:
         try:
@@ -205,7 +206,11 @@ class FileRows:
     def __len__(self) -> int:
         return len(self.checksums)
 
-    def __getitem__(self, epoch: int) -> tuple[Half, Half]:
+    def __reduce__(self) -> tuple[type[list[Row]], tuple[list[Row]]]:
+        """Return what pickles and copies hold: the epochs themselves, since the file may go."""
+        return list, ([self[epoch] for epoch in range(len(self))],)
+
+    def __getitem__(self, epoch: int) -> Row:
         return self.file.read(epoch, self.checksums[epoch])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from byheart.auditing.calibration import Calibration
-from byheart.auditing.cards import COLUMNS, Card, cards, class_name, with_names
+from byheart.auditing.cards import COLUMN_OF_LOSSES, COLUMNS, Card, cards, class_name, with_names
 from byheart.auditing.onset import Onset
 from byheart.auditing.planting import Ids
 from byheart.auditing.result import AuditResult
@@ -91,7 +91,11 @@ def render(
         review_command=_review_command(about or {}),
         shares=_shares(audit.table),
         confusions=_confusions(audit),
-        columns=[column for column in COLUMNS if column.name in audit.table and column.how],
+        columns=[
+            COLUMN_OF_LOSSES if audit.of_losses and column.name == "suspicion" else column
+            for column in COLUMNS
+            if column.name in audit.table and column.how
+        ],
         list_csv=frame_csv(with_names(audit.flagged, audit.classes)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,28 +81,37 @@ class Planted:
     """Labels of which some were changed on purpose.
 
     Attributes:
-        labels: [N] to train on.
+        labels: [N] to train on; or targets [N, ...].
         ids: [P] examples whose labels were changed.
-        true: [P] their labels before the change.
+        true: [P] their labels before the change; or targets [P, ...].
         kinds: [P] kind of each change; see :func:`plant`.
     """
 
-    labels: Ids
+    labels: NDArray[Any]
     ids: Ids
-    true: Ids
+    true: NDArray[Any]
     kinds: NDArray[np.str_]
 
+    @property
+    def before(self) -> NDArray[Any]:
+        """All labels or targets as they were before the change, [N, ...]."""
+        labels = self.labels.copy()
+        labels[self.ids] = self.true
+        return labels
+
     def require_trained_on(self, labels: NDArray[np.integer]) -> None:
-        """Refuse labels that are not those to train on."""
+        """Refuse labels [N] that are not those to train on; those below 0 are not known."""
         if len(labels) != len(self.labels):
             raise InputError(f"{len(self.labels)} labels were planted, and {len(labels)} are given")
+        if self.labels.ndim > 1 or self.labels.dtype.kind not in "iu":
+            return
         back = self.ids[labels[self.ids] == self.true]
         if len(back):
             raise InputError(
                 f"the planted label of example {back[0]} was changed back to {labels[back[0]]}: "
                 "give the labels that were trained on"
             )
-        differ = np.flatnonzero(labels != self.labels)
+        differ = np.flatnonzero((labels != self.labels) & (labels >= 0))
         if len(differ):
             raise InputError(
                 f"example {differ[0]} has label {labels[differ[0]]}, and was planted with "
@@ -124,7 +134,9 @@ def plant(
     "all", a third of each.
 
     Args:
-        labels: [N] whole numbers.
+        labels: [N] classes, as whole numbers; those below 0 (as -100) are no labels. Or targets of
+            any other kind, real numbers [N] or several numbers per example [N, K]: the only kind
+            then is "uniform", and an example gets the target of another example.
         share: share of labels to change, above 0 and at most 0.3.
         kind: "uniform", "confused", "ambiguous" or "all".
         probabilities: [N, classes] predicted, best out of fold. Only "uniform" does without.
@@ -138,15 +150,19 @@ def plant(
         InputError: an argument out of range, or one class only.
     """
     y = np.asarray(labels)
-    if y.ndim != 1 or y.dtype.kind not in "iu" or len(np.unique(y)) < 2:
-        raise InputError("labels must be whole numbers [N] of two classes or more")
     if not 0 < share <= 0.3:
         raise InputError(f"share must be above 0 and at most 0.3, got {share!r}")
     kinds = KINDS if choose("kind", kind, (*KINDS, "all")) == "all" else (kind,)
+    if y.ndim > 1 or y.dtype.kind == "f":
+        return _plant_targets(y, share, kinds, seed)
+    if y.dtype.kind not in "iu" or len(np.unique(y[y >= 0])) < 2:
+        raise InputError("labels must be whole numbers [N] of two classes or more")
+    free = y >= 0
+    y = np.where(free, y, y[free][0])
     belief = _belief(y, probabilities, kinds)
-    rng, count = generator("planted", seed), max(1, round(share * len(y) / len(kinds)))
-    left = (AT_MOST * np.bincount(y)).astype(np.int64)
-    free, parts = np.ones(len(y), bool), []
+    rng, count = generator("planted", seed), max(1, round(share * free.sum() / len(kinds)))
+    left = (AT_MOST * np.bincount(y[free])).astype(np.int64)
+    parts = []
     for name in kinds:
         order, new = _DRAWS[name](y, belief, rng)
         # The first examples of each class, as many as the class may lose.
@@ -158,9 +174,26 @@ def plant(
         left -= np.bincount(y[order], minlength=len(left))
         parts.append((order, new, np.full(len(order), name)))
     ids, changed, named = (np.concatenate(column) for column in zip(*parts, strict=True))
-    planted = y.astype(np.int64)
+    planted = np.array(labels, np.int64)
     planted[ids] = changed
     return Planted(planted, ids, y[ids].astype(np.int64), named)
+
+
+def _plant_targets(targets: NDArray[Any], share: float, kinds: Sequence[str], seed: int) -> Planted:
+    """Give some examples the target of another example, which differs from their own."""
+    if kinds != ("uniform",):
+        raise InputError(f"kind '{kinds[-1]}' needs classes [N]: plant targets of kind 'uniform'")
+    distinct, values = np.unique(targets, axis=0, return_inverse=True)
+    if len(distinct) < 2 or targets.dtype.kind not in "fiub":
+        raise InputError("targets must be numbers [N] or [N, K], of which two or more differ")
+    rng = generator("planted", seed)
+    order, donors = rng.permutation(len(targets)), rng.permutation(len(targets))
+    differ = values.reshape(-1)[order] != values.reshape(-1)[donors]
+    count = max(1, round(share * len(targets)))
+    ids, donors = order[differ][:count], donors[differ][:count]
+    planted = targets.copy()
+    planted[ids] = targets[donors]
+    return Planted(planted, ids, targets[ids], np.full(len(ids), "uniform"))
 
 
 def _belief(
@@ -233,9 +266,9 @@ def bounds_of(scores: NDArray[np.float64], planted: Planted) -> pd.DataFrame:
     r"""Return the largest share of wrong labels that each kind of flips admits, by ``kind``.
 
     Formula: min over t of u(t) / F(t). u(t) is the share of the user's labels that are at least as
-    suspect as t. F(t) is the share of flips that are, at the lower end of its one-sided 95%
-    interval (Clopper & Pearson). At most u(t) of all labels are wrong and that suspect. If wrong
-    labels rank like flips, these are a share F(t) of all wrong labels.
+    suspect as t, at the upper end of its one-sided 95% interval (Clopper & Pearson). F(t) is the
+    share of flips that are, at the lower end of its interval. At most u(t) of all labels are wrong
+    and that suspect. If wrong labels rank like flips, these are a share F(t) of all wrong labels.
 
     Args:
         scores: [N] of a training on the planted labels, higher if more suspect.
@@ -255,7 +288,10 @@ def bounds_of(scores: NDArray[np.float64], planted: Planted) -> pd.DataFrame:
             thresholds = np.quantile(flips, QUANTILES, method="nearest")
             above = len(flips) - np.searchsorted(flips, thresholds)
             low = stats.beta.ppf(1 - CONFIDENCE, above, len(flips) - above + 1)
-            doubted = 1 - np.searchsorted(user, thresholds) / len(user)
+            as_suspect = len(user) - np.searchsorted(user, thresholds)
+            doubted = stats.beta.ppf(CONFIDENCE, as_suspect + 1, len(user) - as_suspect)
+            # No interval ends below 1 if all labels are that suspect.
+            doubted = np.where(as_suspect < len(user), doubted, 1.0)
             most = min(1.0, float((doubted / low).min()))
         rows[kind] = {"flips": len(flips), "most_wrong": most}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["flips", "most_wrong"])

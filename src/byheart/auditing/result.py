@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from byheart.auditing.calibration import Calibration
+from byheart.auditing.history import History
 from byheart.auditing.onset import Onset
-from byheart.auditing.planting import Ids
+from byheart.auditing.planting import KINDS, Ids
 from byheart.auditing.reviews import UNSURE
 from byheart.auditing.scores import ranked
 from byheart.data.dataset import Dataset
@@ -74,6 +75,11 @@ class AuditResult:
     notes: tuple[str, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
     dataset: Dataset | None = None
+
+    @property
+    def of_losses(self) -> bool:
+        """Whether the runs were tracked by a loss of their own, without margins and classes."""
+        return "loss_variability" in self.table
 
     @property
     def flagged(self) -> pd.DataFrame:
@@ -187,6 +193,8 @@ def _bounded(calibration: Calibration, examples: int) -> str:
     )
     flips = counted(int(table["flips"].sum()), "planted flip")
     text = f"By {flips}, at most this share of labels is wrong: {shares}"
+    if not set(KINDS) <= set(table.index):
+        return f"{text}. Mistakes of people may be harder to find: review some to know the number"
     if np.isnan(calibration.mislabelled.high):
         return f"{text}. This range is too wide to tell the number: review some examples"
     return f"{text}. So at most {calibration.mislabelled.high:,.0f} of {examples:,} labels"
@@ -235,6 +243,7 @@ def _count(estimate: Estimate) -> str:
 def remarks(
     labels: Ids,
     classes: Sequence[str],
+    histories: Sequence[History],
     gaps: NDArray[np.int64],
     onset: Onset | None,
 ) -> tuple[str, ...]:
@@ -247,7 +256,7 @@ def remarks(
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
         notes.append(f"Classes without examples: {', '.join(empty)}")
-    unseen = int((labels < 0).sum())
+    unseen = int((np.max([history.labels for history in histories], axis=0) < 0).sum())
     if unseen:
         notes.append(f"{counted(unseen, 'example')} never seen, without a score")
     incomplete = int((gaps > unseen).sum())
@@ -256,6 +265,12 @@ def remarks(
         notes.append(
             f"{counted(incomplete, 'epoch')}, over all seeds, did not see every example; scores "
             "leave these gaps out"
+        )
+    not_finite = sum(int(history.not_finite.sum()) for history in histories)
+    if not_finite:
+        notes.append(
+            f"{counted(not_finite, 'prediction')} were infinite or NaN, which is usual under mixed "
+            "precision if they are few; scores leave them out"
         )
     if onset is not None and not onset.reached:
         notes.append(

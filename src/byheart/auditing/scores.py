@@ -113,18 +113,20 @@ def variability(histories: Histories, *, start: int = 0, stop: int | None = None
 
     Source: Swayamdipta et al. (2020), section 2.
     """
+    return over_seeds(histories, lambda seed: _spread(seed, lambda e: e.probability, start, stop))
 
-    def of(history: History) -> Scores:
-        count = np.zeros(len(history))
-        mean, squares = np.zeros(len(history)), np.zeros(len(history))
-        for epoch in window(history, start, stop):
-            count += epoch.seen
-            step = np.where(epoch.seen, epoch.probability - mean, 0.0)
-            mean += step / np.maximum(count, 1)
-            squares += step * np.where(epoch.seen, epoch.probability - mean, 0.0)
-        return np.sqrt(ratio(squares, count))
 
-    return over_seeds(histories, of)
+def loss_variability(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:
+    r"""Spread of the loss over epochs, for trainings that were tracked by a loss.
+
+    Formula: sqrt(1/T sum_e (l_e - mean l)^2), with l_e the loss in epoch e; 0 for one epoch.
+
+    Returns:
+        [N] in units of the loss.
+
+    Source: Swayamdipta et al. (2020), section 2, with the loss instead of the probability.
+    """
+    return over_seeds(histories, lambda seed: _spread(seed, lambda e: e.loss, start, stop))
 
 
 def first_learned(histories: Histories, *, start: int = 0, stop: int | None = None) -> Scores:
@@ -201,13 +203,16 @@ def suspicion(histories: Histories, *, stop: int) -> Scores:
     r"""Suspicion: by how much another class led, early in training. Examples are ranked by it.
 
     Formula: minus the area under the margin of the first ``stop`` epochs (see :func:`window_of`):
-    networks fit wrong labels later on, and then give them large margins too.
+    networks fit wrong labels later on, and then give them large margins too. Of losses: the mean
+    loss of these epochs.
 
     Returns:
-        [N] in units of logits; higher = more suspect.
+        [N] in units of logits, or of the loss; higher = more suspect.
 
     Source: Pleiss et al. (2020), who average over the epochs before the learning rate drops.
     """
+    if checked(histories)[0].of_losses:
+        return over_seeds(histories, lambda seed: mean_over_epochs(seed, lambda e: e.loss, 0, stop))
     return -area_under_margin(histories, stop=stop)
 
 
@@ -231,6 +236,8 @@ COLUMNS = {
     "forgetting_events": forgetting_events,
 }
 """Column and the function that computes it."""
+COLUMNS_OF_LOSSES = {"cumulative_loss": cumulative_loss, "loss_variability": loss_variability}
+"""The same for histories of losses."""
 
 
 def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
@@ -245,21 +252,24 @@ def scores(histories: Histories, *, start: int = 0, stop: int | None = None) -> 
         A table by ``id`` with ``label``, the columns of :data:`COLUMNS`, ``suggested`` and
         ``suggested_probability`` (see :func:`suggested`; over all epochs, whatever the window) and
         ``epochs_seen``. An example that was never seen has NaN for scores, and -1 for classes.
-        Scores are float32: they come from numbers of three digits.
+        Scores are float32: they come from numbers of three digits. Of losses: the columns of
+        :data:`COLUMNS_OF_LOSSES` and ``epochs_seen``.
 
     Raises:
         InputError: no history, an empty window, or seeds with other examples or labels.
     """
     seeds = checked(histories)
-    labels = np.max([history.labels for history in seeds], axis=0)
-    table: dict[str, NDArray[Any]] = {"label": labels}
-    for name, of in COLUMNS.items():
+    of_losses, table = seeds[0].of_losses, dict[str, NDArray[Any]]()
+    if not of_losses:
+        table["label"] = np.max([history.labels for history in seeds], axis=0)
+    for name, of in (COLUMNS_OF_LOSSES if of_losses else COLUMNS).items():
         table[name] = of(seeds, start=start, stop=stop).astype(np.float32)
-    classes, probability = suggested(seeds)
-    table["suggested"] = classes
-    table["suggested_probability"] = probability.astype(np.float32)
+    if not of_losses:
+        classes, probability = suggested(seeds)
+        table["suggested"] = classes
+        table["suggested_probability"] = probability.astype(np.float32)
     table["epochs_seen"] = epochs_seen(seeds, start=start, stop=stop)
-    index = pd.RangeIndex(len(labels), name="id")
+    index = pd.RangeIndex(len(seeds[0]), name="id")
     return pd.DataFrame(table, index=index, copy=False)
 
 
@@ -347,6 +357,8 @@ def checked(histories: Histories) -> list[History]:
                 f"seed {seed} has {len(history)} examples, seed 0 has {len(first)}: all must be "
                 "trained on the same"
             )
+        if history.of_losses != first.of_losses:
+            raise InputError("some seeds have losses, others logits: all must have the same")
         both_known = (history.labels >= 0) & (first.labels >= 0)
         differ = np.flatnonzero(both_known & (history.labels != first.labels))
         if len(differ):
@@ -383,6 +395,20 @@ def mean_over_epochs(
         total += np.where(epoch.seen, value(epoch), 0.0)
         count += epoch.seen
     return ratio(total, count)
+
+
+def _spread(
+    history: History, value: Callable[[Epoch], NDArray[Any]], start: int, stop: int | None
+) -> Scores:
+    """Return the standard deviation of a value over the epochs that saw an example, [N]."""
+    count, mean, squares = (np.zeros(len(history)) for _ in range(3))
+    for epoch in window(history, start, stop):
+        count += epoch.seen
+        values = value(epoch)
+        step = np.where(epoch.seen, values - mean, 0.0)
+        mean += step / np.maximum(count, 1)
+        squares += step * np.where(epoch.seen, values - mean, 0.0)
+    return np.sqrt(ratio(squares, count))
 
 
 def over_seeds(histories: Histories, of: Callable[[History], Scores]) -> Scores:

@@ -126,7 +126,7 @@ def verdicts(
 def evidence(
     asked: NDArray[np.bool_],
     labels: NDArray[np.int64],
-    believed: Support,
+    believed: Support | None,
     isolated: NDArray[np.bool_],
     conflicts: NDArray[np.int64],
     classes: Sequence[str],
@@ -135,7 +135,7 @@ def evidence(
     words = np.full(len(labels), "", dtype=object)
     for i in np.flatnonzero(asked | (conflicts >= 0)):
         said = []
-        if asked[i]:
+        if asked[i] and believed is not None:
             other = classes[believed.classes[i]]
             said.append(
                 f"before memorization: P('{other}') = {believed.suggested[i]:.0%}, "
@@ -179,6 +179,8 @@ def find_neighbours(x: Tensor, labels: Ids, doubtful: Ids, *, seed: int = 0) -> 
         usual, around = _around(flat, labels, random), _around(flat, labels, asked)
         isolated[asked] = around.fifth > np.quantile(usual.fifth, FAR)
         near = around.other_distance < CLOSE * np.median(usual.nearest)
+        # Without any other label, there is no twin.
+        near &= labels[asked] != labels[around.other]
         for i, j in zip(asked[near].tolist(), around.other[near].tolist(), strict=True):
             conflicts[i] = j if conflicts[i] < 0 else conflicts[i]
             conflicts[j] = i if conflicts[j] < 0 else conflicts[j]

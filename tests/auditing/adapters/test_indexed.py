@@ -81,6 +81,94 @@ def test_a_subset_keeps_the_ids_of_the_whole() -> None:
     assert byheart.IndexedDataset(Subset(TUPLES, [7, 2]))[0] == (X[7], Y[7], 0)
 
 
+class Rows:
+    """A data set with columns, as those of Hugging Face are; samples are not read for labels."""
+
+    column_names = ("x", "labels")
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, key: int | str) -> object:
+        if key == "labels":
+            return Y.tolist()
+        self.read += 1
+        return {"x": X[key], "labels": int(Y[key])}
+
+
+@pytest.mark.parametrize(
+    "inner", [TUPLES, DICTS, Rows(), Subset(TUPLES, range(10)), [[x, y.numpy()] for x, y in TUPLES]]
+)
+def test_planted_samples_have_another_label_of_the_same_type(inner: object) -> None:
+    data = byheart.IndexedDataset(inner, plant=0.3, seed=1)
+    assert len(data.planted.ids) == 3
+    for i in range(10):
+        old, new = inner[i], data[i]
+        where = -1 if not isinstance(old, dict) else "label" if "label" in old else "labels"
+        label = new[-2] if where == -1 else new[where]
+        assert type(label) is type(old[where])
+        assert (int(label) != int(old[where])) == (i in data.planted.ids)
+        assert int(label) == data.planted.labels[i]
+    (batch,) = DataLoader(data, 10)
+    labels = batch[1] if not isinstance(batch, dict) else batch.get("label", batch.get("labels"))
+    assert labels.tolist() == data.planted.labels.tolist()
+    again = byheart.IndexedDataset(inner, plant=0.3, seed=1)
+    assert again.planted.ids.tolist() == data.planted.ids.tolist()
+
+
+def test_labels_in_a_column_are_read_without_the_samples() -> None:
+    rows = Rows()
+    byheart.IndexedDataset(rows, plant=0.3)
+    assert rows.read == 0
+
+
+def test_labels_that_were_planted_before_are_used() -> None:
+    planted = byheart.plant(Y.numpy(), share=0.2, seed=3)
+    data = byheart.IndexedDataset(TUPLES, plant=planted)
+    assert [int(data[i][1]) for i in range(10)] == planted.labels.tolist()
+    with pytest.raises(InputError, match="9 labels were planted, and the data set has 10"):
+        byheart.IndexedDataset(TUPLES, plant=byheart.plant(Y[:9].numpy()))
+
+
+@pytest.mark.parametrize("samples", ["ab", [{"x": 1}] * 3, [(0.5,)] * 3])
+def test_labels_that_are_not_found_cannot_be_planted(samples: object) -> None:
+    with pytest.raises(InputError, match="has no label in a usual place: plant labels yourself"):
+        byheart.IndexedDataset(samples, plant=0.1)
+
+
+def test_an_audit_knows_the_labels_that_a_data_set_planted() -> None:
+    digits = byheart.load_dataset("digits", size=200)
+    data = byheart.IndexedDataset(digits, plant=0.1)
+    tracker = byheart.Tracker(200)
+    x, y, ids = next(iter(DataLoader(data, 200)))
+    logits = torch.nn.functional.one_hot(digits.y, 10).float() + 0.1 * x.flatten(1)[:, :10]
+    tracker.update(ids, logits, y)
+    tracker.end_epoch()
+    audit = byheart.Audit.from_tracker(tracker, data)
+    assert audit.calibration.basis == "planted"
+    assert audit.dataset is digits
+    assert audit.table["verdict"][data.planted.ids].eq("").all()
+    (note,) = [alert.text for alert in audit.alerts if "planted" in alert.text]
+    assert "if mistakes are random. Mistakes of people may be harder to find" in note
+    other = byheart.IndexedDataset(digits, plant=0.1, seed=1)
+    with pytest.raises(InputError, match="give the labels that were trained on"):
+        byheart.Audit.from_tracker(tracker, other)
+
+
+def test_pictures_in_any_range_are_shown_in_their_own() -> None:
+    x = torch.randn(30, 3, 8, 8)
+    data = byheart.IndexedDataset(TensorDataset(x, torch.arange(30) % 3), plant=0.1)
+    tracker = byheart.Tracker(30)
+    tracker.update(range(30), torch.randn(30, 3), data.planted.labels)
+    tracker.end_epoch()
+    audit = byheart.Audit.from_tracker(tracker, data)
+    assert (audit.dataset.x.min(), audit.dataset.x.max()) == (0, 1)
+    assert audit.dataset.y.tolist() == (torch.arange(30) % 3).tolist()
+
+
 @pytest.mark.parametrize("dataset", [Stream(), {0: 1}, iter([1]), None, 5])
 def test_what_has_no_indices_is_refused(dataset: object) -> None:
     with pytest.raises(InputError, match="has no indices: IndexedDataset needs a map-style"):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
+from byheart.auditing import planting
+from byheart.auditing.planting import Planted
+from byheart.data.dataset import Dataset as Examples
 from byheart.errors import InputError
 
 ID = "id"
@@ -29,11 +36,27 @@ class IndexedDataset(Dataset[Any]):
     Wrap the whole training set, then split it: a subset of an ``IndexedDataset`` keeps the ids of
     the whole. An ``IndexedDataset`` of a subset counts from 0 within the subset.
 
+    With ``plant``, some samples get a wrong label on purpose, the same in every epoch: train on
+    these, and give this data set to :meth:`byheart.Audit.from_tracker`. How the planted labels rank
+    bounds the number of wrong labels; see :func:`byheart.plant`. The label is the last member of a
+    tuple or list, or what a dict has under ``label``, ``labels``, ``target``, ``targets`` or ``y``.
+    byheart reads all labels once: from the tensors of a ``TensorDataset``, from the columns of a
+    ``datasets.Dataset``, else sample by sample.
+
     Args:
-        dataset: has ``__getitem__`` and ``__len__``.
+        dataset: has ``__getitem__`` and ``__len__``; or what :func:`byheart.load_dataset` returns.
+        plant: share of the samples that get a wrong label, at most 0.3; or labels that
+            :func:`byheart.plant` returned.
+        seed: seed of the draw.
+
+    Attributes:
+        dataset: the data set without ids, with its own labels.
+        examples: what :func:`byheart.load_dataset` returned, if that was given.
+        planted: the labels to train on, and which were changed; None if none were.
 
     Raises:
-        InputError: the data set has no indices, or a sample cannot take an id.
+        InputError: the data set has no indices, a sample cannot take an id, or the labels that are
+            to be planted cannot be read.
 
     Example:
         >>> data = IndexedDataset([([0.5], 1), ([0.25], 0)])
@@ -43,7 +66,10 @@ class IndexedDataset(Dataset[Any]):
         {'x': 0.5, 'label': 1, 'id': 0}
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, plant: float | Planted = 0.0, seed: int = 0) -> None:
+        self.examples = dataset if isinstance(dataset, Examples) else None
+        if isinstance(dataset, Examples):
+            dataset = TensorDataset(dataset.x, dataset.y)
         is_map_style = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
         if not is_map_style or isinstance(dataset, IterableDataset | Mapping):
             raise InputError(
@@ -51,23 +77,91 @@ class IndexedDataset(Dataset[Any]):
                 "set, with __getitem__ and __len__"
             )
         self.dataset = dataset
+        self.planted = _planted(dataset, plant, seed)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
         """Return a sample with its id; indices below 0 count from the end."""
-        return with_id(self.dataset[index], self._id(index))
+        return self._sample(self.dataset[index], index)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Return several samples at once, as a DataLoader asks for where a data set can do so."""
         at_once = getattr(self.dataset, "__getitems__", None)
         samples = at_once(indices) if at_once else [self.dataset[index] for index in indices]
-        pairs = zip(samples, indices, strict=True)
-        return [with_id(sample, self._id(index)) for sample, index in pairs]
+        return [self._sample(s, index) for s, index in zip(samples, indices, strict=True)]
 
-    def _id(self, index: int) -> int:
-        return int(index) if index >= 0 else int(index) + len(self)
+    def _sample(self, sample: Any, index: int) -> Any:
+        number = int(index) if index >= 0 else int(index) + len(self)
+        if self.planted is not None and self._is_planted[number]:
+            sample = with_label(sample, self.planted.labels[number], number)
+        return with_id(sample, number)
+
+    @cached_property
+    def _is_planted(self) -> NDArray[np.bool_]:
+        return np.isin(np.arange(len(self)), [] if self.planted is None else self.planted.ids)
+
+
+def _planted(dataset: Any, plant: float | Planted, seed: int) -> Planted | None:
+    """Return the labels to train on, or None if nothing is planted."""
+    if not isinstance(plant, Planted):
+        return planting.plant(targets_of(dataset), plant, seed=seed) if plant else None
+    if len(plant.labels) != len(dataset):
+        raise InputError(
+            f"{len(plant.labels)} labels were planted, and the data set has {len(dataset)} samples"
+        )
+    return plant
+
+
+def targets_of(dataset: Any) -> NDArray[Any]:
+    """Return the labels [N] of a data set, or its targets [N, ...], as its samples have them."""
+    if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1:
+        return np.asarray(dataset.tensors[-1].numpy(force=True))
+    columns = getattr(dataset, "column_names", None) or ()
+    if isinstance(columns, Sequence) and (key := _label_key(columns)) is not None:
+        targets = list(dataset[key])
+    else:
+        targets = [target_of(dataset[index], index) for index in range(len(dataset))]
+    try:
+        return np.asarray([np.asarray(target) for target in targets])
+    except ValueError:
+        raise InputError(
+            "labels cannot be planted where samples have different numbers of them: plant them "
+            "yourself, by byheart.plant(labels)"
+        ) from None
+
+
+def target_of(sample: Any, number: int) -> Any:
+    """Return the label of a sample: the last member of a tuple or list, or that of a dict."""
+    key = _label_key(sample) if isinstance(sample, Mapping) else -1
+    is_pair = _is_sequence(sample) and len(sample) > 1
+    if key is None or not (is_pair or isinstance(sample, Mapping)):
+        raise InputError(
+            f"sample {number} ({_describe(sample)}) has no label in a usual place: plant labels "
+            "yourself, by byheart.plant(labels)"
+        )
+    return sample[key]
+
+
+def with_label(sample: Any, label: Any, number: int) -> Any:
+    """Return a copy of a sample with another label, of the type that its label has."""
+    old = target_of(sample, number)
+    if isinstance(old, Tensor):
+        new: Any = torch.as_tensor(label, dtype=old.dtype).reshape(old.shape)
+    elif isinstance(old, np.ndarray | np.generic):
+        array = np.asarray(label, old.dtype).reshape(np.shape(old))
+        new = array if isinstance(old, np.ndarray) else array[()]
+    else:
+        new = label.tolist()
+    if isinstance(sample, Mapping):
+        return {**sample, str(_label_key(sample)): new}
+    return [*sample[:-1], new] if isinstance(sample, list) else (*sample[:-1], new)
+
+
+def _label_key(keys: Iterable[Any]) -> str | None:
+    present = set(keys)
+    return next((key for key in LABELS if key in present), None)
 
 
 def with_id(sample: Any, number: int) -> Any:
@@ -105,7 +199,7 @@ def ids_of(batch: Any, where: Where = None) -> Any:
 def labels_of(batch: Any, where: Where = None) -> Any:
     """Return the labels of a batch: from ``where``, under a usual key, or those before the ids."""
     if where is None and isinstance(batch, Mapping):
-        where = next((key for key in LABELS if key in batch), None)
+        where = _label_key(batch)
     elif where is None and _is_sequence(batch) and len(batch) >= 3:
         where = -2
     if where is None:
