@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 
 from byheart.auditing.adapters.indexed import IndexedDataset, targets_of
 from byheart.auditing.calibration import Calibration, calibrated, ranking_of, require_precision
-from byheart.auditing.cards import is_picture, with_names
+from byheart.auditing.cards import with_names
 from byheart.auditing.history import History
 from byheart.auditing.isotonic import strata_of
 from byheart.auditing.onset import Onset
@@ -36,6 +36,7 @@ from byheart.auditing.verdicts import (
     verdicts,
 )
 from byheart.data.dataset import Dataset
+from byheart.data.preparation import Preparation, kind_of
 from byheart.errors import InputError
 from byheart.files import write_text
 from byheart.report.numbers import sentence
@@ -348,12 +349,10 @@ def _examples(dataset: IndexedDataset, n_classes: int) -> Dataset | None:
     y, none = torch.full((len(x),), -1), torch.zeros(len(x), dtype=torch.bool)
     if len(tensors) > 1 and tensors[-1].ndim == 1 and not tensors[-1].is_floating_point():
         y = tensors[-1].detach().cpu().long()
-    low, high = x.min(), x.max()
-    if is_picture(x.shape[1:]) and (low < 0 or high > 1):
-        # Standardised pictures are shown in their own range.
-        x = (x - low) / (high - low)
+    low, high = min(float(x.min()), 0.0), max(float(x.max()), 1.0)
+    prepared = Preparation(kind_of(x.shape[1:]), shown_range=(low, high))
     names = tuple(str(k) for k in range(n_classes or int(y.max()) + 1))
-    return Dataset("training data", x, y, names, y, none, none)
+    return Dataset("training data", x, y, names, y, none, none, prepared=prepared)
 
 
 def _targets(dataset: IndexedDataset) -> dict[str, NDArray[Any]]:

@@ -165,7 +165,7 @@ def test_pictures_in_any_range_are_shown_in_their_own() -> None:
     tracker.update(range(30), torch.randn(30, 3), data.planted.labels)
     tracker.end_epoch()
     audit = byheart.Audit.from_tracker(tracker, data)
-    assert (audit.dataset.x.min(), audit.dataset.x.max()) == (0, 1)
+    assert audit.dataset.prepared.shown_range == (float(x.min()), float(x.max()))
     assert audit.dataset.y.tolist() == (torch.arange(30) % 3).tolist()
 
 

@@ -102,8 +102,8 @@ if (review) {
     by("reviewer-undo").disabled = !given.length;
     by("reviewer-back").disabled = at === 0;
     by("reviewer-on").disabled = at === examples.length - 1;
-    by("reviewer-said").textContent = `${position()}: labelled ${
-      classes[label]?.name}${other ? `, suggested ${other.name}` : ""}`;
+    const named = classes[label] ? `: labelled ${classes[label].name}` : "";
+    by("reviewer-said").textContent = `${position()}${named}${other ? `, suggested ${other.name}` : ""}`;
     reviewer.scrollTop = 0;
     tell();
   }
