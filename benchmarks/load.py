@@ -27,10 +27,11 @@ from byheart.runners.progress import PlainProgress
 from byheart.store import Store
 from byheart.studies.base import Setting, SourceFacts
 from byheart.studies.folder import load_session
-from byheart.studies.presets import QUICK, DynamicsSetting, ExampleSetting, TimeSetting
+from byheart.studies.presets import QUICK
 from byheart.studies.registry import chosen_claims, studies_of
 from byheart.studies.rounds import missing_packs, plan
 from byheart.studies.session import run_session
+from byheart.studies.settings import DynamicsSetting, ExampleSetting, TimeSetting
 from byheart.training import packs
 
 PACKS = 2000

@@ -20,8 +20,9 @@ from byheart.studies.base import Setting, SourceFacts, Study
 from byheart.studies.capacity import sizes as capacity_sizes
 from byheart.studies.capacity import trials_of_size
 from byheart.studies.conditions import REAL
-from byheart.studies.presets import QUICK, Preset
+from byheart.studies.presets import QUICK
 from byheart.studies.rounds import plan
+from byheart.studies.settings import Preset
 from byheart.training.engine import train
 from byheart.training.packs import make_packs
 from byheart.trial import Trial

@@ -10,7 +10,7 @@ from byheart.record import Record
 from byheart.statistics.decide import decide
 from byheart.studies.base import Records, Setting
 from byheart.studies.figure5 import Figure5
-from byheart.studies.presets import WidthSetting
+from byheart.studies.settings import WidthSetting
 
 STUDY = Figure5()
 

@@ -7,8 +7,9 @@ from byheart.errors import InputError
 from byheart.studies import dynamics
 from byheart.studies.base import Setting, SourceFacts
 from byheart.studies.capacity import bisection_grid
-from byheart.studies.presets import PRESETS, Preset, find_preset, log_spaced
+from byheart.studies.presets import PRESETS, find_preset, log_spaced
 from byheart.studies.registry import STUDIES, chosen_claims, claims, studies_of
+from byheart.studies.settings import Preset
 from byheart.trial import AccuracyProbe, CriticalProbe
 
 OF_BOTH_PAPERS = [

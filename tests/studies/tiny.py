@@ -18,15 +18,10 @@ from byheart.runners.base import InlineRunner, Progress
 from byheart.runners.processes import ProcessesRunner
 from byheart.store import Store
 from byheart.studies.base import Setting, SourceFacts
-from byheart.studies.presets import (
-    QUICK,
-    CapacitySetting,
-    ExampleSetting,
-    SharpnessSetting,
-    TimeSetting,
-)
+from byheart.studies.presets import QUICK
 from byheart.studies.registry import chosen_claims, studies_of
 from byheart.studies.session import run_session
+from byheart.studies.settings import CapacitySetting, ExampleSetting, SharpnessSetting, TimeSetting
 from byheart.training import engine
 
 CLAIMS = chosen_claims(["easy-examples", "time-size", "capacity-noise", "csr-noise"])

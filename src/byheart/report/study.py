@@ -24,8 +24,8 @@ from byheart.store import Store
 from byheart.studies.base import Records, Setting, Study
 from byheart.studies.folder import SessionFacts, folder_records, load_session
 from byheart.studies.judging import Finding, FindingPart, judge
-from byheart.studies.presets import Preset
 from byheart.studies.registry import studies_of
+from byheart.studies.settings import Preset
 
 VERDICTS = ("supported", "contradicted", "inconclusive", "not-run")
 OUTCOME_WORDS = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from byheart.charts.figure import Drawing
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence, Rule
-from byheart.studies.presets import Preset
+from byheart.studies.settings import Preset
 from byheart.trial import CNN, MLP, Foreign, Network, Trial
 
 if TYPE_CHECKING:

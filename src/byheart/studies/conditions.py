@@ -14,7 +14,8 @@ from byheart.charts.figure import Point
 from byheart.record import Record
 from byheart.statistics.verdict import Evidence
 from byheart.studies.base import Records, Setting
-from byheart.studies.presets import Preset, find_preset
+from byheart.studies.presets import find_preset
+from byheart.studies.settings import Preset
 from byheart.trial import Algorithm, DataFacts, Probe, Trial
 
 Values = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from byheart.errors import InputError
 from byheart.studies.base import Claim, Setting, Study
-from byheart.studies.presets import Preset
+from byheart.studies.settings import Preset
 from byheart.trial import Foreign, FrozenModel
 
 if TYPE_CHECKING:

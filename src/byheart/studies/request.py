@@ -16,10 +16,11 @@ from byheart.studies.own_network import (
     unmet,
     with_learning_rate,
 )
-from byheart.studies.presets import NetworkKind, find_preset
+from byheart.studies.presets import find_preset
 from byheart.studies.registry import chosen_claims, studies_of
 from byheart.studies.registry import claims as registered_claims
 from byheart.studies.rounds import at_most
+from byheart.studies.settings import NetworkKind
 from byheart.trial import Trial
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ box. No pass of a row back through the network computes them again.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,7 +21,9 @@ from torch import Size, Tensor
 
 from byheart.measures.critical.arithmetic import SPARE, gamma, unit_of
 from byheart.measures.critical.bends import Bent, Between, Curve, Leaky, MaxPool, Relu
+from byheart.measures.critical.lines import Lines
 from byheart.measures.critical.programs import Program, Window
+from byheart.measures.critical.scopes import AllPlaces, SomePlaces
 from byheart.measures.critical.steps import Add, Affine, Flatten, Kernel, Node, Reach, dot
 
 ROUNDED = 1.001
@@ -30,50 +32,8 @@ UNDERFLOW = 2.0**-40
 """More than what underflow takes from a bound; see :data:`LARGEST_DEVIATION`."""
 LARGEST_DEVIATION = 2.0**46
 """Fewer than 2^40 products lose at most 2^-126 each, times a deviation smaller than this."""
-FEW_ROWS = 3
-"""Fewer rows than this do not pay for placing filters."""
 PART, WHOLE = 2**19, 2**22
 """Numbers in the largest tensor of a pass, through parts of the values and through all of them."""
-
-
-class Lines(NamedTuple):
-    r"""Two lines between which a nonlinearity lies, as deviations.
-
-    Formula: A g(c + d) - A g(c) >= (A slope - |A| spread) d + A shift - |A| gap, each factor for
-    each value. For a max pool d is that of the entry which is largest at the centre.
-
-    Attributes:
-        slope: [N, *shape], mean slope of the upper and the lower line.
-        spread: half the difference of their slopes; None if they are parallel.
-        shift: mean of the lines at d = 0.
-        gap: half their difference, with all rounding errors.
-        entry: int64 [N, *shape], which entry of a window d belongs to; None for other steps.
-    """
-
-    slope: Tensor
-    spread: Tensor | None
-    shift: Tensor
-    gap: Tensor
-    entry: Tensor | None = None
-
-    def take(self, rows: Tensor) -> Lines:
-        """Return the lines of some samples."""
-        return self.each(lambda value: value[rows])
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> Lines:
-        """Return the lines with every tensor changed."""
-        spread = None if self.spread is None else change(self.spread)
-        entry = None if self.entry is None else change(self.entry)
-        return Lines(change(self.slope), spread, change(self.shift), change(self.gap), entry)
-
-    def back(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the coefficients [batch, rows, *shape] of d, and A shift and |A| gap."""
-        size = coefficients.abs()
-        shift, gap = dot(coefficients, self.shift), dot(size, self.gap)
-        part = coefficients * self.slope.unsqueeze(1)
-        if self.spread is not None:
-            part.sub_(size.mul_(self.spread.unsqueeze(1)))
-        return part, shift, gap
 
 
 class Row(NamedTuple):
@@ -220,7 +180,7 @@ class Deviations:
         for places, unit in _chunks(needed, max(1, WHOLE // widest)):
             rows = torch.zeros(*unit.shape, units, dtype=self.dtype, device=centre.device)
             rows.scatter_(2, unit.unsqueeze(2), 1.0)
-            row = self._descend(value, rows, _Whole(self, places, self.parallel))
+            row = self._descend(value, rows, AllPlaces(self, places, self.parallel))
             index = (places.unsqueeze(1), unit)
             slope[index], shift[index] = row.slope, row.shift.double()
             gap[index] = row.gap.double()
@@ -273,7 +233,7 @@ class Deviations:
         """
         exact = coefficients.double()
         value = len(self.nodes)
-        row = self._descend(value, coefficients.to(self.dtype), _Whole(self, rows, self.lines))
+        row = self._descend(value, coefficients.to(self.dtype), AllPlaces(self, rows, self.lines))
         deviation = self._lowest(row, self.half[rows]).double()
         rounding = 8 * unit_of(torch.float64) * dot(exact.abs(), self.centres[-1][rows].abs())
         centre = dot(exact, self.centres[-1][rows]) - rounding
@@ -387,10 +347,10 @@ class Deviations:
             rows = torch.zeros(*chosen.shape, units, dtype=self.dtype, device=centre.device)
             rows.scatter_(2, unit.unsqueeze(2), sign.unsqueeze(2))
             if windows is None:
-                scope = _Whole(self, places, self.lines)
+                scope = AllPlaces(self, places, self.lines)
                 rows = rows.reshape(*chosen.shape, *shape[1:])
             else:
-                scope = _Part(self, places, self.lines, windows, shape[2:])
+                scope = SomePlaces(self, places, self.lines, windows, shape[2:])
                 rows = rows.reshape(*chosen.shape, units, 1, 1)
             bound = self._lowest(self._descend(value, rows, scope), scope.half)
             where = wanted[places.unsqueeze(1), chosen]
@@ -447,7 +407,7 @@ class Deviations:
             windows[value] = window
         return windows if self.centres[0].dim() == 4 else None
 
-    def _descend(self, value: int, coefficients: Tensor, scope: _Whole) -> Row:
+    def _descend(self, value: int, coefficients: Tensor, scope: AllPlaces) -> Row:
         """Exchange linear functions of a value's deviation for ones of the input.
 
         The caller subtracts what ``errors`` of the value can take away.
@@ -480,162 +440,6 @@ class Deviations:
             for source in inputs:
                 pending[source] = pending[source] + part if source in pending else part
         return Row(pending[0], shift, gap)
-
-
-class _Whole:
-    """Passes through all of every value, for some samples."""
-
-    def __init__(self, of: Deviations, samples: Tensor, lines: Mapping[int, Lines]) -> None:
-        self.of, self.samples, self.given = of, samples, lines
-
-    @property
-    def half(self) -> Tensor:
-        return self.of.half[self.samples]
-
-    def lines(self, number: int) -> Lines:
-        return self.given[number].take(self.samples)
-
-    def pull(self, step: Affine, source: int, coefficients: Tensor) -> Tensor:
-        shape = self.of.centres[source].shape[1:]
-        flat = step.transpose(coefficients.flatten(0, 1), shape)
-        return flat.reshape(*coefficients.shape[:2], *shape)
-
-    def spread(
-        self, number: int, coefficients: Tensor, entry: Tensor
-    ) -> tuple[Tensor, tuple[int, ...]]:
-        """Return the coefficients that a max pool's go to, and the values they belong to.
-
-        If a convolution computes the pool's input, its filters are placed at the entries.
-        """
-        node = self.of.nodes[number]
-        assert isinstance(node.step, MaxPool)
-        filters = self.of.program.entry_filters(number)
-        if filters is None or coefficients.shape[1] < FEW_ROWS:
-            size, padding = self.size(node.inputs[0]), self.padding(node.step.padding)
-            return _to_entries(node.step, coefficients, entry, size, padding), node.inputs
-        placed = self.placed(number).flatten(1, 2)
-        blocks = torch.matmul(coefficients.flatten(3).permute(0, 3, 1, 2), placed)
-        size, padding = self.size(filters.source), self.padding(filters.window.padding)
-        part = filters.place(blocks, entry.shape[2:], size, padding)
-        return part, (filters.source,)
-
-    def placed(self, number: int) -> Tensor:
-        """Return the filters before a max pool, [batch, *places, channels, filter]."""
-        placed = self.of.placed(number)
-        everyone = torch.equal(self.samples, torch.arange(len(placed), device=placed.device))
-        return placed if everyone else placed[self.samples]
-
-    def size(self, value: int) -> tuple[int, int]:
-        """Return height and width of what is held of a value."""
-        shape = self.of.centres[value].shape
-        return shape[2], shape[3]
-
-    def padding(self, padding: tuple[int, int]) -> tuple[int, int]:
-        """Return how much of the padding of a step is within what is held."""
-        return padding
-
-
-class _Part(_Whole):
-    """Passes through the parts of the values that reach single places of an image."""
-
-    def __init__(
-        self,
-        of: Deviations,
-        places: Tensor,
-        lines: Mapping[int, Lines],
-        windows: dict[int, Window],
-        shape: Size,
-    ) -> None:
-        self.windows, self.shape = windows, (shape[0], shape[1])
-        area = shape[0] * shape[1]
-        self.row, self.column = places % area // shape[1], places % area % shape[1]
-        super().__init__(of, places // area, lines)
-
-    def _cut(self, value: int, values: Tensor) -> Tensor:
-        views = self.windows[value].cut(values, self.shape)
-        return views[self.samples, :, self.row, self.column]
-
-    @property
-    def half(self) -> Tensor:
-        return self._cut(0, self.of.half)
-
-    def lines(self, number: int) -> Lines:
-        return self.given[number].each(lambda value: self._cut(number + 1, value))
-
-    def placed(self, number: int) -> Tensor:
-        everywhere, window = self.of.placed(number), self.windows[number + 1]
-        down, across = (
-            (at.unsqueeze(1) * stride - padding + torch.arange(size)).clamp(0, most - 1)
-            for at, stride, padding, size, most in zip(
-                (self.row, self.column),
-                window.stride,
-                window.padding,
-                window.size,
-                everywhere.shape[1:3],
-                strict=True,
-            )
-        )
-        # Places beyond the edges have coefficients 0.
-        return everywhere[self.samples[:, None, None], down[:, :, None], across[:, None, :]]
-
-    def size(self, value: int) -> tuple[int, int]:
-        return self.windows[value].size
-
-    def padding(self, padding: tuple[int, int]) -> tuple[int, int]:
-        del padding
-        return 0, 0
-
-    def pull(self, step: Affine, source: int, coefficients: Tensor) -> Tensor:
-        if step.kernel is None:
-            assert step.scale is not None
-            return coefficients * step.scale
-        kernel, flat = step.kernel, coefficients.flatten(0, 1)
-        shape = Size((self.of.centres[source].shape[1], *self.size(source)))
-        if kernel.weight.shape[1:] == (1, 1, 1) and kernel.groups == len(kernel.weight):
-            flat = flat * kernel.weight.reshape(-1, 1, 1)
-        elif flat.shape[2:] == (1, 1) and kernel.groups == 1 and kernel.dilation == (1, 1):
-            flat = flat.flatten(1) @ kernel.weight.flatten(1)
-        else:
-            flat = replace(kernel, padding=(0, 0)).transpose(flat, shape)
-        part = flat.reshape(*coefficients.shape[:2], *shape)
-        if any(kernel.padding):
-            part = self._inside(source, part)
-        return part
-
-    def spread(
-        self, number: int, coefficients: Tensor, entry: Tensor
-    ) -> tuple[Tensor, tuple[int, ...]]:
-        part, inputs = super().spread(number, coefficients, entry)
-        return self._inside(inputs[0], part), inputs
-
-    def _inside(self, source: int, part: Tensor) -> Tensor:
-        """Return coefficients of a value, 0 beyond its edges: there it is 0, always."""
-        if not source or source - 1 in self.of.lines:
-            return part  # the box and the lines are 0 there
-        ones = torch.ones_like(self.of.centres[source], dtype=part.dtype)
-        return part * self._cut(source, ones).unsqueeze(1)
-
-
-def _to_entries(
-    step: MaxPool,
-    coefficients: Tensor,
-    entry: Tensor,
-    size: tuple[int, int],
-    padding: tuple[int, int],
-) -> Tensor:
-    """Return the coefficients of a max pool's inputs: those of a window go to one entry."""
-    down, across = padding
-    places = coefficients.shape[3:]
-    height, width = size[0] + 2 * down, size[1] + 2 * across
-    result = coefficients.new_zeros(*coefficients.shape[:3], height, width)
-    for index in range(step.kernel[0] * step.kernel[1]):
-        row = index // step.kernel[1] * step.dilation[0]
-        column = index % step.kernel[1] * step.dilation[1]
-        rows = slice(row, row + (places[0] - 1) * step.stride[0] + 1, step.stride[0])
-        columns = slice(column, column + (places[1] - 1) * step.stride[1] + 1, step.stride[1])
-        mask = (entry == index).to(coefficients.dtype).unsqueeze(1)
-        result[..., rows, columns].addcmul_(coefficients, mask)
-    return result[..., down : down + size[0], across : across + size[1]]
 
 
 def _by_sample(values: Tensor) -> Tensor:
