@@ -233,4 +233,4 @@ def _loop(
         seeds=seeds,
     )
     algorithms = [recipe.algorithm(source, facts)] * len(seeds)
-    return recipe.loop(network, algorithms, examples, seeds)
+    return recipe.loop(network, algorithms, examples, seeds, classes=data.n_classes)

@@ -26,7 +26,7 @@ from byheart.networks.examine import examine
 from byheart.networks.foreign import Source, called
 from byheart.store import Store
 from byheart.store.checkpoints import Checkpoints
-from byheart.training.recipe import Recipe
+from byheart.training.recipe import Recipe, chosen_recipe
 from byheart.training.regularizers.registry import chosen
 
 __all__ = ["Advice", "advise"]
@@ -41,16 +41,17 @@ def advise(
     *,
     minutes: float = 10.0,
     margin: float = 0.01,
-    epochs: int = 40,
-    learning_rate: float = 0.05,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    batch_size: int = 32,
+    recipe: Recipe | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    batch_size: int | None = None,
     regularizers: Sequence[str] | None = None,
     trusted: Sequence[bool] | None = None,
     rounds: tuple[int, int, int] | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str | None = None,
     keep: str | Path | None = None,
     command: Sequence[str] = (),
     on_pack: OnPack | None = None,
@@ -69,18 +70,20 @@ def advise(
         dataset: the examples, with the labels they have.
         minutes: that it may take, within a fifth.
         margin: accuracy on held-out examples that may be lost, as a share.
-        epochs: passes over the data, of each training.
-        learning_rate: learning rate of SGD.
-        momentum: from 0 to below 1.
-        weight_decay: L2 coefficient of every training.
-        batch_size: examples per step.
+        recipe: how every training trains without a regularizer: a :class:`byheart.Recipe`. Default:
+            that of :func:`byheart.audit`.
+        epochs: replaces that of the recipe.
+        learning_rate: likewise.
+        momentum: likewise.
+        weight_decay: likewise.
+        batch_size: likewise.
         regularizers: names of those to try; all if not given.
         trusted: [N] whether each label is believed to be right, as by an audit
             (``~audit.table["flagged"]``): adds the accuracy on those held-out examples.
         rounds: seeds to explore, to compare and to confirm with, in place of ``minutes``: with it,
             the same seed gives the same advice on any machine.
         seed: base seed; all other seeds derive from it.
-        device: "cpu", "cuda" or "mps".
+        device: replaces that of the recipe: "auto", "cpu", "cuda" or "mps".
         keep: folder for finished trainings (``results.sqlite``), and for packs in training, written
             about every ten seconds. The same call goes on from there, decides the same again, and
             counts the time of earlier training as spent.
@@ -95,20 +98,21 @@ def advise(
     Source: A17 section 5, Figures 10 and 11.
     """
     start = time.monotonic()
-    _require(minutes, margin, epochs, batch_size, rounds)
-    recipe = Recipe(
+    _require(minutes, margin, rounds)
+    recipe = chosen_recipe(
+        recipe,
         epochs=epochs,
         learning_rate=learning_rate,
         momentum=momentum,
         weight_decay=weight_decay,
         batch_size=batch_size,
         device=device,
-    ).on_device()
+    )
     kinds = chosen(regularizers)
     require_enough(dataset)
     examined = examine(model_factory, dataset.shape, dataset.n_classes)
     task = learning_task(model_factory, examined, dataset, recipe)
-    choices = menu(kinds, task)
+    choices = menu(kinds, task, recipe)
     if not choices.arms:
         name, why = next(iter(choices.obstacles.items()))
         raise InputError(f"none of these regularizers can be applied: {name}: {why}")
@@ -139,7 +143,17 @@ def advise(
         )
         left = runner.run()
     seconds = time.monotonic() - start
-    return answer(left, runner.outcomes, dataset, choices.obstacles, task, recipe, margin, seconds)
+    return answer(
+        left,
+        runner.outcomes,
+        dataset,
+        choices.obstacles,
+        task,
+        recipe,
+        margin,
+        seconds,
+        {"Network": called(model_factory), "Training": str(recipe)},
+    )
 
 
 def _question(trainer: Trainer, choices: Menu, asked: dict[str, Any]) -> dict[str, Any]:
@@ -168,8 +182,6 @@ def _mask(trusted: Sequence[bool] | None, examples: int) -> np.ndarray | None:
 def _require(
     minutes: float,
     margin: float,
-    epochs: int,
-    batch_size: int,
     rounds: tuple[int, int, int] | None,
 ) -> None:
     if not 0 < minutes < float("inf"):
@@ -179,9 +191,6 @@ def _require(
             f"margin must be a proportion above 0 and below 1, got {margin!r}: 0.01 allows one "
             "point of accuracy to be lost"
         )
-    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            raise InputError(f"{name} must be a whole number of 1 or more, got {count!r}")
     if rounds is not None and (len(rounds) != 3 or min(rounds[1:]) < 2 or rounds[0] < 1):
         raise InputError(
             f"rounds must be three whole numbers, the first 1 or more, the others 2 or more, got "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,11 +12,12 @@ from byheart.advising.arms import PLAIN, Arm
 from byheart.advising.effects import Effect, Outcomes, assess, effect_of, front
 from byheart.advising.result import COLUMNS, Advice, Recommendation
 from byheart.advising.rounds import RoundsResult
+from byheart.advising.training_code import training_code
 from byheart.data.dataset import Dataset
 from byheart.report.numbers import points
 from byheart.statistics.estimate import Estimate, student_estimate
 from byheart.training.recipe import Recipe
-from byheart.training.regularizers.base import LearningTask, Snippet
+from byheart.training.regularizers.base import LearningTask
 
 
 def answer(
@@ -29,6 +29,7 @@ def answer(
     recipe: Recipe,
     margin: float,
     seconds: float,
+    facts: Mapping[str, str],
 ) -> Advice:
     """Return the advice.
 
@@ -41,6 +42,7 @@ def answer(
         recipe: how the network trains.
         margin: accuracy that may be lost.
         seconds: time that the advice took.
+        facts: what trained, by name.
     """
     seeds = rounds.comparison_seeds
     plain = outcomes.effect(PLAIN, seeds)
@@ -60,6 +62,7 @@ def answer(
         margin=margin,
         seconds=seconds,
         notes=tuple(_notes(rounds, obstacles)),
+        facts=facts,
     )
 
 
@@ -78,7 +81,7 @@ def _recommendation(effect: Effect) -> Recommendation:
 
 
 def _code(arm: Arm, task: LearningTask, recipe: Recipe) -> str:
-    return training_code(arm.kind.snippet(arm.strength), arm.name, recipe, task.layers)
+    return training_code(arm.kind.snippet(arm.strength), arm.name, recipe, task)
 
 
 def _curves(outcomes: Outcomes, arm: Arm, seeds: Sequence[int]) -> np.ndarray:
@@ -208,59 +211,3 @@ def _none(rounds: RoundsResult, plain: Effect, classes: int, margin: float) -> s
 
 def _points(share: Estimate) -> str:
     return f"{100 * share.value:.1f} points [{100 * share.low:.1f}, {100 * share.high:.1f}]"
-
-
-def training_code(snippet: Snippet, name: str, recipe: Recipe, layers: Sequence[str]) -> str:
-    """Return the whole loop, for a ``model`` and a ``loader`` that are there.
-
-    Args:
-        snippet: what the regularizer changes of it.
-        name: name of the regularizer with its strength.
-        recipe: how the network trains.
-        layers: types of the activation layers of the user's network, as ``torch.nn`` has them.
-    """
-    decay = recipe.weight_decay + snippet.weight_decay
-    options = f"lr={recipe.learning_rate:g}, momentum={recipe.momentum:g}"
-    head = [
-        f"# {name}: found by byheart.advise",
-        "import torch",
-        "from torch.nn import functional",
-        "",
-        *_lines(snippet.setup, 0),
-        *_lines(_disturbing(snippet.hidden, layers) if snippet.hidden else "", 0),
-        "optimizer = torch.optim.SGD(",
-        f"    model.parameters(), {options}, weight_decay={decay:g}",
-        ")",
-        "model.train()",
-        f"for epoch in range({snippet.epochs or recipe.epochs}):",
-    ]
-    if snippet.ids:
-        head += ["    for x, y, ids in loader:  # byheart.IndexedDataset adds the ids"]
-    else:
-        head += ["    for x, y in loader:"]
-    body = [
-        *_lines(snippet.batch, 8),
-        *_lines(f"loss = {snippet.loss}", 8),
-        *_lines("optimizer.zero_grad()\nloss.backward()", 8),
-        *_lines(snippet.after, 8),
-        "        optimizer.step()",
-    ]
-    return "\n".join([*head, *body]) + "\n"
-
-
-def _disturbing(formula: str, layers: Sequence[str]) -> str:
-    """Return code that puts a formula of h in the place of every activation layer's output."""
-    kinds = ", ".join(f"torch.nn.{name}" for name in layers)
-    return f"""
-    def disturb(layer, inputs, h):
-        return {formula}
-
-    for layer in model.modules():
-        if isinstance(layer, ({kinds},)):
-            layer.register_forward_hook(disturb)
-    """
-
-
-def _lines(text: str, indent: int) -> list[str]:
-    dedented = textwrap.dedent(text).strip("\n")
-    return [" " * indent + line for line in dedented.splitlines()] if dedented else []

@@ -6,7 +6,7 @@ import html
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,7 @@ class Advice:
         margin: accuracy that may be lost.
         seconds: time that the advice took.
         notes: remarks for the reader, one sentence each.
+        facts: what trained, by name: the network, the recipe.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Advice:
     margin: float
     seconds: float
     notes: tuple[str, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def to_html(self, path: str | Path, *, about: Mapping[str, str] | None = None) -> Path:
         """Write the page: the recommendation, Figures 10 and 11 for these data, and the table.
@@ -143,7 +145,7 @@ class Advice:
             csv=frame_csv(table, index=False),
             figures=[draw(figure) for figure in drawn],
             trusted=bool(table["trusted"].notna().any()),
-            about=about or {},
+            about={**self.facts, **(about or {})},
         )
         return write_text(Path(path), page)
 
@@ -174,6 +176,7 @@ class Advice:
             "margin": self.margin,
             "seconds": round(self.seconds, 1),
             "notes": list(self.notes),
+            "run": dict(self.facts),
             "front": _rows(self.front),
             "table": _rows(self.table),
         }

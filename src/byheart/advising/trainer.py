@@ -139,6 +139,7 @@ class Trainer:
             [algorithm] * len(pack),
             examples,
             seeds,
+            classes=self.task.classes,
             regularizer=kind(strengths, seeds, self.task, examples.pool),
             hooks=hooks,
         )

@@ -36,8 +36,6 @@ FEWEST_EXAMPLES = 20
 FEWEST_SUBSETS = 10
 """With fewer subsets, too few of them contain (or leave out) an example to compare."""
 CRITICAL_STEPS = 20
-DEFAULT = Recipe(momentum=0.0)
-"""How networks train if no recipe is given."""
 
 
 def audit(
@@ -77,8 +75,8 @@ def audit(
             to [N, classes]; or "package.module:callable".
         dataset: the examples with their labels: a :class:`Dataset`, or what
             :func:`byheart.load_dataset` loads without options, such as a pair (x, y).
-        recipe: how to train: a :class:`byheart.Recipe`. Default: SGD with learning rate 0.05 for 20
-            epochs in batches of 32.
+        recipe: how to train: a :class:`byheart.Recipe`. Default: SGD with learning rate 0.05 and
+            momentum 0.9 for 20 epochs in batches of 32.
         epochs: replaces that of the recipe: enough epochs to begin to memorize.
         seeds: number of runs, 2 or more.
         learning_rate: replaces that of the recipe.
@@ -118,7 +116,6 @@ def audit(
     precision = require_precision(precision)
     recipe = chosen_recipe(
         recipe,
-        DEFAULT,
         epochs=epochs,
         learning_rate=learning_rate,
         momentum=momentum,

@@ -158,7 +158,9 @@ class _Training(Hook):
         if checkpoints is not None:
             hooks.append(Resume(checkpoints, self._identity, [self], at_end=recipe.epochs))
         hooks.append(_Progress(on_epoch or (lambda epochs: None)))
-        self.loop = recipe.loop(network, algorithms, examples, seeds, hooks=hooks)
+        self.loop = recipe.loop(
+            network, algorithms, examples, seeds, classes=dataset.n_classes, hooks=hooks
+        )
 
     def on_batch(self, loop: TrainingLoop, batch: Batch, logits: Tensor) -> None:
         """Record a batch just before its step."""

@@ -55,12 +55,19 @@ def audit(
     model: Model = None,
     label: options.Label = None,
     size: options.Examples = None,
-    epochs: options.Epochs = 20,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of runs, 2 or more.")] = 4,
-    learning_rate: options.LearningRate = 0.05,
-    momentum: options.Momentum = 0.0,
-    weight_decay: options.WeightDecay = 0.0,
-    batch_size: options.BatchSize = 32,
+    optimizer: options.Optimizer = None,
+    learning_rate: options.Rate = None,
+    schedule: options.Schedule = None,
+    epochs: options.Epochs = None,
+    batch_size: options.Batch = None,
+    augment: options.Augment = None,
+    momentum: options.Momentum = None,
+    weight_decay: options.WeightDecay = None,
+    warm_up: options.WarmUp = None,
+    label_smoothing: options.LabelSmoothing = None,
+    class_weights: options.ClassWeights = None,
+    device: options.AutoDevice = None,
     precision: Annotated[
         float, typer.Option("--precision", help="Target precision of the flagged list.")
     ] = 0.9,
@@ -105,7 +112,6 @@ def audit(
         ),
     ] = 0,
     seed: options.Seed = 0,
-    device: options.Device = "cpu",
     out: Out = Path("out/audit"),
     fail_if: FailIfText = None,
     as_json: options.AsJson = False,
@@ -132,6 +138,7 @@ def audit(
         if not reviews:
             return
     require_folder(out, "audit")
+    recipe = options.recipe_of(context)
     kept = out / KEPT
     if reviews:
         _review(load, reviews, out, condition, precision, as_json=as_json)
@@ -147,18 +154,13 @@ def audit(
         result = _train(
             dataset,
             model or default_network(dataset),
-            epochs=epochs,
+            recipe=recipe,
             seeds=seeds,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
             precision=precision,
             planted=planted,
             critical_radius=radius,
             subsets=subsets,
             seed=seed,
-            device=device,
             keep=kept,
         )
     about = {

@@ -14,6 +14,7 @@ from byheart.texts import visible
 
 if TYPE_CHECKING:
     from byheart.data.dataset import Dataset
+    from byheart.training.recipe import Recipe
 
 # What to work on.
 Claims = Annotated[
@@ -89,12 +90,73 @@ MostSeeds = Annotated[
         help="Most seeds of a claim, for --until-decided. Default: four times the first number.",
     ),
 ]
-Epochs = Annotated[int, typer.Option("--epochs", help="Epochs per run.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", help="Learning rate of SGD.")]
-Momentum = Annotated[float, typer.Option("--momentum", help="Momentum of SGD, from 0 to below 1.")]
-WeightDecay = Annotated[float, typer.Option("--weight-decay", help="L2 coefficient of every run.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Examples per step.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
+
+# How a network trains in audit and advise: the values of byheart.Recipe, by its names. See
+# `recipe_of`.
+Optimizer = Annotated[
+    str | None, typer.Option("--optimizer", metavar="sgd|adamw", help="Optimizer. Default: sgd.")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Learning rate. Default: 0.05 for sgd, 0.001 for adamw."),
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option(
+        "--schedule",
+        metavar="constant|cosine|step",
+        help="Schedule of the learning rate. Default: constant.",
+    ),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs per run. Default: 20.")]
+Batch = Annotated[int | None, typer.Option("--batch-size", help="Examples per step. Default: 32.")]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--augment",
+        metavar="flip|crop|colour|erasing",
+        help="Random change of images, anew in every epoch; repeat for several. Default: none.",
+    ),
+]
+Momentum = Annotated[
+    float | None,
+    typer.Option("--momentum", help="Momentum of sgd, from 0 to below 1. Default: 0.9."),
+]
+WeightDecay = Annotated[
+    float | None,
+    typer.Option("--weight-decay", help="Weight decay. Default: 0 for sgd, 0.01 for adamw."),
+]
+WarmUp = Annotated[
+    int | None,
+    typer.Option("--warm-up", help="Epochs in which the learning rate rises first. Default: 0."),
+]
+LabelSmoothing = Annotated[
+    float | None,
+    typer.Option(
+        "--label-smoothing", help="Share of the label that goes to all classes alike. Default: 0."
+    ),
+]
+ClassWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--class-weights",
+        metavar="none|balanced",
+        help="balanced: all classes count the same in the loss. Default: none.",
+    ),
+]
+AutoDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device", help="auto, cpu, cuda or mps. Default: auto, which is a GPU if there is one."
+    ),
+]
+_RECIPE = (
+    "optimizer", "learning_rate", "schedule", "epochs", "batch_size", "augment", "momentum",
+    "weight_decay", "warm_up", "label_smoothing", "class_weights", "device",
+)  # fmt: skip
 
 # Where to train.
 RunnerName = Annotated[str, typer.Option("--runner", help="inline, processes or ray.")]
@@ -120,7 +182,7 @@ HangAfter = Annotated[
         "processor. It is ended and tried once more. 0: wait forever.",
     ),
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 # What to write.
 PresetOut = Annotated[
@@ -128,6 +190,14 @@ PresetOut = Annotated[
     typer.Option("--out", metavar="DIR", help="Output folder. Default: out/<preset>."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def recipe_of(context: typer.Context) -> Recipe:
+    """Return the recipe that the options of a command say: the default with their values."""
+    from byheart.training.recipe import DEFAULT
+
+    given = {name: context.params[name] for name in _RECIPE}
+    return DEFAULT.with_values(**{name: value for name, value in given.items() if value != []})
 
 
 def command_of(context: typer.Context) -> str:

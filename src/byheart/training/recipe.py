@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ from byheart.errors import InputError, choose
 from byheart.networks.examine import Examined
 from byheart.networks.foreign import Source, called
 from byheart.networks.vmapped import ModulePack
-from byheart.seeds import generator
+from byheart.seeds import generator, seed
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
 from byheart.training.packs import find_device
-from byheart.training.regularizers.base import Regularizer
+from byheart.training.regularizers.augmentation import Colour, Cutout, Flip, Shift
+from byheart.training.regularizers.base import LearningTask, Regularizer, Snippet
+from byheart.training.regularizers.losses import ClassWeights, LabelSmoothing
 from byheart.training.step import AutogradStep
 from byheart.trial import Algorithm, Foreign
 
@@ -34,6 +36,24 @@ BY_OPTIMIZER: Any = None
 """The default of what depends on the optimizer."""
 
 
+def _pixels(share: float) -> Callable[[LearningTask], float]:
+    """Return a share of the shorter side of an image, in whole pixels."""
+
+    def pixels(task: LearningTask) -> float:
+        return max(1.0, float(round(share * min(task.shape[-2:]))))
+
+    return pixels
+
+
+AUGMENT: Mapping[str, tuple[type[Regularizer], Callable[[LearningTask], float]]] = {
+    "flip": (Flip, lambda task: 0.5),
+    "crop": (Shift, _pixels(1 / 8)),
+    "colour": (Colour, lambda task: 0.3),
+    "erasing": (Cutout, _pixels(1 / 4)),
+}
+"""Each change of images, and its strength for the images of a task."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained.
@@ -46,12 +66,16 @@ class Recipe:
             which multiplies it by ``decay`` every ``decay_every`` epochs.
         epochs: passes over the data.
         batch_size: examples per step.
-        augment: random changes of images, anew in every epoch.
+        augment: random changes of images, anew in every epoch: "flip" (left to right), "crop" (of
+            the image padded by an eighth), "colour" (brightness, contrast, saturation) and
+            "erasing" (of a square).
         momentum: of SGD, from 0 to below 1. Default: 0.9.
         weight_decay: L2 coefficient; decoupled in AdamW. Default: 0 for SGD, 0.01 for AdamW.
         warm_up: epochs in which the learning rate rises first.
         decay_every: epochs between two steps of the step schedule. Default: a third of all.
         decay: factor of the step schedule.
+        label_smoothing: share of the label that goes to all classes alike, from 0 to below 1.
+        class_weights: "none", or "balanced": all classes count the same in the loss.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "mps".
 
     Raises:
@@ -69,6 +93,8 @@ class Recipe:
     warm_up: int = 0
     decay_every: int | None = None
     decay: float = 0.1
+    label_smoothing: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -78,9 +104,12 @@ class Recipe:
             _require_whole(name, getattr(self, name), least)
         if self.decay_every is not None:
             _require_whole("decay_every", self.decay_every, 1)
+        choose("class_weights", self.class_weights, ("none", "balanced"))
         for name, values in BY_NAME.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, values[self.optimizer])
+        augment = (self.augment,) if isinstance(self.augment, str) else tuple(self.augment)
+        object.__setattr__(self, "augment", tuple(choose("augment", a, AUGMENT) for a in augment))
         self._require()
 
     def _require(self) -> None:
@@ -93,6 +122,10 @@ class Recipe:
             )
         if self.optimizer == "adamw" and self.momentum:
             raise InputError("momentum belongs to SGD: leave it out with optimizer 'adamw'")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(
+                f"label_smoothing must be from 0 to below 1, got {self.label_smoothing!r}"
+            )
         if not 0 < self.decay <= 1:
             raise InputError(f"decay must be above 0 and at most 1, got {self.decay!r}")
         if self.warm_up >= self.epochs:
@@ -106,13 +139,19 @@ class Recipe:
         if self.schedule == "cosine":
             parts.append("cosine schedule")
         if self.schedule == "step":
-            parts.append(f"times {self.decay:g} every {self._decay_every} epochs")
+            parts.append(f"times {self.decay:g} every {self.steps_every} epochs")
         if self.warm_up:
             parts.append(f"warm-up of {_epochs(self.warm_up)}")
         if self.optimizer == "sgd":
             parts.append(f"momentum {self.momentum:g}")
         parts.append(f"weight decay {self.weight_decay:g}")
         parts.append(f"{_epochs(self.epochs)} in batches of {self.batch_size}")
+        if self.label_smoothing:
+            parts.append(f"label smoothing {self.label_smoothing:g}")
+        if self.class_weights == "balanced":
+            parts.append("balanced class weights")
+        if self.augment:
+            parts.append(f"augmentation: {', '.join(self.augment)}")
         return ", ".join(parts)
 
     def with_values(self, **values: Any) -> Recipe:
@@ -126,7 +165,8 @@ class Recipe:
         return replace(self, **given)
 
     @property
-    def _decay_every(self) -> int:
+    def steps_every(self) -> int:
+        """Epochs between two steps of the step schedule."""
         return self.decay_every or -(-self.epochs // 3)
 
     def on_device(self) -> Recipe:
@@ -141,6 +181,7 @@ class Recipe:
         examples: Examples,
         seeds: Sequence[int],
         *,
+        classes: int,
         regularizer: Regularizer | None = None,
         hooks: Sequence[Hook] = (),
     ) -> TrainingLoop:
@@ -150,12 +191,14 @@ class Recipe:
             network: the replicas.
             algorithms: one per replica.
             examples: examples of the replicas.
-            seeds: seeds of the replicas: draw the order of their examples.
+            seeds: seeds of the replicas: draw the order of their examples, and augmentation.
+            classes: number of classes.
             regularizer: regularizer of all replicas.
             hooks: see :class:`TrainingLoop`.
         """
+        changes = list(self.changes(examples, seeds, classes))
         return TrainingLoop(
-            AutogradStep(network, algorithms, seeds, regularizer=regularizer),
+            AutogradStep(network, algorithms, seeds, changes=changes, regularizer=regularizer),
             examples,
             [generator("shuffle", seed) for seed in seeds],
             batch_size=self.batch_size,
@@ -163,9 +206,46 @@ class Recipe:
             hooks=hooks,
         )
 
+    def changes(
+        self, examples: Examples, seeds: Sequence[int], classes: int
+    ) -> Iterator[Regularizer]:
+        """Yield what changes the batches: augmentation, label smoothing and class weights."""
+        task, like = LearningTask(examples.shape, classes, 0), examples.pool
+        # Advice may try the same regularizers: their random numbers are others.
+        own = [seed("recipe", replica) for replica in seeds]
+        for kind, strength in self._augmentations(task):
+            yield kind([strength] * len(own), own, task, like)
+        if self.label_smoothing:
+            yield LabelSmoothing([self.label_smoothing] * len(own), own, task, like)
+        if self.class_weights == "balanced":
+            ones = torch.ones_like(examples.train_y)
+            counts = ones.new_zeros(len(own), classes).scatter_add_(1, examples.train_y, ones)
+            yield ClassWeights(counts, task, like)
+
+    def _augmentations(self, task: LearningTask) -> Iterator[tuple[type[Regularizer], float]]:
+        for name in self.augment:
+            kind, strength = AUGMENT[name]
+            obstacle = kind.obstacle(task)
+            if obstacle:
+                raise InputError(f"augment: '{name}' is for images: {obstacle}")
+            yield kind, strength(task)
+
+    def augmentations(self, task: LearningTask) -> list[Snippet]:
+        """Return how to augment in plain PyTorch."""
+        return [kind.snippet(strength) for kind, strength in self._augmentations(task)]
+
+    def obstacle(self, kind: type[Regularizer]) -> str:
+        """Return why a regularizer cannot be added to the recipe; empty if it can."""
+        if any(AUGMENT[name][0] is kind for name in self.augment):
+            return "the recipe has it already"
+        other_loss = self.label_smoothing or self.class_weights != "none"
+        if other_loss and kind.snippet(1.0).loss != Snippet().loss:
+            return "both it and the recipe (label smoothing, class weights) change the loss"
+        return ""
+
     def algorithm(self, source: Source, examined: Examined) -> Algorithm:
         """Return the same as the facts that the engine takes."""
-        step = {"decay_every": self._decay_every, "decay": self.decay}
+        step = {"decay_every": self.steps_every, "decay": self.decay}
         return Algorithm(
             network=Foreign(factory=called(source), fingerprint=examined.fingerprint),
             optimizer=self.optimizer,
@@ -176,16 +256,18 @@ class Recipe:
             epochs=self.epochs,
             cosine=self.schedule == "cosine",
             warm_up=self.warm_up,
+            label_smoothing=self.label_smoothing,
+            balanced=self.class_weights == "balanced",
+            augment=tuple(self.augment),
             **(step if self.schedule == "step" else {}),  # type: ignore[arg-type]
         )
 
 
-def chosen_recipe(recipe: Recipe | None, default: Recipe, **values: Any) -> Recipe:
+def chosen_recipe(recipe: Recipe | None, **values: Any) -> Recipe:
     """Return the recipe to train with, on a device that is there.
 
     Args:
         recipe: the user's; None for the default.
-        default: used if the user gives no recipe.
         values: fields that replace those of the recipe; None leaves a field as it is.
     """
     if recipe is not None and not isinstance(recipe, Recipe):
@@ -193,7 +275,7 @@ def chosen_recipe(recipe: Recipe | None, default: Recipe, **values: Any) -> Reci
         raise InputError(
             f"recipe is a {type(recipe).__name__}: give a byheart.Recipe; its fields are {names}"
         )
-    return (default if recipe is None else recipe).with_values(**values).on_device()
+    return (DEFAULT if recipe is None else recipe).with_values(**values).on_device()
 
 
 def _epochs(count: int) -> str:
@@ -203,3 +285,7 @@ def _epochs(count: int) -> str:
 def _require_whole(name: str, number: object, least: int) -> None:
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
         raise InputError(f"{name} must be a whole number of {least} or more, got {number!r}")
+
+
+DEFAULT = Recipe()
+"""How networks train if a user gives no recipe."""

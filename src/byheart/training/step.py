@@ -86,6 +86,7 @@ class AutogradStep:
         network: the pack; trained in place.
         algorithms: one per replica.
         seeds: one per replica.
+        changes: regularizers that change the batch only, before all others.
         regularizer: changes the batch, the loss or the gradients, after the regularizers that the
             algorithms name.
         epoch: the next epoch, counted from 0.
@@ -100,9 +101,11 @@ class AutogradStep:
         algorithms: Sequence[Algorithm],
         seeds: Sequence[int],
         *,
+        changes: Sequence[Regularizer] = (),
         regularizer: Regularizer | None = None,
         epoch: int = 0,
     ) -> None:
+        self._changes = list(changes)
         self._studied = _studied(network, algorithms, seeds)
         self.network = network
         self._algorithms = list(algorithms)
@@ -114,14 +117,14 @@ class AutogradStep:
     def start_epoch(self, epoch: int) -> None:
         """Begin an epoch, counted from 0; see :class:`TrainingStep`."""
         self._optimizer.start_epoch(epoch)
-        for regularizer in (*self._studied, self._regularizer):
+        for regularizer in (*self._changes, *self._studied, self._regularizer):
             regularizer.start_epoch(epoch)
 
     def step(self, batch: Batch, watch: Callable[[Tensor], None] | None = None) -> Tensor:
         """Take one step; see :class:`TrainingStep`."""
         network, regularizer, count = self.network, self._regularizer, batch.x.shape[1]
         changed = batch
-        for change in (*self._studied, regularizer):
+        for change in (*self._changes, *self._studied, regularizer):
             changed = change.change(changed, network)
         if changed.shift is not None or changed.scale is not None:
             network.perturb_hidden(changed.shift, changed.scale)
@@ -147,7 +150,7 @@ class AutogradStep:
 
     def select(self, replicas: Tensor, *, epoch: int) -> AutogradStep:
         """Return the step of copies of some replicas; see :class:`TrainingStep`."""
-        if type(self._regularizer) is not Regularizer:
+        if self._changes or type(self._regularizer) is not Regularizer:
             raise NotImplementedError("replicas of a regularized pack cannot leave it")
         chosen = AutogradStep(
             self.network.select(replicas),

@@ -1,4 +1,4 @@
-"""Augmentation of images: shift, flip and cutout."""
+"""Augmentation of images: shift, flip, cutout and colour."""
 
 from __future__ import annotations
 
@@ -169,6 +169,48 @@ class Cutout(_Augmentation):
         # c would lose a row that way, so that its hole goes on to the end.
         upper = self.per_replica(3) - half
         return (at >= centre - half) & (at < centre + upper)
+
+
+class Colour(_Augmentation):
+    r"""Images with another brightness, contrast and saturation.
+
+    Formula: x <- b x; x <- m + c (x - m), with m the mean of the image; x <- g + s (x - g), with g
+    the mean over the channels of a pixel, for images with colours; b, c and s uniform on
+    [1 - d, 1 + d] for every image.
+
+    Source: Howard (2013), "Some improvements on deep convolutional neural network based image
+    classification", section 2.
+    """
+
+    name = "colour"
+    symbol = "d"
+    numbers = 3
+    strengths_to_try = (0.1, 0.2, 0.4)
+
+    @classmethod
+    def snippet(cls, strength: float) -> Snippet:
+        """Return how to train with it."""
+        return Snippet(
+            batch=f"""
+            b, c, s = 1 + {strength:g} * (2 * torch.rand(3, len(x), *[1] * (x.dim() - 1)) - 1)
+            x = b * x
+            mean = x.flatten(1).mean(1).view(-1, *[1] * (x.dim() - 1))
+            x = mean + c * (x - mean)
+            if x.dim() == 4:
+                grey = x.mean(1, keepdim=True)
+                x = grey + s * (x - grey)
+            """
+        )
+
+    def augment(self, images: Tensor, u: Tensor) -> Tensor:
+        """Return the images, with other colours."""
+        factors = 1 + self.per_replica(3) * (2 * u - 1)
+        brightness, contrast, saturation = factors.view(*u.shape, 1, 1, 1).unbind(2)
+        images = brightness * images
+        mean = images.mean((2, 3, 4), keepdim=True)
+        images = mean + contrast * (images - mean)
+        grey = images.mean(2, keepdim=True)
+        return grey + saturation * (images - grey) if self.image[0] > 1 else images
 
 
 def _moved(images: Tensor, by: Tensor, dim: int) -> Tensor:

@@ -45,6 +45,28 @@ class LabelSmoothing(Regularizer):
         return replace(batch, targets=(1 - share) * targets + share / self.task.classes)
 
 
+class ClassWeights(Regularizer):
+    r"""Weights that make all classes count the same.
+
+    Formula: w_i = (1 / n_{y_i}) / sum_j (1 / n_{y_j}), over the examples j of the batch, with n_k
+    the number of training examples with label k.
+
+    Args:
+        counts: [R, classes] training examples of each class and replica.
+    """
+
+    name = "class weights"
+
+    def __init__(self, counts: Tensor, task: LearningTask, like: Tensor) -> None:
+        super().__init__((), (), task, like)
+        self._inverse = 1 / counts.to(device=like.device, dtype=like.dtype).clamp_min(1)
+
+    def change(self, batch: Batch, network: PackNetwork) -> Batch:
+        """Return the batch with weights."""
+        weights = self._inverse.gather(1, batch.y)
+        return replace(batch, weights=weights / weights.sum(1, keepdim=True))
+
+
 class Mixup(Regularizer):
     r"""Each example is mixed with another of its batch, and so are their targets.
 
