@@ -21,7 +21,10 @@ CLUSTER = HOW_TO / "cluster"
 PAGES = [
     ROOT / "README.md",
     ROOT / "docs" / "tutorials" / "first-study.md",
-    *(HOW_TO / name for name in ("advise.md", "audit.md", "recipe.md", "table.md", "track.md")),
+    *(
+        HOW_TO / name
+        for name in ("advise.md", "audit.md", "recipe.md", "table.md", "text.md", "track.md")
+    ),
 ]
 CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r'^```python title="(.+?)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)

@@ -337,7 +337,11 @@ def _around(
             f"the data set has {len(dataset)} examples, and the runs had {len(labels)}: give the "
             "data set that was trained on, in its order"
         )
-    return find_neighbours(dataset.x.cpu(), labels, ranking_of(mean), seed=seed)
+    around = find_neighbours(dataset.x.cpu(), labels, ranking_of(mean), seed=seed)
+    if dataset.kind == "text":
+        # Texts without a known n-gram have the same inputs, and are no duplicates.
+        around.conflicts[~dataset.x.cpu().any(1).numpy()] = -1
+    return around
 
 
 def _examples(dataset: IndexedDataset, n_classes: int) -> Dataset | None:

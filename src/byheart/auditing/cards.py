@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from byheart.auditing.result import AuditResult
+from byheart.data.dataset import Dataset
+from byheart.data.ngrams import are_letters, marked, speaking
+from byheart.data.preparation import Preparation
 from byheart.report.numbers import NOTHING, number
 
 MOST_LETTERS = 400
@@ -47,6 +50,7 @@ class Column:
 
 
 _NO_FIELDS: tuple[tuple[str, str], ...] = ()
+_NO_PARTS: tuple[tuple[str, bool], ...] = ()
 _AUM = "Pleiss et al. 2020"
 _CARTOGRAPHY = "Swayamdipta et al. 2020"
 _FORGETTING = "Toneva et al. 2019"
@@ -182,7 +186,8 @@ class Card:
     """What the page shows of an example; what is unknown is None or empty.
 
     ``origin`` is its file or row. An input that is no picture has a ``text``: words or numbers; a
-    row of a table has ``fields``: column and value.
+    row of a table has ``fields``: column and value. ``parts`` are the pieces of a text, and whether
+    each speaks for the suggested label.
     ``scores`` are title and value of all columns that have no place of their own.
     """
 
@@ -196,6 +201,7 @@ class Card:
     origin: str
     picture: Thumbnail | None
     text: str
+    parts: tuple[tuple[str, bool], ...]
     fields: tuple[tuple[str, str], ...]
     scores: tuple[tuple[str, str], ...]
 
@@ -217,10 +223,11 @@ def cards(
     made = []
     for row in rows:
         i = int(row["id"])
-        picture, text, fields = None, "", _NO_FIELDS
+        picture, text, fields, parts = None, "", _NO_FIELDS, _NO_PARTS
         if texts is not None:
-            text = str(texts[i])
-            text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+            text = _shortened(str(texts[i]))
+        elif dataset is not None and dataset.kind == "text" and prepared is not None:
+            parts = in_parts(dataset, prepared, i, int(row["suggested"]))
         elif prepared is not None and prepared.kind == "table" and prepared.rows is not None:
             fields = in_fields(prepared.rows.iloc[i])
         elif dataset is not None and inputs is not None and dataset.kind == "images":
@@ -245,6 +252,7 @@ def cards(
                 origin=origin,
                 picture=picture,
                 text=text,
+                parts=parts,
                 fields=fields,
                 scores=scores,
             )
@@ -298,6 +306,26 @@ def thumbnail(x: NDArray[Any], side: int, shown: tuple[float, float] = (0, 1)) -
     return Thumbnail(f"data:image/png;base64,{data}", small.shape[1], small.shape[0])
 
 
+def in_parts(
+    dataset: Dataset, prepared: Preparation, i: int, suggested: int
+) -> tuple[tuple[str, bool], ...]:
+    """Return the text of an example in pieces, and whether each speaks for the suggested label."""
+    rows = prepared.rows
+    assert rows is not None
+    text = _shortened(str(rows[prepared.text].iloc[i]))
+    label = int(dataset.y[i])
+    if suggested < 0 or suggested == label:
+        return ((text, False),)
+    counts = np.bincount(dataset.y.numpy(), minlength=dataset.n_classes)
+    best = speaking(dataset.x[i].numpy(), dataset.class_means.numpy(), counts, label, suggested)
+    features = prepared.features
+    return marked(text, [features[j] for j in best], within_words=are_letters(features))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+
+
 def in_fields(row: pd.Series[Any]) -> tuple[tuple[str, str], ...]:
     """Return the first columns of a row with their values, and how many more there are."""
     fields = [(str(column), _value(row[column])) for column in row.index[:MOST_FIELDS]]
@@ -315,8 +343,7 @@ def _value(value: Any) -> str:
         return f"{value:,.10g}"
     if isinstance(value, pd.Timestamp) and value == value.normalize():
         return str(value.date())
-    text = str(value)
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+    return _shortened(str(value))
 
 
 def in_numbers(x: NDArray[Any]) -> str:

@@ -31,20 +31,23 @@ CSV, PARQUET, JSON, PAGE = "table.csv", "table.parquet", "audit.json", "report.h
 TO_REVIEW = "to-review.csv"
 CLEANED, CHANGES = "cleaned.npz", "cleaned.csv"
 UNITS = 256
-DEFAULT_NETWORK = f"a multilayer perceptron with one layer of {UNITS} units"
-"""The network where a user names none."""
 
 
-def default_network(dataset: Dataset) -> Factory:
-    """Return a factory of multilayer perceptrons for a data set."""
+def default_network(dataset: Dataset) -> tuple[Factory, str]:
+    """Return a factory of networks for a data set, and what they are in words.
+
+    Texts get a linear network on their n-grams, all other data a multilayer perceptron.
+    """
     inputs, classes = int(np.prod(dataset.shape)), dataset.n_classes
+    if dataset.kind == "text":
+        return lambda: nn.Linear(inputs, classes), "a linear network on n-grams"
 
     def perceptron() -> nn.Module:
         return nn.Sequential(
             nn.Flatten(), nn.Linear(inputs, UNITS), nn.ReLU(), nn.Linear(UNITS, classes)
         )
 
-    return perceptron
+    return perceptron, f"a multilayer perceptron with one layer of {UNITS} units"
 
 
 def write_audit(

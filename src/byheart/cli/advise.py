@@ -68,6 +68,7 @@ def advise(
     device: options.AutoDevice = None,
     regularizer: Regularizers = None,
     label: options.Label = None,
+    text: options.Text = None,
     examples: options.Examples = None,
     trusted: Trusted = None,
     rounds: RoundSizes = None,
@@ -86,7 +87,7 @@ def advise(
         require_folder(out, "advise")
     round_sizes = None if rounds is None else options.parse_counts(rounds, "--rounds")
     command = options.command_of(context)
-    dataset = load_dataset(source, size=examples, seed=seed, label=label)
+    dataset = load_dataset(source, size=examples, seed=seed, label=label, text=text)
     options.say_prepared(dataset)
     try:
         advice = find_advice(

@@ -54,6 +54,7 @@ def audit(
     source: options.Source,
     model: Model = None,
     label: options.Label = None,
+    text: options.Text = None,
     size: options.Examples = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of runs, 2 or more.")] = 4,
     optimizer: options.Optimizer = None,
@@ -120,7 +121,7 @@ def audit(
 
     Writes a table, the numbers as JSON and a page to DIR.
     """
-    from byheart.auditing.files import DEFAULT_NETWORK, default_network
+    from byheart.auditing.files import default_network
     from byheart.data import load_dataset
     from byheart.files import require_folder
     from byheart.runners.processes import exit_on_sigterm
@@ -132,7 +133,7 @@ def audit(
         if critical_radius is None
         else options.parse_ratio(critical_radius, "--critical-radius")
     )
-    load = partial(load_dataset, source, size=size, seed=seed, label=label)
+    load = partial(load_dataset, source, size=size, seed=seed, label=label, text=text)
     if apply:
         _apply(load, apply, out)
         if not reviews:
@@ -146,14 +147,15 @@ def audit(
     with _one_line(kept), exit_on_sigterm():
         dataset = load()
         options.say_prepared(dataset)
+        network, words = default_network(dataset)
         if model is None:
             say(
-                f"no --model given: byheart trains {DEFAULT_NETWORK}; your network may memorize "
+                f"no --model given: byheart trains {words}; your network may memorize "
                 "other examples"
             )
         result = _train(
             dataset,
-            model or default_network(dataset),
+            model or network,
             recipe=recipe,
             seeds=seeds,
             precision=precision,
@@ -165,7 +167,7 @@ def audit(
         )
     about = {
         **result.facts,
-        "Network": model or DEFAULT_NETWORK,
+        "Network": model or words,
         "Fingerprint": dataset.fingerprint,
         "Command": options.command_of(context),
     }

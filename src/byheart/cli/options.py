@@ -38,6 +38,12 @@ Label = Annotated[
     str | None,
     typer.Option("--label", metavar="COLUMN", help="Column of a table that has the labels."),
 ]
+Text = Annotated[
+    str | None,
+    typer.Option(
+        "--text", metavar="COLUMN", help="Column of a table that has texts, to learn from them."
+    ),
+]
 Examples = Annotated[
     int | None,
     typer.Option(

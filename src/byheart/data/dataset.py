@@ -154,6 +154,13 @@ class Dataset:
         return int(torch.bincount(self.y, minlength=self.n_classes).min())
 
     @cached_property
+    def class_means(self) -> Tensor:
+        """Mean input of each class, float32 ``[classes, *shape]``; 0 if it has no examples."""
+        sums = torch.zeros(self.n_classes, *self.shape).index_add_(0, self.y.cpu(), self.x.cpu())
+        counts = torch.bincount(self.y.cpu(), minlength=self.n_classes).clamp(min=1)
+        return sums / counts.reshape(-1, *[1] * len(self.shape))
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of shape, class count, inputs and labels; never of a name or a path."""
         return _fingerprint(self.x, self.y, self.n_classes)

@@ -23,8 +23,11 @@ ROWS = 200
 """Rows of the sample that are looked at."""
 OTHER_ENCODING = "cp1252"
 """The usual encoding of a text that is not UTF-8: Windows' code page of Western Europe."""
-NO_VALUE = (" ", "?", " ?")
-"""Further texts that stand for a missing value, besides those of pandas (empty, NA, null, ...)."""
+NO_VALUE = (
+    "", " ", "?", " ?", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null",
+    "None", "NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+)  # fmt: skip
+"""What stands for a missing value: that of pandas, blanks and question marks."""
 _DECIMAL_COMMA = re.compile(r"^-?\d+,\d+$")
 _NUMBER = re.compile(r"^-?[\d.,]+(e-?\d+)?$", re.IGNORECASE)
 
@@ -80,19 +83,22 @@ def _encoding(path: Path) -> str:
 
 def _parse_csv(path: Path, encoding: str, text: str | None) -> tuple[pd.DataFrame, str]:
     rows, delimiter = _first_rows(path, encoding)
-    header = [name.strip() for name in rows[0]]
+    header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(rows[0])]
     _require_header(path, header, rows)
     comma = delimiter != "," and any(_DECIMAL_COMMA.match(v) for row in rows[1:] for v in row)
     settings: dict[str, Any] = {
         "encoding": encoding,
         "sep": delimiter,
         "decimal": "," if comma else ".",
-        "na_values": list(NO_VALUE),
+        "header": 0,
+        "names": header,
+        # A text may be "null" or "2001": it is not to become a gap or a number.
+        "keep_default_na": False,
+        "na_values": {name: list(NO_VALUE) for name in header if name != text},
+        "dtype": {text: str} if text in header else None,
         "skipinitialspace": True,
         # Rows with a value too many would lose one, or shift: pandas warns of them.
         "index_col": False,
-        # A text may be "null" or "2001": it is not to become a gap or a number.
-        "converters": {text: str} if text in header else None,
     }
     try:
         frame = _without_mixed_columns(path, settings)
@@ -109,7 +115,6 @@ def _parse_csv(path: Path, encoding: str, text: str | None) -> tuple[pd.DataFram
         raise DataError(
             f"{path} is no table with {DELIMITERS[delimiter]} between values: {reason}"
         ) from None
-    frame.columns = [str(name).strip() for name in frame.columns]
     return frame, delimiter
 
 

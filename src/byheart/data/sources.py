@@ -37,6 +37,7 @@ def load_dataset(
     seed: int = 0,
     split: str = "train",
     label: str | None = None,
+    text: str | None = None,
 ) -> Dataset:
     """Load a data set, whole or a class-balanced part of it.
 
@@ -48,6 +49,7 @@ def load_dataset(
         seed: draws the subset; unused if ``size`` is None.
         split: "train" or "test", where the source has both.
         label: the column of a table that has the labels.
+        text: the column of a table that has texts. Then these are the inputs, as n-grams.
 
     Returns:
         A clean data set. ``dataset.prepared`` says how a table became inputs.
@@ -59,7 +61,7 @@ def load_dataset(
     """
     choose("split", split, SPLITS)
     try:
-        dataset = _load(source, split, label)
+        dataset = _load(source, split, label, text)
     except OSError as error:
         raise DataError(f"data set '{source}' cannot be read: {error.strerror or error}") from None
     return dataset if size is None else dataset.balanced(size, seed)
@@ -70,20 +72,20 @@ def as_dataset(data: Any) -> Dataset:
     return data if isinstance(data, Dataset) else load_dataset(data)
 
 
-def _load(source: Any, split: str, label: str | None) -> Dataset:
+def _load(source: Any, split: str, label: str | None, text: str | None) -> Dataset:
     if not isinstance(source, str | os.PathLike):
         _require_no_split("data in memory", split)
-        return _load_values(source, label)
+        return _load_values(source, label, text)
     source = os.fspath(source)
     path = _path(source)
     if path.suffix.lower() in READERS and path.is_file():
         _require_no_split(f"table {path}", split)
-        frame, notes = read_frame(path)
-        return from_frame(path.stem, frame, label, notes=notes)
-    if label is not None:
+        frame, notes = read_frame(path, text)
+        return from_frame(path.stem, frame, label, text=text, notes=notes)
+    if label is not None or text is not None:
         raise InputError(
-            f"data set '{source}' is no table, so it has no column '{label}': leave out the label; "
-            f"tables end in {', '.join(READERS)}"
+            f"data set '{source}' is no table, so it has no column '{label or text}': leave out "
+            f"label and text; tables end in {', '.join(READERS)}"
         )
     if source.lower() in NAMED:
         return NAMED[source.lower()](split)
@@ -109,11 +111,11 @@ def _load(source: Any, split: str, label: str | None) -> Dataset:
     raise AssertionError(f"'{source}' is known but was not loaded")
 
 
-def _load_values(data: Any, label: str | None) -> Dataset:
+def _load_values(data: Any, label: str | None, text: str | None) -> Dataset:
     """Return a data set of a frame, or of inputs and labels."""
     frame = as_frame(data)
     if frame is not None:
-        return from_frame("table", frame, label)
+        return from_frame("table", frame, label, text=text)
     if not isinstance(data, tuple) or len(data) != 2:
         raise InputError(
             f"cannot load data of type {type(data).__name__}: give a path, a frame, or a pair "

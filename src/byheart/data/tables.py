@@ -10,7 +10,8 @@ import torch
 from byheart.data.columns import MOST_NAMED, named, to_inputs
 from byheart.data.dataset import Dataset
 from byheart.data.labels import encode_labels
-from byheart.data.preparation import Preparation
+from byheart.data.ngrams import to_ngrams
+from byheart.data.preparation import Kind, Preparation
 from byheart.errors import InputError, choose
 from byheart.texts import visible
 
@@ -20,20 +21,23 @@ def from_frame(
     frame: pd.DataFrame,
     label: str | None,
     *,
+    text: str | None = None,
     classes: Sequence[str] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
-    """Return a data set of the rows of a table.
+    """Return a data set of the rows of a table, or of the texts in one column.
 
     Args:
         name: of the data set.
         frame: the table; its index names the rows.
         label: the column with the labels.
+        text: the column with the texts, which are the inputs then; other columns are kept in the
+            rows only.
         classes: class names, if the labels are their numbers.
         notes: remarks on how the table was read.
 
     Raises:
-        InputError: no such column, or labels that cannot be used.
+        InputError: no such column, or labels or texts that cannot be used.
     """
     label = _column(name, "label", label, frame)
     if len(frame) == 0:
@@ -52,9 +56,15 @@ def from_frame(
     except InputError as error:
         raise InputError(f"{error} (the labels are in column '{label}')") from None
     rows = frame.drop(columns=label)
-    x, features, how = to_inputs(name, rows)
+    if text is not None:
+        text = _column(name, "text", text, rows)
+    if text is None:
+        x, features, how = to_inputs(name, rows)
+    else:
+        x, features, how = to_ngrams(name, text, rows[text])
     said = [*notes, f"Labels are in column '{label}': {_classes(names)}", *how]
-    prepared = Preparation("table", rows, features=features, notes=tuple(map(visible, said)))
+    kind: Kind = "table" if text is None else "text"
+    prepared = Preparation(kind, rows, text, features, tuple(map(visible, said)))
     return Dataset.from_inputs(name, torch.from_numpy(x), labels, names, prepared)
 
 
