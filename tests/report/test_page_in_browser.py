@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
@@ -52,6 +53,15 @@ def test_every_chart_draws(wide: Visit) -> None:
 
 def test_the_static_drawing_gives_way_to_the_live_one(wide: Visit) -> None:
     assert not wide.page.locator(".still").first.is_visible()
+
+
+def test_a_figure_downloads_as_svg(wide: Visit, folder: Path) -> None:
+    with wide.page.expect_download() as started:
+        wide.page.locator("figure#csr-radius .downloads").get_by_text("SVG").click()
+    drawing = ElementTree.parse(started.value.path()).getroot()
+    written = ElementTree.parse(folder / "figures" / "csr-radius.svg").getroot()
+    assert started.value.suggested_filename == "csr-radius.svg"
+    assert [e.tag for e in drawing.iter()] == [e.tag for e in written.iter()]
 
 
 def test_nothing_is_said_on_the_console(wide: Visit) -> None:

@@ -11,6 +11,7 @@ import altair as alt
 import vl_convert
 
 from byheart.charts.figure import Figure
+from byheart.charts.lean import lean_svg
 from byheart.charts.marks import layers, rows
 from byheart.charts.style import CONFIG
 from byheart.texts import visible_within, xml
@@ -88,7 +89,9 @@ def draw_svg(figure: Figure, layout: Layout) -> str:
 
 def to_svg(declaration: dict[str, Any], title: str, reading: str) -> str:
     """Return a declaration with its data as SVG, with title and reading for screen readers."""
-    svg: str = vl_convert.vegalite_to_svg(visible_within(declaration), vl_version=library_version())
+    svg = lean_svg(
+        vl_convert.vegalite_to_svg(visible_within(declaration), vl_version=library_version())
+    )
     head, body = svg.split(">", 1)
     words = f"<title>{xml(title)}</title><desc>{xml(reading)}</desc>"
     return f"{head}>{words}{body}"

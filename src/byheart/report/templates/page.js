@@ -79,6 +79,15 @@ addEventListener("resize", () => {
   waiting = setTimeout(drawAll, 150);
 });
 
+// The static drawing is the file; without JavaScript the folder's figures/ has it.
+for (const link of document.querySelectorAll("figure .downloads a[hidden]")) {
+  const drawing = link.closest("figure").querySelector(".still.wide").innerHTML;
+  const file = new Blob([drawing], { type: "image/svg+xml" });
+  link.addEventListener("click", () => { link.href = URL.createObjectURL(file); });
+  link.href = "#";
+  link.hidden = false;
+}
+
 // Scrolling moves the chart from under the pointer without telling it.
 addEventListener("scroll", () => {
   document.getElementById("vg-tooltip-element")?.classList.remove("visible");
