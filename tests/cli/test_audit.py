@@ -171,7 +171,7 @@ def test_corrections_are_applied_to_the_data(byheart: Run, source: Path, reviewe
     table.to_csv(reviewed / "reviews.csv", index=False)
     done = byheart("audit", source, "--out", reviewed, "--apply", reviewed / "reviews.csv")
     assert done.code == 0, done.err
-    changes = pd.read_csv(reviewed / "cleaned.csv", index_col="id")
+    changes = pd.read_csv(reviewed / "changes.csv", index_col="id")
     assert changes.loc[first, "action"] == "removed"
     true = load_digits(return_X_y=True)[1][:400]
     corrected = changes["action"] == "corrected"
@@ -201,7 +201,7 @@ def test_reviews_that_cannot_be_used_get_one_line(
     with_verdicts(audited, source, path, label="cat")
     assert "unknown class of example" in byheart("audit", source, "--apply", path).error
     empty = byheart("audit", source, "--out", reviewed / "none", "--reviews", path)
-    assert "holds no audit to give reviews to" in empty.error
+    assert "holds no audit: run the same command" in empty.error
     other = byheart("audit", "digits", "--out", reviewed, "--reviews", path)
     assert "is of other data" in other.error
 

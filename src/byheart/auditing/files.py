@@ -6,7 +6,7 @@ import importlib.util
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from byheart.auditing.onset import Onset
 from byheart.auditing.result import AuditResult
 from byheart.auditing.reviews import RIGHT, UNSURE, WRONG, Reviews
 from byheart.data.dataset import Dataset
-from byheart.errors import InputError, choose
+from byheart.errors import InputError
 from byheart.files import write_bytes, write_text
 from byheart.networks.foreign import Factory
 from byheart.report.frame import frame_csv
@@ -29,7 +29,6 @@ from byheart.statistics.estimate import Estimate
 
 CSV, PARQUET, JSON, PAGE = "table.csv", "table.parquet", "audit.json", "report.html"
 TO_REVIEW = "to-review.csv"
-CLEANED, CHANGES = "cleaned.npz", "cleaned.csv"
 UNITS = 256
 
 
@@ -86,8 +85,8 @@ def read_audit(folder: Path, dataset: Dataset) -> tuple[Audit, dict[str, Any]]:
         table[texts] = table[texts].astype(object).fillna("")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder} holds no audit to give reviews to: run the same command without --reviews "
-            f"first ({type(error).__name__}: {error})"
+            f"{folder} holds no audit: run the same command without --reviews "
+            f"and --export first ({type(error).__name__}: {error})"
         ) from None
     if fingerprint != dataset.fingerprint:
         raise InputError(
@@ -130,43 +129,6 @@ def _read_onset(facts: Mapping[str, Any] | None) -> Onset | None:
         level=facts["level"],
         never=tuple(facts["never"]),
     )
-
-
-def write_cleaned(folder: Path, dataset: Dataset, reviews: Reviews) -> list[Path]:
-    """Write the data with the corrections of reviewers, and return the paths.
-
-    A label that reviewers call wrong becomes the class that they put into ``label``, by its name
-    or number. Without another class, the example is removed. ``cleaned.csv`` says what became of
-    each id; ``cleaned.npz`` has the examples that are left, in their order.
-    """
-    y, kept = dataset.y.numpy().copy(), np.ones(len(dataset), bool)
-    action = np.full(len(dataset), "kept", object)
-    for i, verdict, name in zip(reviews.ids, reviews.verdicts, reviews.corrections, strict=True):
-        if verdict != WRONG:
-            continue
-        given = int(y[i])
-        y[i] = _class_of(name, int(i), dataset.classes) if name else given
-        kept[i] = y[i] != given
-        action[i] = "corrected" if kept[i] else "removed"
-    table = pd.DataFrame(
-        {"label": y, "label_name": [dataset.classes[k] for k in y], "action": action},
-        pd.RangeIndex(len(y), name="id"),
-    )
-    buffer = io.BytesIO()
-    x = dataset.x.cpu().numpy()
-    np.savez(buffer, x=x[kept], y=y[kept], classes=np.array(dataset.classes))
-    return [
-        write_text(folder / CHANGES, frame_csv(table)),
-        write_bytes(folder / CLEANED, buffer.getvalue()),
-    ]
-
-
-def _class_of(text: str, example: int, classes: Sequence[str]) -> int:
-    """Return the class that a reviewer named, by its name or else its number."""
-    number = text.removesuffix(".0")
-    if text not in classes and number.isdecimal() and int(number) < len(classes):
-        return int(number)
-    return classes.index(choose(f"class of example {example}", text, classes))
 
 
 def has_pyarrow() -> bool:

@@ -81,7 +81,7 @@ class ReviewView:
 
 def review_view(audit: AuditResult, *, texts: Sequence[str] | None) -> ReviewView:
     """Return the review view: the sample of ``to_review`` first, then the rest of the list."""
-    ids, sample = _to_review(audit)
+    ids, sample = to_review(audit)
     near = _near(audit, ids)
     rows = audit.table.loc[ids]
     labels, suggested = (rows[name].to_numpy(np.int64) for name in ("label", "suggested"))
@@ -107,7 +107,7 @@ def review_view(audit: AuditResult, *, texts: Sequence[str] | None) -> ReviewVie
     )
 
 
-def _to_review(audit: AuditResult) -> tuple[Ids, int]:
+def to_review(audit: AuditResult) -> tuple[Ids, int]:
     """Return the ids to review, and how many of them are the sample."""
     calibration = audit.calibration
     reviewed = None if calibration.reviews is None else calibration.reviews.ids

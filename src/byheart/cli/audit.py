@@ -94,8 +94,17 @@ def audit(
         typer.Option(
             "--apply",
             metavar="FILE",
-            help="Reviews whose corrections byheart applies to the data: it writes cleaned.npz and "
-            "cleaned.csv to DIR, and trains nothing. Once per reviewer.",
+            help="Reviews whose corrections byheart applies to the data: it writes cleaned.csv or "
+            "cleaned.npz and changes.csv to DIR, and trains nothing. Once per reviewer.",
+        ),
+    ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            "--export",
+            metavar="TOOL",
+            help="Export flagged and reviewed examples of the audit in DIR, for label-studio or "
+            "fiftyone, with the verdicts of --reviews or --apply. Trains nothing.",
         ),
     ] = None,
     critical_radius: Annotated[
@@ -136,8 +145,10 @@ def audit(
     load = partial(load_dataset, source, size=size, seed=seed, label=label, text=text)
     if apply:
         _apply(load, apply, out)
-        if not reviews:
-            return
+    if export:
+        _export(load, export, reviews or apply, out)
+    if (apply or export) and not reviews:
+        return
     require_folder(out, "audit")
     recipe = options.recipe_of(context)
     kept = out / KEPT
@@ -221,12 +232,27 @@ def _review(
 
 def _apply(load: Callable[[], Dataset], reviews: list[Path], out: Path) -> None:
     """Write the data with the corrections of reviewers."""
-    from byheart.auditing.files import write_cleaned
+    from byheart.auditing.exports import write_cleaned
     from byheart.auditing.reviews import read_reviews
 
     data = load()
     found = read_reviews(reviews, len(data), fingerprint=data.fingerprint, fewest=1)
     for path in write_cleaned(out, data, found):
+        tell(path)
+
+
+def _export(load: Callable[[], Dataset], tool: str, reviews: list[Path] | None, out: Path) -> None:
+    """Export the audit in a folder for another tool, with the verdicts of reviewers."""
+    from byheart.auditing.exports import export
+    from byheart.auditing.files import read_audit
+    from byheart.auditing.reviews import read_reviews
+
+    data = load()
+    stored, _ = read_audit(out, data)
+    found = None
+    if reviews:
+        found = read_reviews(reviews, len(data), fingerprint=data.fingerprint, fewest=1)
+    for path in export(stored, out, tool, found):
         tell(path)
 
 

@@ -27,6 +27,7 @@ class Preparation:
         features: name of each input: a column, a category, or an n-gram; empty if there are none.
         notes: what was done to labels and inputs, one sentence each, without a full stop.
         skipped: files that were left out, each with its reason.
+        label: the column of the source with the labels.
         shown_range: the values that a page shows as black and as white, for images.
     """
 
@@ -37,6 +38,7 @@ class Preparation:
     notes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     shown_range: tuple[float, float] = (0.0, 1.0)
+    label: str = "label"
 
     @property
     def texts(self) -> list[str] | None:

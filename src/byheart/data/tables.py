@@ -64,7 +64,7 @@ def from_frame(
         x, features, how = to_ngrams(name, text, rows[text])
     said = [*notes, f"Labels are in column '{label}': {_classes(names)}", *how]
     kind: Kind = "table" if text is None else "text"
-    prepared = Preparation(kind, rows, text, features, tuple(map(visible, said)))
+    prepared = Preparation(kind, rows, text, features, tuple(map(visible, said)), label=label)
     return Dataset.from_inputs(name, torch.from_numpy(x), labels, names, prepared)
 
 
