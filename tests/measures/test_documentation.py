@@ -66,7 +66,9 @@ MEASURES = [
 HELPERS = {
     "capacity.accuracy_at", "first_layer.low_frequencies",
     "lanczos.dominant_pairs", "lanczos.lengths", "mlp_loss.without_idle_weights",
-    "mlp_sgd.mlp_sgd", "modules.evaluating", "modules.pack_of_one", "modules.plain_layers",
+    "mlp_sgd.mlp_sgd", "modules.as_inputs", "modules.evaluating", "modules.pack_of_one",
+    "modules.plain_layers", "modules.require_gradients_by_inputs", "modules.require_logits",
+    "modules.require_symmetry", "modules.require_type", "modules.twice_differentiable",
     "lanczos.orthogonal", "sensitivity.shuffled_batches", "sharpness.pack_loss",
     "sharpness.start_vector",
     "unrolled.finite", "unrolled.input_gradients", "unrolled.kept_stride",

@@ -3,21 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from byheart.errors import InputError
-from byheart.measures.training_loss import PackData
+from byheart.measures.training_loss import AutogradLoss, PackData
 from byheart.networks.mlp import ReplicatedMLP
 
 ROUNDINGS = 100
 """Two passes over the same inputs may differ by this many roundings of the largest logit."""
+SYMMETRIC = 1e-3
+"""Largest relative difference of u.Hv and v.Hu: a correct second derivative differs by rounding."""
+TRIED = 32
+"""Examples on which the symmetry of the Hessian is checked."""
+
+
+def require_logits(logits: object, examples: int) -> Tensor:
+    """Return what a model made of N inputs, if it is logits [N, classes] of 2 classes or more.
+
+    Raises:
+        InputError: it is not. One output z has no second class to compare with.
+    """
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != examples:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"the model must map [N, ...] to logits [N, classes]: for N = {examples} it "
+            f"returned {got}"
+        )
+    if logits.shape[1] < 2:
+        raise InputError(
+            f"the model has {logits.shape[1]} output, and each class needs one: for an output z of "
+            "two classes, wrap the model so that it returns torch.cat([torch.zeros_like(z), z], 1)"
+        )
+    return logits
+
+
+class _WeightNorm(TorchFunctionMode):
+    """Computes weight normalization by operations whose second derivatives are right.
+
+    That of ``torch._weight_norm`` is not (torch 2.13): sharpness and loss-sensitivity are 16% off.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch._weight_norm:
+            v, g, dim = (*args, 0)[:3]
+            return v * (g / torch.norm_except_dim(v, 2, dim))
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def twice_differentiable(model: nn.Module) -> Iterator[None]:
+    """Let a model compute with operations that have a second derivative, and a right one."""
+    with ExitStack() as stack:
+        # Fused attention kernels have no second derivative; the plain one has.
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(_has_weight_norm(module) for module in model.modules()):
+            stack.enter_context(_WeightNorm())
+        yield
+
+
+def _has_weight_norm(module: nn.Module) -> bool:
+    hooks = module._forward_pre_hooks.values()
+    return any("WeightNorm" in type(part).__name__ for part in (module, *hooks))
 
 
 @contextmanager
@@ -101,6 +158,11 @@ class SingleNetwork:
         copies = {name: value.detach().clone() for name, value in self._values.items()}
         return SingleNetwork(self._model, copies)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the trainable parameters."""
+        return list(self._values)
+
     def finite(self) -> Tensor:
         """Return whether all parameters are finite, bool [1]."""
         return torch.stack([torch.isfinite(p).all() for p in self.parameters()]).all()[None]
@@ -114,16 +176,9 @@ class SingleNetwork:
         # Buffers go in as copies: a module that counts its calls must not count ours.
         state = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
         state |= {name: value.squeeze(0) for name, value in self._values.items()}
-        # Fused attention kernels have no second derivative; the plain one has.
-        with sdpa_kernel(SDPBackend.MATH):
+        with twice_differentiable(self._model):
             logits = functional_call(self._model, state, (x[0].to(self.parameters()[0].device),))
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != x.shape[1]:
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise InputError(
-                f"the model must map [N, ...] to logits [N, classes]: for N = {x.shape[1]} it "
-                f"returned {got}"
-            )
-        return logits[None]
+        return require_logits(logits, x.shape[1])[None]
 
     def checked_logits(self, x: Tensor) -> Tensor:
         """Return logits, and refuse a module without derivatives or with randomness."""
@@ -147,8 +202,57 @@ class SingleNetwork:
         return logits
 
 
+class _Rows(nn.Module):
+    """A model of mappings as a model of row numbers [N, 1], which it looks up."""
+
+    def __init__(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = inputs
+
+    def forward(self, rows: Tensor) -> Any:
+        """Return what the model makes of the rows."""
+        chosen = rows[:, 0]
+        return self.model({name: values[chosen] for name, values in self._inputs.items()})
+
+
+def require_gradients_by_inputs(logits: Tensor, x: Tensor) -> None:
+    """Refuse a network whose logits do not depend on its inputs by derivatives.
+
+    Args:
+        logits: [N, classes] of x.
+        x: [N, *shape] inputs that require gradients.
+    """
+    by_x = None
+    if logits.requires_grad:
+        (by_x,) = torch.autograd.grad(logits.sum(), x, allow_unused=True, retain_graph=True)
+    if by_x is None:
+        raise InputError(
+            "the model's logits have no derivative by x, as where it looks up embeddings: give the "
+            "embedded inputs as x, and the layers after the embedding as the model"
+        )
+
+
+def as_inputs(x: object) -> Tensor:
+    """Return inputs as a tensor; refuse a mapping, which has no single derivative."""
+    if isinstance(x, Mapping):
+        raise InputError(
+            "x is a mapping: give the tensor to differentiate by, and a model that takes it alone"
+        )
+    return torch.as_tensor(x)
+
+
+def require_type(model: nn.Module, x: Tensor) -> None:
+    """Refuse inputs that are not of the type of the model's parameters."""
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if parameter is not None and parameter.dtype != x.dtype:
+        raise InputError(
+            f"x is {x.dtype}, the model {parameter.dtype}: give x.to({parameter.dtype})"
+        )
+
+
 def pack_of_one(
-    model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int
+    model: nn.Module, x: Tensor | Mapping[str, Tensor], y: Tensor, *, batch_size: int
 ) -> tuple[ReplicatedMLP | SingleNetwork, PackData]:
     """Return a module and its training set as a pack of one, if they can be measured.
 
@@ -157,7 +261,7 @@ def pack_of_one(
 
     Args:
         model: maps [N, *shape] to logits [N, classes].
-        x: [N, *shape] inputs.
+        x: [N, *shape] inputs; or a mapping of such tensors, which the model then is called with.
         y: int64 [N] labels in 0..classes - 1.
         batch_size: examples in memory at once.
 
@@ -166,7 +270,12 @@ def pack_of_one(
             values out of range, or a model whose output is not finite logits [N, classes], differs
             from pass to pass or does not depend on the parameters.
     """
+    if isinstance(x, Mapping):
+        model, x = _Rows(model, x), _row_numbers(x)
     x, y = _checked_examples(x, y, batch_size)
+    parameter = next(model.parameters(), None)
+    if parameter is not None and x.is_floating_point():
+        x = x.to(parameter.dtype)
     layers = plain_layers(model, x)
     rows = torch.arange(len(x), device=x.device)[None]
     network: ReplicatedMLP | SingleNetwork
@@ -180,7 +289,43 @@ def pack_of_one(
         data = PackData(x, rows, y[None])
         network = SingleNetwork(model)
     _check_logits(network, data, batch_size)
+    if isinstance(network, SingleNetwork):
+        require_symmetry(network, data)
     return network, data
+
+
+def require_symmetry(network: SingleNetwork, data: PackData) -> None:
+    """Refuse a model whose Hessian is not symmetric: an operation has a wrong second derivative.
+
+    Formula: u.Hv = v.Hu, for random u and v, on the first examples.
+    """
+    few = PackData(data.pool, data.rows[:, :TRIED], data.y[:, :TRIED])
+    loss = AutogradLoss(network, few, chunk=TRIED)
+    draw = torch.Generator().manual_seed(0)
+    u, v = (torch.randn(loss.theta.shape, generator=draw).to(loss.theta) for _ in range(2))
+    if _symmetric(loss, u, v):
+        return
+    start = 0
+    for name, value in zip(network.names, network.parameters(), strict=True):
+        only = torch.zeros_like(u)
+        only[:, start : start + value.numel()] = 1
+        start += value.numel()
+        if not _symmetric(loss, u * only, v * only):
+            layer = name.split(".parametrizations.")[0].rpartition(".")[0] or name
+            raise InputError(
+                f"layer '{layer}' has an operation with a wrong second derivative (the Hessian is "
+                "not symmetric): replace it, or remove its parametrization"
+            )
+    raise InputError(
+        "the model has an operation with a wrong second derivative (the Hessian is not symmetric)"
+    )
+
+
+def _symmetric(loss: AutogradLoss, u: Tensor, v: Tensor) -> bool:
+    of_u, of_v = loss.product(u), loss.product(v)
+    difference = float((u * of_v).sum() - (v * of_u).sum())
+    size = max(float(of_u.norm()), float(of_v.norm()))
+    return not abs(difference) > SYMMETRIC * size
 
 
 def _fits(layers: Sequence[nn.Linear], x: Tensor) -> bool:
@@ -189,6 +334,15 @@ def _fits(layers: Sequence[nn.Linear], x: Tensor) -> bool:
         (p.dtype, p.device) == (x.dtype, x.device) for layer in layers for p in layer.parameters()
     )
     return x.dim() > 1 and alike and x[0].numel() == layers[0].in_features
+
+
+def _row_numbers(x: Mapping[str, Tensor]) -> Tensor:
+    """Return the numbers [N, 1] of the rows that all tensors of a mapping have."""
+    counts = {name: len(values) for name, values in x.items()}
+    if len(set(counts.values())) != 1:
+        named = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "nothing"
+        raise InputError(f"x must hold tensors of equally many examples, got {named}")
+    return torch.arange(next(iter(counts.values())))[:, None]
 
 
 def _checked_examples(x: Tensor, y: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
@@ -212,7 +366,7 @@ def _check_logits(network: ReplicatedMLP | SingleNetwork, data: PackData, chunk:
         if isinstance(network, SingleNetwork):
             logits = network.checked_logits(x)[0]
         else:
-            logits = network(x)[0]
+            logits = require_logits(network(x)[0], x.shape[1])
         labels = y[0].to(logits.device)
         if not bool(torch.isfinite(logits).all()):
             raise InputError("the model returns logits that are not finite: check its weights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ class OnlineSharpness:
 
 def online_sharpness(
     model: nn.Module,
-    x: Tensor,
+    x: Tensor | Mapping[str, Tensor],
     y: Tensor,
     *,
     gamma: float = 0.05,
@@ -56,7 +57,8 @@ def online_sharpness(
 
     Args:
         model: maps [N, *shape] to logits [N, classes].
-        x: [N, *shape] training inputs.
+        x: [N, *shape] training inputs; or a mapping of such tensors, which the model is called
+            with.
         y: int64 [N] training labels.
         gamma: weight of an iteration, between 0 and 1.
         alpha: length of the step, in the unit of the parameters, whose change of gradient is

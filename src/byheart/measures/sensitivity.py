@@ -15,13 +15,23 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from byheart.errors import InputError
 from byheart.measures.mlp_sgd import mlp_sgd
-from byheart.measures.modules import evaluating
+from byheart.measures.modules import (
+    SingleNetwork,
+    as_inputs,
+    evaluating,
+    require_gradients_by_inputs,
+    require_logits,
+    require_symmetry,
+)
+from byheart.measures.training_loss import PackData
 from byheart.measures.unrolled import Parameters, PlainSgd, UnrolledSgd, input_gradients
 from byheart.seeds import generator
 
 INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 NORMS = (1.0, 2.0, math.inf)
 """The norms of a gradient, in the order in which they are returned."""
+PROBED = 64
+"""Examples on which derivatives are tried before the training."""
 
 
 def loss_sensitivity(
@@ -79,7 +89,7 @@ def loss_sensitivity(
         tensor([[0.0000, 0.0000],
                 [0.5189, 0.2500]])
     """
-    x, y = torch.as_tensor(x).detach(), torch.as_tensor(y)
+    x, y = as_inputs(x).detach(), torch.as_tensor(y)
     _check_examples(model, x, y)
     steps = _checked_batches(batches, len(x), x.device)
     times = _checked_times(evaluate_at, len(steps))
@@ -90,7 +100,11 @@ def loss_sensitivity(
     with evaluating(model), torch.enable_grad():
         sgd = PlainSgd(model, x, y.long(), steps, learning_rate)
         _check_model(sgd)
-        gradients = input_gradients(mlp_sgd(model, sgd) or sgd, times)
+        by_formulas = mlp_sgd(model, sgd)
+        if by_formulas is None:
+            rows = torch.arange(len(x), device=x.device)[None]
+            require_symmetry(SingleNetwork(model), PackData(x, rows, y.long()[None]))
+        gradients = input_gradients(by_formulas or sgd, times)
     for t, gradient in zip(times, gradients, strict=True):
         if not bool(torch.isfinite(gradient).all()):
             raise InputError(
@@ -279,12 +293,7 @@ def _checked_times(evaluate_at: Iterable[int], steps: int) -> Sequence[int]:
 def _check_model(sgd: PlainSgd) -> None:
     """Look at the model before T steps are spent on it."""
     logits, again = sgd.logits(sgd.start, sgd.x), sgd.logits(sgd.start, sgd.x)
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(sgd.x):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(
-            f"the model must map [N, ...] to logits [N, classes]: for N = {len(sgd.x)} it "
-            f"returned {got}"
-        )
+    require_logits(logits, len(sgd.x))
     if not bool(torch.isfinite(logits).all()):
         raise InputError("the model returns logits that are not finite: check its weights")
     if not torch.allclose(logits, again, rtol=1e-4, atol=1e-6):
@@ -318,6 +327,8 @@ def _check_derivatives(sgd: PlainSgd) -> None:
         raise InputError(
             f"the model cannot be differentiated twice, as loss-sensitivity needs: {reason}"
         ) from error
+    some = sgd.x[:PROBED].clone().requires_grad_()
+    require_gradients_by_inputs(sgd.logits(theta, some), some)
 
 
 def _fit(sgd: UnrolledSgd, theta: Parameters) -> tuple[float, float]:

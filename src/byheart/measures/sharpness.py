@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -72,7 +72,7 @@ class PackSharpness:
 
 def sharpness(
     model: nn.Module,
-    x: Tensor,
+    x: Tensor | Mapping[str, Tensor],
     y: Tensor,
     *,
     tolerance: float = 1e-3,
@@ -96,7 +96,8 @@ def sharpness(
 
     Args:
         model: maps [N, *shape] to logits [N, classes].
-        x: [N, *shape] training inputs.
+        x: [N, *shape] training inputs; or a mapping of such tensors, which the model is called
+            with.
         y: int64 [N] training labels.
         tolerance: largest relative residual, between 0 and 1. In float32, not below about 1e-5.
         seed: seed of the start vector.

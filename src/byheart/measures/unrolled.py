@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from byheart.errors import InputError
+from byheart.measures.modules import twice_differentiable
 
 Parameters = tuple[Tensor, ...]
 State = TypeVar("State")
@@ -111,6 +112,7 @@ class PlainSgd:
         self.y = y
         self.batches = batches
         self.learning_rate = learning_rate
+        self._in_batches = True
         self.start: Parameters = tuple(p.detach().clone() for p in named.values())
         self.update_bytes = sum(p.numel() * p.element_size() for p in self.start)
 
@@ -120,7 +122,8 @@ class PlainSgd:
     def logits(self, theta: Parameters, x: Tensor) -> Tensor:
         """Return the logits of inputs x under parameters theta."""
         state = {**self._buffers, **dict(zip(self._names, theta, strict=True))}
-        logits: Tensor = torch.func.functional_call(self._model, state, (x,))
+        with twice_differentiable(self._model):
+            logits: Tensor = torch.func.functional_call(self._model, state, (x,))
         return logits
 
     def loss(self, theta: Parameters, x: Tensor, y: Tensor) -> Tensor:
@@ -185,18 +188,35 @@ class PlainSgd:
         )
         contributions = []
         for together in zip(*(torch.split(a, ADJOINTS_PER_BATCH) for a in adjoints), strict=True):
-            *hessian_products, mixed = torch.autograd.grad(
-                gradients,
-                (*theta, x),
-                together,
-                retain_graph=True,
-                is_grads_batched=True,
-                materialize_grads=True,
-            )
+            *hessian_products, mixed = self._products(gradients, (*theta, x), together)
             contributions.append(-self.learning_rate * mixed.expand(len(together[0]), *x.shape))
             for a, product in zip(together, hessian_products, strict=True):
                 a.sub_(product, alpha=self.learning_rate)
         return torch.cat(contributions)
+
+    def _products(
+        self, gradients: Sequence[Tensor], inputs: Sequence[Tensor], adjoints: Parameters
+    ) -> Sequence[Tensor]:
+        """Return the derivatives of gradients . a_e by each input, [e, *input]."""
+
+        def products(vectors: Parameters, *, batched: bool) -> Sequence[Tensor]:
+            return torch.autograd.grad(
+                gradients,
+                inputs,
+                vectors,
+                retain_graph=True,
+                is_grads_batched=batched,
+                materialize_grads=True,
+            )
+
+        if self._in_batches:
+            try:
+                return products(adjoints, batched=True)
+            except RuntimeError:
+                # Some operations (group norm) have a second derivative, but not for a batch.
+                self._in_batches = False
+        each = [products(vectors, batched=False) for vectors in zip(*adjoints, strict=True)]
+        return [torch.stack(columns) for columns in zip(*each, strict=True)]
 
 
 class PlainAdjoints:

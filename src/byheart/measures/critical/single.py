@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,20 @@ from torch import Tensor, nn
 from byheart.errors import InputError
 from byheart.measures.critical.bracket import Bracket, Settings
 from byheart.measures.critical.lass import ExampleNoise, Noise
-from byheart.measures.modules import evaluating
+from byheart.measures.modules import (
+    as_inputs,
+    evaluating,
+    require_gradients_by_inputs,
+    require_logits,
+    require_type,
+)
 
 PROBED = 64
 """Number of inputs on which the model is evaluated twice."""
+WIDE = 20.0
+"""Inputs that span more are pixels of 0..255 rather than standardised."""
+FINEST = 1e-4
+"""A radius below this share of such a range was hardly meant; the default is 1.2e-3 of 0..1."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +128,13 @@ def critical_samples(
         >>> found.lower, found.upper
         (0.5, 0.5)
     """
-    x = torch.as_tensor(x)
+    x = as_inputs(x)
     settings = Settings(radius, step, noise, max_steps, batch_size)
     _check(x, settings, splits)
     x = x.detach()
     with evaluating(model):
         network = SingleModel(model)
+        require_type(model, x)
         _check_model(network, x[:batch_size])
         with torch.no_grad():
             logits = torch.cat(
@@ -150,11 +162,15 @@ def critical_samples(
     )
 
 
-@torch.no_grad()
 def _check_model(classifier: SingleModel, x: Tensor) -> None:
-    """Refuse a model that answers differently when asked again."""
+    """Refuse a model that answers differently when asked again, or has no derivative by inputs."""
     probe = x[:PROBED].unsqueeze(0)
-    first, second = (classifier(probe.clone()) for _ in range(2))
+    with torch.enable_grad():
+        inputs = probe.clone().requires_grad_()
+        first = classifier(inputs)
+        require_gradients_by_inputs(first, inputs)
+    with torch.no_grad():
+        first, second = first.detach(), classifier(probe.clone())
     if not torch.allclose(first, second, rtol=1e-3, atol=1e-5, equal_nan=True):
         raise InputError(
             "the model is not deterministic in eval mode (two passes over the same inputs differ): "
@@ -181,6 +197,12 @@ def _check(x: Tensor, settings: Settings, splits: int | None) -> None:
             f"radius must be on the scale of the inputs, which span {spread:g}, got "
             f"{settings.radius:g}: a radius given in pixel values has to be divided by 255"
         )
+    if spread > WIDE and 0 < settings.radius < FINEST * spread:
+        warnings.warn(
+            f"the radius {settings.radius:g} is tiny for inputs that span {spread:g}: for pixels "
+            "of 0..255, divide the inputs by 255 or give the radius in pixel values",
+            stacklevel=3,
+        )
     for name, count, least in (
         ("max_steps", settings.max_steps, 1),
         ("batch_size", settings.batch_size or 0, 1),
@@ -198,14 +220,7 @@ class SingleModel:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logits."""
-        logits = self.model(x[0])
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != x.shape[1]:
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise InputError(
-                f"the model must map [N, ...] to logits [N, classes]: for N = {x.shape[1]} it "
-                f"returned {got}"
-            )
-        return logits.unsqueeze(0)
+        return require_logits(self.model(x[0]), x.shape[1]).unsqueeze(0)
 
     def select(self, replicas: Tensor) -> SingleModel:
         """Return the one replica there is."""
