@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image as Pictures
@@ -35,6 +36,9 @@ class Table:
 
     def __getitem__(self, column: str) -> list[Any]:
         return self.columns[column]
+
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame(self.columns)
 
 
 PIXELS = np.random.default_rng(0).integers(256, size=(4, 5, 6), dtype=np.uint8)
@@ -95,7 +99,6 @@ def test_an_error_without_words_is_told_by_its_type(hub: dict[tuple[str, str], A
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ({"picture": Value(), "animal": ClassLabel(["a", "b"])}, "0 image columns"),
         ({"picture": Image(), "animal": Value()}, r"0 class label columns .* animal \(Value\)"),
         ({"picture": Image(), "animal": Image()}, "2 image columns where one is needed"),
     ],
@@ -108,16 +111,29 @@ def test_columns_that_are_missing_or_ambiguous_are_told(
         load_dataset("hf:owner/pets")
 
 
+def test_texts_of_the_hub_are_read_by_their_columns(hub: dict[tuple[str, str], Any]) -> None:
+    texts = ["a good film", "a bad film", "bad", "good"]
+    hub["owner/films", "train"] = Table(
+        {"text": texts, "label": [1, 0, 0, 1]},
+        {"text": Value(), "label": ClassLabel(["neg", "pos"])},
+    )
+    dataset = load_dataset("hf:owner/films", text="text")
+    assert (dataset.kind, dataset.classes) == ("text", ("neg", "pos"))
+    assert dataset.y.tolist() == [1, 0, 0, 1]
+
+
 def test_unlabelled_rows_are_refused(hub: dict[tuple[str, str], Any]) -> None:
     hub["owner/pets", "train"].columns["animal"] = [-1, 0, 1, 0]
     with pytest.raises(InputError, match="label -1 is out of range"):
         load_dataset("hf:owner/pets")
 
 
-def test_images_of_different_sizes_name_the_row(hub: dict[tuple[str, str], Any]) -> None:
+def test_images_of_different_sizes_get_one(hub: dict[tuple[str, str], Any]) -> None:
     hub["owner/pets", "train"].columns["picture"][2] = Pictures.new("L", (9, 9))
-    with pytest.raises(DataError, match="hf:owner/pets row 2 has 9x9 pixels"):
-        load_dataset("hf:owner/pets")
+    dataset = load_dataset("hf:owner/pets")
+    assert dataset.shape == (64, 64)
+    assert "have 2 sizes, from 6x5 to 9x9 pixels" in getattr(dataset.prepared, "notes", ("",))[0]
+    assert load_dataset("hf:owner/pets", resize=8).shape == (8, 8)
 
 
 def test_a_row_without_an_image_is_named(hub: dict[tuple[str, str], Any]) -> None:

@@ -1,15 +1,15 @@
 """A folder of images by class."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from byheart.data import load_dataset
-from byheart.errors import DataError
+from byheart.data import Dataset, load_dataset
+from byheart.errors import DataError, InputError
 
 RNG = np.random.default_rng(0)
 
@@ -89,21 +89,98 @@ def write_truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (lambda path: picture(path, (6, 5)), "has 5x6 pixels but .*cats/1.png has 4x6"),
-        (write_text, "is no image that pillow can read"),
-        (write_truncated, "is a damaged image"),
-        (write_deep, "has more than 8 bits a channel"),
-    ],
-)
-def test_an_image_that_cannot_be_used_is_named(
-    grey: Path, write: Callable[[Path], object], message: str
-) -> None:
-    write(grey / "dogs" / "3.png")
-    with pytest.raises(DataError, match=rf"dogs/3\.png {message}"):
+def notes(dataset: Dataset) -> str:
+    assert dataset.prepared is not None
+    return "; ".join(dataset.prepared.notes)
+
+
+def test_files_that_cannot_be_read_are_left_out_and_listed_together(grey: Path) -> None:
+    write_text(grey / "dogs" / "3.png")
+    write_truncated(grey / "cats" / "4.png")
+    write_deep(grey / "cats" / "5.png")
+    for name in ("dogs/4.HEIC", "dogs/5.avif", "dogs/notes.txt", "dogs/more.txt", "cats/x"):
+        (grey / name).write_bytes(b"-")
+    dataset = load_dataset(grey)
+    assert len(dataset) == 5
+    assert "Left out, as no image by its ending: 2 .txt, 1 without ending" in notes(dataset)
+    assert "Left out, of 10 images: 5 (" in notes(dataset)
+    skipped = dict(getattr(dataset.prepared, "skipped", ()))
+    assert len(skipped) == 8
+    assert "is no image that pillow can read" in skipped["dogs/3.png"]
+    assert "is a damaged image" in skipped["cats/4.png"]
+    assert "more than 8 bits a channel" in skipped["cats/5.png"]
+    assert skipped["dogs/4.HEIC"] == ".heic cannot be read: convert it to JPEG or PNG"
+
+
+def test_a_class_without_an_image_that_can_be_read_names_what_it_has(grey: Path) -> None:
+    write_text(grey / "emus.png")
+    (grey / "emus").mkdir()
+    write_text(grey / "emus" / "1.png")
+    with pytest.raises(DataError, match=r"folder .*emus holds no .*: emus/1\.png is no image"):
         load_dataset(grey)
+
+
+def test_images_of_several_sizes_are_brought_to_64_pixels(grey: Path) -> None:
+    white = np.full((30, 10), 255, np.uint8)
+    Image.fromarray(white).save(grey / "dogs" / "3.png")
+    dataset = load_dataset(grey)
+    assert dataset.shape == (64, 64)
+    assert "Images have 2 sizes, from 4x6 to 10x30 pixels" in notes(dataset)
+    # Its shape is kept: black margins left and right.
+    tall = dataset.x[-1]
+    assert bool((tall[:, 22:42] > 0.99).all()) and float(tall[:, :20].max()) == 0
+
+
+def test_images_are_resized_on_request_only(grey: Path) -> None:
+    assert load_dataset(grey, resize=8).shape == (8, 8)
+    assert notes(load_dataset(grey)) == ""
+
+
+@pytest.mark.parametrize("resize", [0, 3, 2000, 8.0, True])
+def test_a_side_that_cannot_be_is_refused(grey: Path, resize: Any) -> None:
+    with pytest.raises(InputError, match="resize must be a whole number from 4 to 1024"):
+        load_dataset(grey, resize=resize)
+
+
+def test_resize_is_for_images() -> None:
+    with pytest.raises(InputError, match="'digits' is no folder of images: leave out resize"):
+        load_dataset("digits", resize=16)
+
+
+def test_images_are_turned_as_their_camera_was(grey: Path) -> None:
+    pixels = RNG.integers(256, size=(4, 6), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(grey / "dogs" / "3.png", exif=exif)
+    dataset = load_dataset(grey)
+    assert dataset.shape == (6, 4)
+    assert torch.equal(dataset.x[-1], torch.from_numpy(np.rot90(pixels, -1).copy()) / 255)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_white(grey: Path, mode: str) -> None:
+    image = Image.new("RGBA", (4, 6), (0, 0, 0, 0))
+    image.putpixel((1, 2), (0, 0, 0, 255))
+    if mode == "P":
+        image.quantize(2).save(grey / "dogs" / "3.png")
+    else:
+        image.convert(mode).save(grey / "dogs" / "3.png")
+    last = load_dataset(grey).x[-1]
+    assert float(last[..., 2, 1].max()) == 0 and float(last[..., 0, 0].min()) == 1
+
+
+def test_images_may_lie_in_folders_within_a_class(grey: Path) -> None:
+    picture(grey / "dogs" / "puppies" / "small" / "1.png")
+    dataset = load_dataset(grey)
+    assert dataset.y.tolist() == [0, 0, 0, 1, 1, 1]
+    assert getattr(dataset.prepared, "files", [""])[-1] == "dogs/puppies/small/1.png"
+
+
+def test_both_parts_are_brought_to_one_size(tmp_path: Path) -> None:
+    for split, shape in (("train", (6, 4)), ("test", (8, 8))):
+        for name in "ab":
+            picture(tmp_path / split / name / "1.png", shape)
+    assert load_dataset(tmp_path).shape == load_dataset(tmp_path, split="test").shape == (64, 64)
 
 
 def test_folders_that_are_no_classes_are_told(grey: Path, tmp_path: Path) -> None:

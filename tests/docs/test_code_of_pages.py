@@ -22,8 +22,8 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "docs" / "tutorials" / "first-study.md",
     *(
-        HOW_TO / name
-        for name in ("advise.md", "audit.md", "recipe.md", "table.md", "text.md", "track.md")
+        HOW_TO / f"{name}.md"
+        for name in ("advise", "audit", "photos", "recipe", "table", "text", "track")
     ),
 ]
 CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -157,6 +157,7 @@ def summary(audit: AuditResult) -> dict[str, Any]:
         "epochs": audit.epochs,
         "window": audit.window,
         "notes": list(audit.notes),
+        "skipped": _skipped(audit),
         "alerts": [{"kind": alert.kind, "text": alert.text} for alert in audit.alerts],
         "flagged": len(audit.calibration.flagged),
         "verdicts": {str(name): int(count) for name, count in verdicts.items() if name},
@@ -165,6 +166,12 @@ def summary(audit: AuditResult) -> dict[str, Any]:
         "calibration": _calibration(audit.calibration),
         "list": _list(audit),
     }
+
+
+def _skipped(audit: AuditResult) -> list[list[str]]:
+    """Return the files that were left out, each with its reason."""
+    prepared = None if audit.dataset is None else audit.dataset.prepared
+    return [] if prepared is None else [list(pair) for pair in prepared.skipped]
 
 
 def _onset(onset: Onset) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def advise(
     regularizer: Regularizers = None,
     label: options.Label = None,
     text: options.Text = None,
+    resize: options.Resize = None,
     examples: options.Examples = None,
     trusted: Trusted = None,
     rounds: RoundSizes = None,
@@ -87,7 +88,7 @@ def advise(
         require_folder(out, "advise")
     round_sizes = None if rounds is None else options.parse_counts(rounds, "--rounds")
     command = options.command_of(context)
-    dataset = load_dataset(source, size=examples, seed=seed, label=label, text=text)
+    dataset = load_dataset(source, size=examples, seed=seed, label=label, text=text, resize=resize)
     options.say_prepared(dataset)
     try:
         advice = find_advice(

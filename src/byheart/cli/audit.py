@@ -55,6 +55,7 @@ def audit(
     model: Model = None,
     label: options.Label = None,
     text: options.Text = None,
+    resize: options.Resize = None,
     size: options.Examples = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of runs, 2 or more.")] = 4,
     optimizer: options.Optimizer = None,
@@ -142,7 +143,9 @@ def audit(
         if critical_radius is None
         else options.parse_ratio(critical_radius, "--critical-radius")
     )
-    load = partial(load_dataset, source, size=size, seed=seed, label=label, text=text)
+    load = partial(
+        load_dataset, source, size=size, seed=seed, label=label, text=text, resize=resize
+    )
     if apply:
         _apply(load, apply, out)
     if export:

@@ -44,6 +44,14 @@ Text = Annotated[
         "--text", metavar="COLUMN", help="Column of a table that has texts, to learn from them."
     ),
 ]
+Resize = Annotated[
+    int | None,
+    typer.Option(
+        "--resize",
+        metavar="N",
+        help="Pixels on a side of images. Default: images of several sizes are brought to 64.",
+    ),
+]
 Examples = Annotated[
     int | None,
     typer.Option(

@@ -1,219 +1,224 @@
-"""Images: folders with one subfolder per class, and data sets of the Hugging Face hub."""
+"""Images of any size and mode as arrays of bytes."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from byheart.data.dataset import Dataset, from_file
 from byheart.data.files import require_file, require_room
-from byheart.data.preparation import Preparation
 from byheart.errors import DataError, InputError
 from byheart.texts import visible
-
-HUB_PREFIX = "hf:"
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are tried for any file name: pillow would run an EPS file in Ghostscript."""
 MOST_PIXELS = 2**24
 """Pixels of an image: no network takes more than 4096 x 4096, and a few bytes can claim more."""
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
+MOST_PIXELS_TO_RESIZE = 2**27
+"""The same if it is made smaller: photos have up to 100 million."""
+SIDE = 64
+"""Pixels on a side of images that come in several sizes."""
+MOST_SIDE = 1024
 GREY = frozenset({"1", "L", "LA"})
 DEEP = frozenset({"F", "I"})
+_ORIENTATION = 0x0112
+"""Tag of EXIF: how the camera was held. From 5 on, width and height are exchanged."""
+
+Bytes = npt.NDArray[np.uint8]
 
 
-def is_image_folder(folder: Path) -> bool:
-    """Return whether a folder has subfolders, as a folder of images by class does."""
-    return any(path.is_dir() for path in _visible(folder))
+class UnusableError(Exception):
+    """An image that cannot be used; the message is the reason, without the name of the file."""
 
 
-def load_image_folder(folder: Path, split: str) -> Dataset:
-    """Load images of one size from ``folder/class/image``, or ``folder/split/class/image``.
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of some images, and the side to which they are brought.
 
-    Classes are sorted by name. Grey images have shape [H, W]; if any has colours, all become RGB
-    of shape [3, H, W]. Files that are no images by their ending are left out.
-
-    Raises:
-        DataError: a class without images, images that differ in size or cannot be read, or no
-            such split.
+    Attributes:
+        found: width and height of the images, each size once.
+        side: pixels on a side of all images after resizing; None if they stay as they are.
     """
-    root, paths = _root(folder, split), image_paths(folder, split)
-    images = (open_image(path) for path in paths)
-    pixels = stack_images(images, [str(path) for path in paths])
-    classes = sorted({path.parent.name for path in paths})
-    y = [classes.index(path.parent.name) for path in paths]
-    files = [visible(str(path.relative_to(folder))) for path in paths]
-    dataset = from_file(root, folder.resolve().name, pixels, y, classes)
-    return replace(dataset, prepared=Preparation("images", pd.DataFrame({"file": files})))
 
+    found: frozenset[tuple[int, int]]
+    side: int | None
 
-def image_paths(folder: Path, split: str) -> list[Path]:
-    """Return the images of a folder by class, in the order in which they are loaded.
+    @classmethod
+    def of(cls, sizes: Iterable[tuple[int, int]], resize: int | None) -> Sizes:
+        """Return the side that was asked for, or 64 if the images have several sizes."""
+        found = frozenset(sizes)
+        return cls(found, resize or (SIDE if len(found) > 1 else None))
 
-    Raises:
-        DataError: a class without images, or no such split.
-    """
-    return _paths(_root(folder, split))
-
-
-def open_image(path: Path) -> Image.Image:
-    """Read an image from a file, the first one if it holds several.
-
-    Raises:
-        DataError: the file is damaged, no image, or one of too many pixels.
-    """
-    require_file(path)
-    try:
-        # What pillow would only warn of either loads or is an error below.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
-            _require_few_pixels(path, image)
-            image.load()
-            return image.copy()
-    except DataError:
-        raise
-    except UnidentifiedImageError:
-        raise DataError(
-            f"{path} is no image that pillow can read as {', '.join(FORMATS)}: remove or repair it"
-        ) from None
-    except Exception as error:
-        # What pillow raises of a damaged file is documented nowhere, and of a dozen kinds.
-        raise DataError(f"{path} is a damaged image: {error or type(error).__name__}") from None
-
-
-def _require_few_pixels(path: Path, image: Image.Image) -> None:
-    if image.width * image.height > MOST_PIXELS:
-        raise DataError(
-            f"{path} has {image.width}x{image.height} pixels, where {MOST_PIXELS:,} are the most: "
-            "make it smaller"
+    def note(self) -> str | None:
+        """Return what was done to the images as a sentence; None if nothing was."""
+        if self.side is None or self.found == {(self.side, self.side)}:
+            return None
+        low, high = min(self.found), max(self.found)
+        had = f"are of {low[0]}x{low[1]} pixels" if len(self.found) == 1 else (
+            f"have {len(self.found):,} sizes, from {low[0]}x{low[1]} to {high[0]}x{high[1]} pixels"
+        )  # fmt: skip
+        return (
+            f"Images {had}, and were brought to {self.side}x{self.side}, with black margins where "
+            "they are not square"
         )
 
 
-def stack_images(
-    images: Iterable[Image.Image | None], names: Iterable[str]
-) -> npt.NDArray[np.uint8]:
-    """Return images of one size as bytes ``[N, H, W]``, or ``[N, 3, H, W]`` if any has colours.
-
-    Args:
-        images: of 8 bits a channel; None where one is missing.
-        names: what errors call each image.
+def require_side(resize: object) -> None:
+    """Refuse a side that images cannot be brought to.
 
     Raises:
-        DataError: images that are missing, differ in size, have more than 8 bits a channel, or are
-            more than a data set may take.
+        InputError: it is no whole number from 4 to 1024.
     """
-    arrays: list[npt.NDArray[np.uint8]] = []
-    first = ""
-    for image, name in zip(images, names, strict=True):
-        if image is None:
-            raise DataError(f"{name} holds no image: leave it out")
-        array = _pixels(image, name)
-        first = first or name
-        if arrays and array.shape[:2] != arrays[0].shape[:2]:
-            raise DataError(
-                f"{name} has {array.shape[1]}x{array.shape[0]} pixels but {first} has "
-                f"{arrays[0].shape[1]}x{arrays[0].shape[0]}: give all images the same size"
-            )
-        arrays.append(array)
-        require_room(name, (len(arrays), array.size))
-    if all(array.ndim == 2 for array in arrays):
-        return np.stack(arrays)
-    coloured = [a if a.ndim == 3 else np.repeat(a[..., None], 3, axis=2) for a in arrays]
-    return np.stack(coloured).transpose(0, 3, 1, 2)
+    if resize is None:
+        return
+    if isinstance(resize, bool) or not isinstance(resize, int) or not 4 <= resize <= MOST_SIDE:
+        raise InputError(f"resize must be a whole number from 4 to {MOST_SIDE}, got {resize!r}")
 
 
-def _pixels(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+def size_of(path: Path) -> tuple[int, int]:
+    """Return width and height of an image as it is shown, by the header of its file.
+
+    Raises:
+        UnusableError: the file is damaged, no image, or one of too many pixels.
+    """
+    with _Opened(path) as image:
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of an image as it is shown."""
+    # For PNG, image.getexif() would read all pixels to look for EXIF data behind them.
+    turned = Image.Image.getexif(image).get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def read_pixels(path: Path, side: int | None) -> Bytes:
+    """Return the pixels of an image, [H, W] if it is grey, else [H, W, 3].
+
+    Args:
+        path: the file; if it holds several images, the first is read.
+        side: pixels on a side after resizing; None to keep the size.
+
+    Raises:
+        UnusableError: the file is damaged, no image, or one of too many pixels.
+    """
+    with _Opened(path) as image:
+        _require_few_pixels(image, MOST_PIXELS if side is None else MOST_PIXELS_TO_RESIZE)
+        if side is not None:
+            # JPEG files can be read at a half, a quarter or an eighth of their size.
+            image.draft(None, (2 * side, 2 * side))
+        image.load()
+        return to_pixels(image, side)
+
+
+def to_pixels(image: Image.Image, side: int | None) -> Bytes:
+    """Return the pixels of an image; see :func:`read_pixels`. Transparent parts become white.
+
+    Raises:
+        UnusableError: it has more than 8 bits a channel.
+    """
     if image.mode[0] in DEEP:
-        raise DataError(f"{name} has more than 8 bits a channel: convert it to 8 bits")
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return np.asarray(image.convert("L" if image.mode in GREY else "RGB"))
-    except ValueError as error:
-        raise DataError(f"{name} cannot be made grey or RGB: {error}: convert it") from None
+        raise UnusableError("has more than 8 bits a channel: convert it to 8 bits")
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            shown = _opaque(ImageOps.exif_transpose(image))
+        except ValueError as error:
+            raise UnusableError(f"cannot be made grey or RGB: {error}: convert it") from None
+    if side is not None and shown.size != (side, side):
+        shown.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        shown = ImageOps.pad(shown, (side, side), Image.Resampling.BICUBIC)
+    return np.asarray(shown)
 
 
-def _root(folder: Path, split: str) -> Path:
-    if (folder / "train").is_dir():
-        if not (folder / split).is_dir():
-            raise DataError(f"{folder} has no folder '{split}': put the {split} images there")
-        return folder / split
-    if split != "train":
-        raise DataError(
-            f"{folder} has no {split} part: make folders {folder}/train and {folder}/{split}"
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return an image as grey or RGB."""
+    mode = "L" if image.mode in GREY else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert(mode)
+
+
+class _Opened:
+    """Opens an image for a ``with`` block; what pillow raises becomes an UnusableError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._quiet = warnings.catch_warnings(action="ignore")
+
+    def __enter__(self) -> Image.Image:
+        # What pillow would only warn of either loads or is an error below.
+        self._quiet.__enter__()
+        try:
+            require_file(self._path)
+            self._image = Image.open(self._path, formats=FORMATS)
+            _require_few_pixels(self._image, MOST_PIXELS_TO_RESIZE)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self._image
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        self._quiet.__exit__(None, None, None)
+        if hasattr(self, "_image"):
+            self._image.close()
+        if error is None or isinstance(error, UnusableError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, DataError):
+            raise UnusableError(str(error).removeprefix(f"{visible(str(self._path))} ")) from None
+        if isinstance(error, UnidentifiedImageError):
+            raise UnusableError(
+                f"is no image that pillow can read as {', '.join(FORMATS)}: remove or repair it"
+            ) from None
+        # What pillow raises of a damaged file is documented nowhere, and of a dozen kinds.
+        raise UnusableError(f"is a damaged image: {error or type(error).__name__}") from None
+
+
+def _require_few_pixels(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise UnusableError(
+            f"has {image.width}x{image.height} pixels, where {most:,} are the most: "
+            "make it smaller, for example with resize (--resize N)"
         )
-    return folder
 
 
-def _paths(root: Path) -> list[Path]:
-    paths = []
-    for folder in filter(Path.is_dir, _visible(root)):
-        images = [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES]
-        if not images:
+class Pixels:
+    """Collects the pixels of images, and sees that they fit into memory together."""
+
+    def __init__(self) -> None:
+        self._arrays: list[Bytes] = []
+
+    def add(self, name: str, pixels: Bytes) -> None:
+        """Add an image that ``name`` stands for in errors.
+
+        Raises:
+            DataError: the image has another size than those before, or the images are more than a
+                data set may take.
+        """
+        try:
+            require_room(name, (len(self._arrays) + 1, pixels.size))
+        except DataError as error:
             raise DataError(
-                f"class folder {folder} holds no images (known endings: "
-                f"{' '.join(sorted(SUFFIXES))}): fill or remove it"
+                f"{error}, or bring images to N pixels with resize (--resize N)"
+            ) from None
+        if self._arrays and pixels.shape[:2] != self._arrays[0].shape[:2]:
+            raise DataError(
+                f"{name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, unlike the images before: "
+                "bring all to N pixels with resize (--resize N)"
             )
-        paths += images
-    if not paths:
-        raise DataError(f"{root} holds no class folders: make one folder of images per class")
-    return paths
+        self._arrays.append(pixels)
 
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def load_hub(source: str, split: str) -> Dataset:
-    """Load an image classification data set with the ``datasets`` package.
-
-    The image and the label column are found by their feature types. No code from the hub is run.
-
-    Args:
-        source: "hf:owner/name".
-        split: as the data set calls it.
-
-    Raises:
-        InputError: the ``datasets`` package is not installed, or a label out of range.
-        DataError: no such data set or split, it cannot be downloaded, or it has not exactly one
-            image column and one label column.
-    """
-    name = source.removeprefix(HUB_PREFIX)
-    if not name:
-        raise InputError(f"data set '{source}': write {HUB_PREFIX}owner/name")
-    try:
-        import datasets
-    except ImportError:
-        raise InputError(
-            f"data set '{source}' needs the datasets package: pip install 'byheart[datasets]'"
-        ) from None
-    try:
-        table = datasets.load_dataset(name, split=split)
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"data set '{source}', split '{split}', cannot be loaded: {reason}; check the name and "
-            "the network, or load it once where there is one (it is cached)"
-        ) from None
-    image = _column(source, table.features, datasets.Image, "image")
-    label = _column(source, table.features, datasets.ClassLabel, "class label")
-    pixels = stack_images(table[image], (f"{source} row {i}" for i in range(len(table))))
-    labels = np.asarray(list(table[label]))
-    return Dataset.from_arrays(name, pixels, labels, table.features[label].names)
-
-
-def _column(source: str, features: dict[str, Any], kind: type, what: str) -> str:
-    columns = [name for name, feature in features.items() if isinstance(feature, kind)]
-    if len(columns) != 1:
-        has = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
-        raise DataError(
-            f"data set '{source}' has {len(columns)} {what} columns where one is needed; "
-            f"it has {has}"
-        )
-    return columns[0]
+    def stacked(self) -> Bytes:
+        """Return bytes ``[N, H, W]``, or ``[N, 3, H, W]`` if any image has colours."""
+        arrays: Sequence[Bytes] = self._arrays
+        if all(array.ndim == 2 for array in arrays):
+            return np.stack(arrays)
+        coloured = [a if a.ndim == 3 else np.repeat(a[..., None], 3, axis=2) for a in arrays]
+        return np.stack(coloured).transpose(0, 3, 1, 2)

@@ -79,7 +79,11 @@ def _as_values(name: str, y: Tensor | npt.ArrayLike) -> Values:
             f"data set '{name}': labels have shape {list(labels.shape)}; "
             f"give one label per example{hint}"
         )
-    missing = np.flatnonzero(pd.isna(labels) | (labels == ""))
+    if labels.dtype.kind not in "biufOUS":
+        raise InputError(
+            f"data set '{name}': labels are of type {labels.dtype}; give whole numbers or names"
+        )
+    missing = np.flatnonzero(pd.isna(labels) | _is_empty(labels))
     if len(missing):
         raise InputError(
             f"data set '{name}': {len(missing):,} of {len(labels):,} labels are missing, the first "
@@ -91,11 +95,16 @@ def _as_values(name: str, y: Tensor | npt.ArrayLike) -> Values:
         return _whole(name, labels)
     if labels.dtype.kind == "O":
         return _of_objects(name, labels)
-    if labels.dtype.kind in "US":
-        return labels.astype(str)
-    raise InputError(
-        f"data set '{name}': labels are of type {labels.dtype}; give whole numbers or names"
-    )
+    if labels.dtype.kind == "S":
+        return np.array([label.decode("utf-8", "backslashreplace") for label in labels.tolist()])
+    return labels
+
+
+def _is_empty(labels: Values) -> npt.NDArray[np.bool_]:
+    """Return which labels [N] are texts without a character."""
+    if labels.dtype.kind in "biuf":
+        return np.zeros(len(labels), bool)
+    return np.array([label in ("", b"") for label in labels.tolist()])
 
 
 def _as_array(name: str, y: npt.ArrayLike) -> Values:

@@ -14,12 +14,9 @@ from byheart.data.checks import require_equal_lengths
 from byheart.data.cifar import is_cifar_folder, load_cifar10, load_cifar_folder
 from byheart.data.dataset import Dataset
 from byheart.data.frames import READERS, as_frame, read_frame
-from byheart.data.images import (
-    HUB_PREFIX,
-    is_image_folder,
-    load_hub,
-    load_image_folder,
-)
+from byheart.data.hub import HUB_PREFIX, load_hub
+from byheart.data.image_folder import is_image_folder, load_image_folder
+from byheart.data.images import require_side
 from byheart.data.mnist import is_idx_folder, load_family, load_idx_folder
 from byheart.data.npz import load_npz
 from byheart.data.tables import from_frame
@@ -38,6 +35,7 @@ def load_dataset(
     split: str = "train",
     label: str | None = None,
     text: str | None = None,
+    resize: int | None = None,
 ) -> Dataset:
     """Load a data set, whole or a class-balanced part of it.
 
@@ -50,6 +48,8 @@ def load_dataset(
         split: "train" or "test", where the source has both.
         label: the column of a table that has the labels.
         text: the column of a table that has texts. Then these are the inputs, as n-grams.
+        resize: pixels on a side, to which images are brought. Default: images of one size keep it,
+            and images of several sizes are brought to 64.
 
     Returns:
         A clean data set. ``dataset.prepared`` says how a table became inputs.
@@ -60,11 +60,22 @@ def load_dataset(
         DataError: a file that is missing, truncated, of the wrong hash, or not what it claims.
     """
     choose("split", split, SPLITS)
+    require_side(resize)
+    if resize is not None and not _may_be_images(source):
+        raise InputError(f"data set '{source}' is no folder of images: leave out resize")
     try:
-        dataset = _load(source, split, label, text)
+        dataset = _load(source, split, label, text, resize)
     except OSError as error:
         raise DataError(f"data set '{source}' cannot be read: {error.strerror or error}") from None
     return dataset if size is None else dataset.balanced(size, seed)
+
+
+def _may_be_images(source: Any) -> bool:
+    """Return whether a source is a folder or lies on the hub, where images of any size may be."""
+    if not isinstance(source, str | os.PathLike):
+        return False
+    text = os.fspath(source)
+    return text.startswith(HUB_PREFIX) or (text.lower() not in NAMED and _path(text).is_dir())
 
 
 def as_dataset(data: Any) -> Dataset:
@@ -72,7 +83,9 @@ def as_dataset(data: Any) -> Dataset:
     return data if isinstance(data, Dataset) else load_dataset(data)
 
 
-def _load(source: Any, split: str, label: str | None, text: str | None) -> Dataset:
+def _load(
+    source: Any, split: str, label: str | None, text: str | None, resize: int | None
+) -> Dataset:
     if not isinstance(source, str | os.PathLike):
         _require_no_split("data in memory", split)
         return _load_values(source, label, text)
@@ -82,6 +95,8 @@ def _load(source: Any, split: str, label: str | None, text: str | None) -> Datas
         _require_no_split(f"table {path}", split)
         frame, notes = read_frame(path, text)
         return from_frame(path.stem, frame, label, text=text, notes=notes)
+    if source.startswith(HUB_PREFIX):
+        return load_hub(source, split, label=label, text=text, resize=resize)
     if label is not None or text is not None:
         raise InputError(
             f"data set '{source}' is no table, so it has no column '{label or text}': leave out "
@@ -89,10 +104,8 @@ def _load(source: Any, split: str, label: str | None, text: str | None) -> Datas
         )
     if source.lower() in NAMED:
         return NAMED[source.lower()](split)
-    if source.startswith(HUB_PREFIX):
-        return load_hub(source, split)
     if path.is_dir():
-        return _load_folder(path, split)
+        return _load_folder(path, split, resize)
     if path.is_file():
         if path.suffix != ".npz":
             raise DataError(
@@ -144,13 +157,13 @@ def _path(source: str) -> Path:
         raise DataError(f"data set '{source}': {error}") from None
 
 
-def _load_folder(folder: Path, split: str) -> Dataset:
+def _load_folder(folder: Path, split: str, resize: int | None) -> Dataset:
     if is_idx_folder(folder):
         return load_idx_folder(folder, split)
     if is_cifar_folder(folder):
         return load_cifar_folder(folder, split)
     if is_image_folder(folder):
-        return load_image_folder(folder, split)
+        return load_image_folder(folder, split, resize)
     raise DataError(
         f"{folder} holds no data set: it needs IDX files (train-images-idx3-ubyte.gz, "
         "train-labels-idx1-ubyte.gz) or one folder of images per class"
