@@ -178,6 +178,8 @@ def test_what_has_no_indices_is_refused(dataset: object) -> None:
 def test_a_sample_that_cannot_take_an_id_is_refused() -> None:
     with pytest.raises(InputError, match="a Pair cannot take an id: give dicts, or plain tuples"):
         byheart.IndexedDataset([namedtuple("Pair", "x y")(1, 2)])[0]
-    with pytest.raises(InputError, match="sample 0 already has the id 'a7'"):
+    with pytest.raises(InputError, match="sample 0 has the id 'a7', a text, and ids are whole"):
         byheart.IndexedDataset([{"id": "a7"}])[0]
+    with pytest.raises(InputError, match="sample 0 already has the id 7"):
+        byheart.IndexedDataset([{"id": 7}])[0]
     assert byheart.IndexedDataset([{"id": 0}])[0] == {"id": 0}

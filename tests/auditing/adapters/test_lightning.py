@@ -23,7 +23,7 @@ from tests.auditing.adapters.loops import (
 )
 from tests.auditing.adapters.two_processes import launch
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
 
 import byheart
 from byheart.auditing.history import History
@@ -214,6 +214,49 @@ def test_logits_that_are_not_heard_are_refused_with_the_remedy(
     follow = callback(package, byheart.Tracker(EXAMPLES), module="nett")
     with pytest.raises(InputError, match="unknown module 'nett': did you mean 'net'"):
         trainer(package, tmp_path, follow).fit(module(package), batches())
+
+
+@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")
+def test_a_step_that_returns_none_is_left_out(tmp_path: Path) -> None:
+    class Skips(type(module("lightning"))):
+        def training_step(self, batch: object, batch_idx: int) -> object:
+            loss = super().training_step(batch, batch_idx)
+            return None if batch_idx == 1 else loss
+
+    tracker = byheart.Tracker(EXAMPLES)
+    trainer("lightning", tmp_path, callback("lightning", tracker)).fit(Skips(), batches())
+    assert tracker.history().gaps.tolist() == [GAPS + BATCH] * EPOCHS
+
+
+def test_a_third_column_is_not_taken_for_ids(tmp_path: Path) -> None:
+    x, y = examples().tensors
+    data = DataLoader(TensorDataset(x, y, torch.arange(EXAMPLES) % 2), BATCH)
+    follow = callback("lightning", byheart.Tracker(EXAMPLES))
+    with pytest.raises(InputError, match=r"last may not be ids: wrap .* TrackerCallback.*ids=-1"):
+        trainer("lightning", tmp_path, follow).fit(module("lightning"), data)
+    data = DataLoader(TensorDataset(x, y, torch.arange(EXAMPLES)), BATCH)
+    tracker = byheart.Tracker(EXAMPLES)
+    follow = callback("lightning", tracker, ids=-1)
+    trainer("lightning", tmp_path, follow, max_epochs=1).fit(module("lightning"), data)
+    assert tracker.history().gaps.tolist() == [0]
+
+
+def test_a_tracker_of_another_training_is_refused(tmp_path: Path) -> None:
+    follow = callback("lightning", byheart.Tracker(EXAMPLES))
+    trainer("lightning", tmp_path, follow, max_epochs=1).fit(module("lightning"), batches())
+    with pytest.raises(InputError, match="holds 1 epochs of a training, and another begins"):
+        trainer("lightning", tmp_path, follow, max_epochs=1).fit(module("lightning"), batches())
+
+
+def test_a_step_may_return_a_loss_per_example(tmp_path: Path) -> None:
+    class Losses(type(module("lightning"))):
+        def training_step(self, batch: object, batch_idx: int) -> object:
+            losses = functional.cross_entropy(self.net(batch[0]), batch[1], reduction="none")
+            return {"loss": losses.mean(), "losses": losses.detach()}
+
+    tracker = byheart.Tracker(EXAMPLES)
+    trainer("lightning", tmp_path, callback("lightning", tracker)).fit(Losses(), batches())
+    np.testing.assert_allclose(tracker.history().loss, by_hand().loss, rtol=2e-3)
 
 
 def test_no_hook_is_left_behind(tmp_path: Path) -> None:

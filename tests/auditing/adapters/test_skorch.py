@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, Checkpoint, LoadInitState
 from tests.auditing.adapters.loops import (
     BATCH,
@@ -166,7 +168,7 @@ def test_a_second_training_needs_a_tracker_of_its_own() -> None:
     one = net(TrackerCallback(tracker)).fit(X, Y)
     one.partial_fit(X, Y)
     assert tracker.epoch == 2 * EPOCHS
-    with pytest.raises(InputError, match=r"holds 8 epochs of a training, and fit.. begins another"):
+    with pytest.raises(InputError, match="holds 8 epochs of a training, and another begins"):
         one.fit(X, Y)
 
 
@@ -181,3 +183,36 @@ def test_an_epoch_that_was_cut_short_ends_with_the_training() -> None:
     history = tracker.history()
     assert history.epochs == 2
     assert history.gaps.tolist() == [GAPS, EXAMPLES - 2 * BATCH]
+
+
+def test_a_pickled_net_keeps_the_history_of_its_tracker() -> None:
+    one = net(TrackerCallback(byheart.Tracker(EXAMPLES))).fit(X, Y)
+    other = pickle.loads(pickle.dumps(one))
+    (follow,) = (c for c in other.callbacks if isinstance(c, TrackerCallback))
+    (before,) = (c for c in one.callbacks if isinstance(c, TrackerCallback))
+    assert_same(follow.tracker.history(), before.tracker.history())
+
+
+def test_every_fit_of_a_search_or_a_validation_has_a_history_of_its_own() -> None:
+    tracker = byheart.Tracker(EXAMPLES)
+    one = NeuralNetClassifier(
+        Network, criterion=nn.CrossEntropyLoss, max_epochs=2, train_split=None, verbose=0,
+        iterator_train=RowLoader, callbacks=[TrackerCallback(tracker)],
+    )  # fmt: skip
+    search = GridSearchCV(one, {"lr": [0.1, 0.01]}, cv=2, scoring="accuracy").fit(X.numpy(), Y)
+    (follow,) = (c for c in search.best_estimator_.callbacks if isinstance(c, TrackerCallback))
+    assert follow.tracker.history().gaps.tolist() == [0, 0]
+    assert cross_val_predict(one, X.numpy(), Y.numpy(), cv=2).shape == (EXAMPLES,)
+    assert tracker.epoch == 0
+
+
+def test_a_regression_is_tracked_by_the_loss_of_each_row() -> None:
+    targets = X.sum(1, keepdim=True)
+    tracker = byheart.Tracker(EXAMPLES)
+    one = NeuralNetRegressor(
+        nn.Linear, module__in_features=FEATURES, module__out_features=1, verbose=0, max_epochs=1,
+        lr=0.0, train_split=None, iterator_train=RowLoader, callbacks=[TrackerCallback(tracker)],
+    )  # fmt: skip
+    one.fit(X, targets)
+    expected = (one.predict(X) - targets.numpy()) ** 2
+    np.testing.assert_allclose(tracker.history().loss[0], expected[:, 0], rtol=1e-5)

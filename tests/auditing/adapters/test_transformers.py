@@ -10,7 +10,15 @@ import pytest
 import torch
 from tests.auditing.adapters.loops import CLASSES, EPOCHS, EXAMPLES, assert_same
 from tests.auditing.adapters.two_processes import launch
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Trainer,
+    TrainingArguments,
+)
 from transformers import TrainerCallback as Base
 
 import byheart
@@ -229,6 +237,124 @@ def test_in_mixed_precision_the_model_is_tracked_alike(tmp_path: Path) -> None:
     trainer(tmp_path, TrackerCallback(tracker), num_train_epochs=1).train()
     trainer(tmp_path, TrackerCallback(half), num_train_epochs=1, bf16=True).train()
     np.testing.assert_allclose(half.history().margin, tracker.history().margin, atol=0.05)
+
+
+def test_a_trainer_may_make_its_model_itself(tmp_path: Path) -> None:
+    made = byheart.Tracker(EXAMPLES)
+    one = Trainer(
+        model_init=lambda: bert(),
+        args=settings(tmp_path, num_train_epochs=2),
+        train_dataset=texts(),
+        callbacks=[TrackerCallback(made)],
+    )
+    one.train()
+    history = made.history()
+    assert history.gaps.tolist() == [EXAMPLES - STEPS * BATCH] * 2
+    seen = history.seen.any(0)
+    assert history.labels[seen].tolist() == np.array(labels())[seen].tolist()
+    assert "__signature__" not in vars(BertForSequenceClassification.forward)
+    with pytest.raises(InputError, match="holds 2 epochs of a training, and another begins"):
+        one.train()
+
+
+class Tuples(BertForSequenceClassification):
+    def forward(self, input_ids=None, attention_mask=None, labels=None):
+        return super().forward(input_ids, attention_mask, labels=labels).to_tuple()
+
+
+def test_a_model_may_return_tuples(tmp_path: Path) -> None:
+    usual, other = byheart.Tracker(EXAMPLES), byheart.Tracker(EXAMPLES)
+    trainer(tmp_path, TrackerCallback(usual), num_train_epochs=1).train()
+    model = Tuples(bert().config)
+    model.load_state_dict(bert().state_dict())
+    Trainer(
+        model,
+        settings(tmp_path, num_train_epochs=1),
+        train_dataset=texts(),
+        callbacks=[TrackerCallback(other)],
+    ).train()
+    assert_same(other.history(), usual.history())
+
+
+def test_a_compiled_model_is_compiled_once(tmp_path: Path) -> None:
+    compiled: list[object] = []
+
+    def count(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:
+        compiled.append(graph)
+        return graph.forward
+
+    model, tracker = bert(), byheart.Tracker(EXAMPLES)
+    # Else the model sets it in the first batch, and is compiled again.
+    model.config.problem_type = "single_label_classification"
+    follow = TrackerCallback(tracker)
+    follow._hook(model)
+    follow._training = True
+    whole, first = torch.compile(model.train(), backend=count), 0
+    for start in range(0, 40, BATCH):
+        rows = [texts()[i] for i in range(start, start + BATCH)]
+        words = torch.tensor([row["input_ids"] for row in rows])
+        y = torch.tensor([row["label"] for row in rows])
+        whole(input_ids=words, labels=y, id=torch.arange(start, start + BATCH))
+        first = first or len(compiled)
+    assert len(compiled) == first
+    tracker.end_epoch()
+    assert tracker.history().seen.sum() == 40
+
+
+def losses(tmp_path: Path, model: object, rows: list[dict[str, object]]) -> History:
+    """Return the history of one epoch at a learning rate of 0, in batches without padding."""
+    tracker = byheart.Tracker(len(rows))
+    Trainer(
+        model,
+        settings(tmp_path, num_train_epochs=1, learning_rate=0.0, dataloader_drop_last=False),
+        train_dataset=byheart.IndexedDataset(rows),
+        callbacks=[TrackerCallback(tracker)],
+    ).train()
+    return tracker.history()
+
+
+SMALL = {"vocab_size": WORDS, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def test_a_causal_language_model_is_tracked_by_the_loss_of_each_example(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=WORDS, n_embd=8, n_layer=1, n_head=2, n_positions=8,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config)
+    rows = []
+    for row in texts(ids=False)[:10]:
+        rows.append({"input_ids": row["input_ids"], "labels": [-100, *row["input_ids"][1:4], -100]})
+    history = losses(tmp_path, model, rows)
+    assert history.of_losses
+    for number, row in enumerate(rows):
+        batch = {name: torch.tensor([values]) for name, values in row.items()}
+        assert history.loss[0, number] == pytest.approx(model.eval()(**batch).loss.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "regression", "several labels"])
+def test_what_is_no_class_of_an_example_is_tracked_by_its_loss(tmp_path: Path, kind: str) -> None:
+    torch.manual_seed(0)
+    options = {
+        "tokens": {"num_labels": 3},
+        "regression": {"num_labels": 1, "problem_type": "regression"},
+        "several labels": {"num_labels": 4, "problem_type": "multi_label_classification"},
+    }
+    config = BertConfig(**SMALL, **NO_DROPOUT, **options[kind])
+    of = BertForTokenClassification if kind == "tokens" else BertForSequenceClassification
+    model, draw = of(config), np.random.default_rng(0)
+    labels = {
+        "tokens": lambda: [*draw.integers(3, size=LENGTH - 1).tolist(), -100],
+        "regression": lambda: float(draw.normal()),
+        "several labels": lambda: [float(v) for v in draw.integers(2, size=4)],
+    }[kind]
+    rows = [{"input_ids": row["input_ids"], "labels": labels()} for row in texts(ids=False)[:10]]
+    history = losses(tmp_path, model, rows)
+    for number, row in enumerate(rows):
+        batch = {name: torch.tensor([values]) for name, values in row.items()}
+        assert history.loss[0, number] == pytest.approx(model.eval()(**batch).loss.item(), rel=1e-4)
 
 
 @pytest.mark.slow

@@ -167,6 +167,11 @@ def _label_key(keys: Iterable[Any]) -> str | None:
 def with_id(sample: Any, number: int) -> Any:
     """Return a copy of a sample with an id; refuse a named tuple, and a dict with another id."""
     if isinstance(sample, Mapping):
+        if isinstance(sample.get(ID), str):
+            raise InputError(
+                f"sample {number} has the {ID} {sample[ID]!r}, a text, and ids are whole numbers "
+                "from 0: rename that column"
+            )
         if sample.get(ID, number) != number:
             raise InputError(
                 f"sample {number} already has the {ID} {sample[ID]!r}: leave the data set as it is "
@@ -211,9 +216,11 @@ def labels_of(batch: Any, where: Where = None) -> Any:
 
 
 def logits_of(output: Any) -> Any:
-    """Return the logits: the output itself, or its member ``logits``; None if there are none."""
+    """Return the logits: the output, its member ``logits``, or the first [B, ...] of a tuple."""
     if isinstance(output, Tensor):
         return output if output.ndim else None
+    if isinstance(output, tuple | list) and not hasattr(output, "logits"):
+        return next((o for o in output if isinstance(o, Tensor) and o.ndim), None)
     if isinstance(output, Mapping):
         return output.get("logits")
     return getattr(output, "logits", None)

@@ -21,8 +21,10 @@ class TrackerCallback(LightningHooks, Callback):
     ``logits``, ``ids`` or ``labels``, these are used instead.
 
     Validation and the sanity check are not counted. Accumulated gradients, manual optimization and
-    several devices work. A checkpoint holds the tracker's state: a training that is resumed
-    (``ckpt_path``) ends with the same history as one that was not interrupted.
+    several devices work. A step that returns None is left out. For trainings without classes,
+    return ``{"loss": ..., "losses": ...}`` with a loss per example. A checkpoint holds the
+    tracker's state: a training that is resumed (``ckpt_path``) ends with the same history as one
+    that was not interrupted.
 
     Args:
         tracker: tracker of as many examples as the training set has.

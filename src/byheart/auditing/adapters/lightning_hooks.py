@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from byheart.auditing.adapters.indexed import Where, ids_of, labels_of, logits_of
+from byheart.auditing.adapters.shared import is_indexed, record, require_new
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError, choose
 
@@ -53,10 +54,14 @@ class LightningHooks:
         self._forward: ForwardLogits | None = None
         # The epoch in progress, which has not ended for the tracker; None between epochs.
         self._epoch: int | None = None
+        self._has_ids = False
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Hook the module that computes logits."""
+        if not trainer.global_step:
+            require_new(self.tracker)
         self._remove_hook()
+        self._has_ids = is_indexed(getattr(trainer.train_dataloader, "dataset", None))
         self._forward = ForwardLogits(self._source(pl_module))
 
     def on_train_batch_start(
@@ -74,15 +79,29 @@ class LightningHooks:
     def on_train_batch_end(
         self, trainer: Any, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Show a batch to the tracker."""
+        """Show a batch to the tracker; one without an optimizer step is left out."""
+        if not outputs and getattr(pl_module, "automatic_optimization", True):
+            return
         passes = self._forward.take() if self._forward else []
         step = outputs if isinstance(outputs, Mapping) else {}
-        ids = step["ids"] if "ids" in step else ids_of(batch, self._ids)
+        ids = step["ids"] if "ids" in step else self._ids_of(batch)
+        self._epoch = trainer.current_epoch
+        if "losses" in step:
+            self.tracker.update(ids, loss=step["losses"])
+            return
         labels = step["labels"] if "labels" in step else labels_of(batch, self._labels)
         if "logits" not in step and len(passes) != 1:
             raise InputError(self._no_logits(pl_module, len(passes)))
-        self.tracker.update(ids, step["logits"] if "logits" in step else passes[0], labels)
-        self._epoch = trainer.current_epoch
+        record(self.tracker, ids, step["logits"] if "logits" in step else passes[0], labels)
+
+    def _ids_of(self, batch: Any) -> Any:
+        ids = ids_of(batch, self._ids)
+        if self._ids is None and not isinstance(batch, Mapping) and not self._has_ids:
+            raise InputError(
+                "the batch has three members or more, and the last may not be ids: wrap the "
+                "training set in byheart.IndexedDataset, or give TrackerCallback(..., ids=-1)"
+            )
+        return ids
 
     def on_train_epoch_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """End the epoch."""

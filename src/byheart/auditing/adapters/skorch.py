@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torch.utils.data.dataloader import default_collate
 
+from byheart.auditing.adapters.shared import require_new
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
 from byheart.networks.foreign import read_checkpoint
 
 try:
-    from skorch import NeuralNetClassifier
+    from skorch import NeuralNetClassifier, NeuralNetRegressor
     from skorch.callbacks import Callback, Checkpoint
 except ModuleNotFoundError as error:
     raise InputError("this callback needs skorch: pip install 'byheart[skorch]'") from error
@@ -91,7 +93,9 @@ class TrackerCallback(Callback):
     (``BCEWithLogitsLoss``).
 
     Args:
-        tracker: of as many examples as X has rows; one for each training, so not for a grid search.
+        tracker: of as many examples as X has rows, or more. A net that is cloned, as
+            ``GridSearchCV`` and ``cross_val_predict`` do for each fit, has a copy of it, with a
+            history of its own: ids are then rows of the X of that fit.
         checkpoint: the net's ``Checkpoint``, which stands before this callback in ``callbacks``:
             whenever it saves the net, the tracker is saved beside it, as ``byheart.pt``, and a net
             that ``LoadInitState`` restores goes on with the history of one that was not
@@ -135,8 +139,19 @@ class TrackerCallback(Callback):
                 "batches have no rows: give the net iterator_train=RowLoader, of "
                 "byheart.auditing.adapters.skorch, without pin_memory"
             )
-        self.tracker.update(batch.ids, _logits(net, step["y_pred"]), _labels(batch[1]))
+        self._record(net, batch, step["y_pred"])
         self.begun_ = True
+
+    def _record(self, net: Any, batch: RowBatch, output: Any) -> None:
+        y = _labels(batch[1])
+        is_loss = isinstance(net, NeuralNetRegressor) or (isinstance(y, Tensor) and y.ndim > 1)
+        if not is_loss or not hasattr(net.criterion_, "reduction"):
+            self.tracker.update(batch.ids, _logits(net, output), y)
+            return
+        criterion = copy.copy(net.criterion_)
+        criterion.reduction = "none"
+        z: Tensor = output[0] if isinstance(output, tuple) else output
+        self.tracker.update(batch.ids, loss=criterion(z.detach(), batch[1].to(z.device)))
 
     def on_epoch_end(self, net: Any, **others: Any) -> None:
         """End the epoch, and save the tracker if the net was saved."""
@@ -169,10 +184,7 @@ class TrackerCallback(Callback):
         if self.tracker.epoch == epochs:
             return
         if not epochs:
-            raise InputError(
-                f"the tracker holds {self.tracker.epoch} epochs of a training, and fit() begins "
-                "another: give it a new Tracker, or go on with partial_fit()"
-            )
+            require_new(self.tracker)
         if self.checkpoint is None:
             return
         if not self._file().is_file():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from byheart.auditing.adapters.indexed import ID, labels_of, logits_of
+from byheart.auditing.adapters.shared import record, require_new
 from byheart.auditing.epoch import rank
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
@@ -31,40 +31,41 @@ STATE = "byheart.pt"
 
 
 class ExtraArgument:
-    """Adds an argument to the signature of a model's ``forward``, until undone.
+    """Adds an argument to what the signature of a model class's ``forward`` says, until undone.
 
     A transformers ``Trainer`` drops the columns of a data set that ``forward`` does not name. Its
-    ``label_names`` would keep a column too, but evaluation then needs it for its loss.
+    ``label_names`` would keep a column too, but evaluation then needs it for its loss. The class is
+    changed, not the model: ``Trainer(model_init=...)`` makes new models.
     """
 
     def __init__(self, model: nn.Module, name: str) -> None:
-        self._model, inner = model, model.forward
-
-        def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            return inner(*args, **kwargs)
-
-        named = inspect.signature(inner)
-        model_itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        self._forward: Any = getattr(model.forward, "__func__", model.forward)
+        self._before = vars(self._forward).get("__signature__")
+        named = inspect.signature(self._forward)
+        if name in named.parameters:
+            self._forward = None
+            return
         added = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
-        parameters = {"self": model_itself, **named.parameters, name: added}.values()
         # Python wants **kwargs last.
-        in_order = sorted(parameters, key=lambda parameter: parameter.kind)
-        vars(forward)["__signature__"] = named.replace(parameters=in_order)
-        self._forward = MethodType(forward, model)
-        model.forward = self._forward
+        in_order = sorted((*named.parameters.values(), added), key=lambda p: p.kind)
+        self._forward.__signature__ = named.replace(parameters=in_order)
 
     def undo(self) -> None:
-        """Leave ``forward`` as it was; unless someone has wrapped it since, who needs it then."""
-        if vars(self._model).get("forward") is self._forward:
-            del self._model.forward
+        """Leave ``forward`` as it was."""
+        if self._forward is not None and self._before is None:
+            vars(self._forward).pop("__signature__", None)
+        elif self._forward is not None:
+            self._forward.__signature__ = self._before
 
 
 class TrackerCallback(Base):
     """Shows every training batch to a tracker, and saves the tracker with every checkpoint.
 
-    For models that classify whole examples: their output has ``logits`` [B, classes]. The training
-    set has a column ``id``: that of :class:`byheart.IndexedDataset`, or your own, from 0. Give the
-    callback to ``Trainer(callbacks=[...])``: it lets the column through ``remove_unused_columns``,
+    For models whose output has ``logits``. Of classes [B, classes], all scores are recorded; of
+    tokens (language models, token classification), several labels and regression, the loss of each
+    example. The training set has a column ``id``: that of :class:`byheart.IndexedDataset`, or your
+    own, from 0. Give the callback to ``Trainer(callbacks=[...])``: it lets the column through
+    ``remove_unused_columns``,
     takes it out of the batch before the model sees it, and reads logits and labels where the model
     is called. Evaluation is not counted; accumulated gradients and several processes are fine.
 
@@ -126,6 +127,8 @@ class TrackerCallback(Base):
         self._hook(model)
         if state.global_step:
             self._restore(args, state)
+        else:
+            require_new(self.tracker)
         self._training = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -168,8 +171,10 @@ class TrackerCallback(Base):
     def _hook(self, model: nn.Module) -> None:
         if model is not self._model:
             self._model = model
-            model.register_forward_pre_hook(self._take_ids, with_kwargs=True)
-            model.register_forward_hook(self._update, with_kwargs=True)
+            # Compiled, the hooks would be compiled anew for every batch.
+            not_compiled: Any = torch.compiler.disable
+            model.register_forward_pre_hook(not_compiled(self._take_ids), with_kwargs=True)
+            model.register_forward_hook(not_compiled(self._update), with_kwargs=True)
 
     def _take_ids(
         self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -195,7 +200,8 @@ class TrackerCallback(Base):
             raise InputError(
                 f"the model's {type(output).__name__} has no logits: track a model that classifies"
             )
-        self.tracker.update(ids, logits, self._labels_of(ids, kwargs))
+        labels = self._labels_of(ids, kwargs)
+        record(self.tracker, ids, logits, labels, next_token=_predicts_next_token(model))
         self._begun = True
 
     def _labels_of(self, ids: Any, batch: Mapping[str, Any]) -> Any:
@@ -205,3 +211,12 @@ class TrackerCallback(Base):
         if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
             raise InputError(f"labels are of {len(self._labels)} examples, and ids go beyond them")
         return self._labels[numbers]
+
+
+def _predicts_next_token(model: nn.Module) -> bool:
+    """Return whether labels are shifted by the model itself, as a causal language model does."""
+    within: Any = getattr(model, "get_base_model", lambda: model)()
+    name = type(within).__name__
+    return getattr(within, "loss_type", None) == "ForCausalLM" or name.endswith(
+        ("ForCausalLM", "LMHeadModel")
+    )
