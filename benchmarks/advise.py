@@ -46,12 +46,16 @@ from byheart.training.regularizers.registry import BY_NAME, chosen
 COVERED = (
     "dropout", "input noise", "weight decay", "label smoothing", "generalized cross-entropy",
 )  # fmt: skip
-COVERAGE_RECIPE = Recipe(epochs=20, learning_rate=0.1, momentum=0.9, batch_size=25, device="cpu")
+COVERAGE_RECIPE = Recipe(
+    epochs=20, learning_rate=0.1, momentum=0.9, batch_size=25, schedule="constant", device="cpu"
+)
 COVERAGE_SEEDS, COVERAGE_MARGIN, COVERAGE_SIZES = 1000, 0.06, Sizes(1, 4, 5)
 NORMAL = 1.645
 
 NOISE, NOISE_EXAMPLES, PIXELS, NOISE_SEEDS = 0.4, 5000, 14, 3
-NOISE_RECIPE = Recipe(epochs=20, learning_rate=0.1, momentum=0.9, batch_size=100, device="cpu")
+NOISE_RECIPE = Recipe(
+    epochs=20, learning_rate=0.1, momentum=0.9, batch_size=100, schedule="constant", device="cpu"
+)
 NOISE_ROUNDS = (2, 5, 8)
 COMPARED = (
     "dropout", "input dropout", "weight decay", "label smoothing", "mixup", "early stopping",
@@ -62,7 +66,9 @@ PLAIN_NAME = PLAIN.kind.name
 DROPOUT, ADVERSARIAL = "dropout", "dropout with adversarial training"
 OTHERS = ("input dropout", "input noise", "hidden noise", "weight decay")
 PAPER_EXAMPLES, PAPER_MARGIN, PAPER_SIZES = 2000, 0.01, Sizes(2, 6, 8)
-PAPER_RECIPE = Recipe(epochs=30, learning_rate=0.05, momentum=0.9, batch_size=50, device="cpu")
+PAPER_RECIPE = Recipe(
+    epochs=30, learning_rate=0.05, momentum=0.9, batch_size=50, schedule="constant", device="cpu"
+)
 
 Row = Mapping[str, Any]
 

@@ -123,6 +123,7 @@ class Case:
             epochs=epochs,
             learning_rate=LEARNING_RATES[self.source],
             momentum=self.momentum,
+            schedule="constant",
             device="cpu",
         )
 

@@ -17,7 +17,9 @@ from byheart.trial import MLP, Algorithm
 
 N, SHAPE, CLASSES, BATCH, STEPS, LR = 24, (6, 6), 4, 8, 6, 0.1
 LAYERS = ("ReLU", "Tanh")
-RECIPE = Recipe(epochs=8, learning_rate=LR, momentum=0.9, batch_size=BATCH, device="cpu")
+RECIPE = Recipe(
+    epochs=8, learning_rate=LR, momentum=0.9, batch_size=BATCH, schedule="constant", device="cpu"
+)
 
 
 def small() -> nn.Module:

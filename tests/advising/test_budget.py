@@ -139,7 +139,9 @@ def test_a_cost_is_by_what_others_took_of_late() -> None:
 
 def test_the_predicted_time_of_a_training_is_near_what_it_takes() -> None:
     data = digits(400)
-    recipe = Recipe(epochs=10, learning_rate=0.1, momentum=0.9, batch_size=16, device="cpu")
+    recipe = Recipe(
+        epochs=10, learning_rate=0.1, momentum=0.9, batch_size=16, schedule="constant", device="cpu"
+    )
     examined = examine(small, data.shape, data.n_classes)
     task = learning_task(small, examined, data, recipe)
     choices = menu(chosen(FEW), task)

@@ -23,7 +23,12 @@ from byheart.training.regularizers.base import Regularizer
 from byheart.training.regularizers.registry import BY_NAME, REGULARIZERS
 
 RECIPE = Recipe(
-    epochs=1, learning_rate=regularized.LR, momentum=0.9, batch_size=regularized.BATCH, device="cpu"
+    epochs=1,
+    learning_rate=regularized.LR,
+    momentum=0.9,
+    batch_size=regularized.BATCH,
+    schedule="constant",
+    device="cpu",
 )
 
 

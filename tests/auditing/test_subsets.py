@@ -78,7 +78,14 @@ def test_trainings_on_subsets_memorize_wrong_labels_and_share_the_right_ones() -
         train_runs,
         small,
         data,
-        recipe=Recipe(epochs=40, learning_rate=0.1, momentum=0.9, batch_size=32, device="cpu"),
+        recipe=Recipe(
+            epochs=40,
+            learning_rate=0.1,
+            momentum=0.9,
+            batch_size=32,
+            schedule="constant",
+            device="cpu",
+        ),
     )
     found = train_on_subsets(train, data, "cpu", count=20, seed=0)
     wrong = (data.y != data.clean_y).numpy()

@@ -41,7 +41,9 @@ def blobs() -> Dataset:
     return Dataset.from_arrays("blobs", torch.tensor(x, dtype=torch.float32), torch.tensor(y))
 
 
-RECIPE = Recipe(epochs=4, learning_rate=0.5, momentum=0.0, batch_size=10, device="cpu")
+RECIPE = Recipe(
+    epochs=4, learning_rate=0.5, momentum=0.0, batch_size=10, schedule="constant", device="cpu"
+)
 
 
 def test_an_example_is_forgotten_after_the_last_epoch_that_had_it_right() -> None:
@@ -77,7 +79,14 @@ def test_an_example_is_scored_by_the_network_that_did_not_train_on_it(blobs: Dat
     found = out_of_fold(
         lambda: nn.Linear(100, 2),
         unique,
-        Recipe(epochs=40, learning_rate=5.0, momentum=0.0, batch_size=10, device="cpu"),
+        Recipe(
+            epochs=40,
+            learning_rate=5.0,
+            momentum=0.0,
+            batch_size=10,
+            schedule="constant",
+            device="cpu",
+        ),
         0,
     )
     assert found.shape == (40, 100, 2)

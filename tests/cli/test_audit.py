@@ -102,7 +102,7 @@ def test_the_terminal_gets_alerts_the_worst_and_the_path(
     # Without reviews no probability is known.
     assert "%" not in done.out.split("looks like")[1]
     assert done.out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
-    assert "no --model given: byheart trains a multilayer perceptron" in done.err
+    assert "no --model given: byheart trains a residual network" in done.err
 
 
 def test_json_is_all_of_stdout_and_equals_the_file(

@@ -6,10 +6,13 @@ import importlib
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from byheart.errors import InputError
+from byheart.networks.default import DefaultNetwork
 from byheart.networks.examine import examine, fingerprint_of
+from byheart.networks.foreign import initialised
 from byheart.networks.size import size_of
 from byheart.trial import MLP
 
@@ -47,6 +50,45 @@ def test_replicas_train_one_by_one_where_vmap_cannot_and_the_reason_is_said(
     assert reason in examined.reason
 
 
+@pytest.mark.parametrize("name", ["a_pair", "a_loss_first", "a_dict", "a_model_output"])
+def test_logits_are_taken_out_of_what_a_network_returns(name: str) -> None:
+    examined = examine(OWN + name, SHAPE, CLASSES)
+    modules = [initialised(OWN + name, seed) for seed in (0, 1)]
+    pack = examined.pack.stacked(modules, takes=SHAPE, shape=SHAPE, seeds=(0, 1))
+    x = torch.rand(5, 64)
+    wanted = torch.stack([module.layers(x) for module in modules])
+    torch.testing.assert_close(pack(x), wanted)
+    torch.testing.assert_close(pack.module(1)(x.view(-1, *SHAPE)), wanted[1])
+
+
+@pytest.mark.parametrize("name", ["pretrained", "pretrained_and_frozen"])
+def test_a_pretrained_backbone_with_a_fresh_head_can_be_trained(name: str) -> None:
+    examined = examine(OWN + name, SHAPE, CLASSES)
+    assert examined.way == "vmap"
+    body = 0 if name.endswith("frozen") else 65 * 12
+    assert examined.size.parameters == body + 13 * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [("large_convolutions", "one by one, channels last"), ("viewing", "one by one")],
+)
+def test_large_convolutions_train_one_by_one(name: str, way: str) -> None:
+    examined = examine(OWN + name, (3, 16, 16), CLASSES)
+    assert examined.way == way
+    assert examined.reason.startswith("large convolutions are faster one by one")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("images", (8, 8)), ("images", (3, 33, 40)), ("table", (7,)), ("text", (30,))],
+)
+def test_the_default_network_fits_its_data(kind: str, shape: tuple[int, ...]) -> None:
+    network = DefaultNetwork(kind, shape, 4)
+    assert examine(network, shape, 4).takes == shape
+    assert str(network).startswith("a ")
+
+
 def test_the_size_is_counted_as_for_a_network_of_ours() -> None:
     known = size_of(MLP(hidden=(12,)), SHAPE, CLASSES)
     found = examine(OWN + "mlp", SHAPE, CLASSES).size
@@ -72,7 +114,7 @@ def test_what_is_frozen_is_not_counted_as_trained() -> None:
     [
         ("too_few_outputs", r"maps \[N, 8, 8\] to \[N, 7\].*must return \[N, 10\]"),
         ("of_another_shape", r"does not take \[N, 8, 8\]: RuntimeError.*the data are \[N, 8, 8\]"),
-        ("a_pair", r"returns a tuple.*not a tensor of logits"),
+        ("a_word", r"returns a str.*not a tensor of logits"),
         ("returns_nan", "returns NaN or infinity"),
         ("noisy_in_eval", "not deterministic in eval mode.*self.training"),
         ("noise_of_python", "cannot repeat its noise in train mode"),

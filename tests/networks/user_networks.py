@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -126,17 +129,92 @@ def of_another_shape() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
-class _Pair(nn.Module):
-    def __init__(self) -> None:
+class _Returning(nn.Module):
+    """Returns its logits within something else."""
+
+    def __init__(self, put: Callable[[Tensor], Any]) -> None:
         super().__init__()
         self.layers = mlp()
+        self.put = put
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.layers(x), x
+    def forward(self, x: Tensor) -> Any:
+        return self.put(self.layers(x))
+
+
+@dataclass
+class ModelOutput:
+    logits: Tensor
+    loss: Tensor | None = None
 
 
 def a_pair() -> nn.Module:
-    return _Pair()
+    return _Returning(lambda logits: (logits, logits[:, :3]))
+
+
+def a_loss_first() -> nn.Module:
+    return _Returning(lambda logits: (logits.sum(), logits))
+
+
+def a_dict() -> nn.Module:
+    return _Returning(lambda logits: {"hidden": logits[:, :3], "logits": logits})
+
+
+def a_model_output() -> nn.Module:
+    return _Returning(ModelOutput)
+
+
+def a_word() -> nn.Module:
+    return _Returning(lambda logits: "cat")
+
+
+class _Backbone(nn.Module):
+    """Pretrained: the same weights in every call; the head is new, and the inputs are scaled."""
+
+    def __init__(self, *, frozen: bool) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(7)
+        self.body = nn.Linear(64, 12)
+        with torch.no_grad():
+            for parameter in self.body.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=draw))
+        self.body.requires_grad_(not frozen)
+        self.head = nn.Linear(12, 10)
+        self.register_buffer("mean", torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.body((x.flatten(1) - self.mean) / 0.25)))
+
+
+def pretrained() -> nn.Module:
+    return _Backbone(frozen=False)
+
+
+def pretrained_and_frozen() -> nn.Module:
+    return _Backbone(frozen=True)
+
+
+def large_convolutions() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(),
+        nn.Linear(16 * 14 * 14, 10),
+    )  # fmt: skip
+
+
+class _Viewing(nn.Module):
+    """As many networks of users: ``view`` needs the channels where PyTorch puts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = large_convolutions()[:3]
+        self.head = nn.Linear(16 * 14 * 14, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layers(x)
+        return self.head(x.view(x.size(0), -1))
+
+
+def viewing() -> nn.Module:
+    return _Viewing()
 
 
 class _Logarithm(nn.Module):

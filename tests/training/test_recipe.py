@@ -16,7 +16,7 @@ from byheart.networks.examine import examine
 from byheart.networks.foreign import initialised
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook
-from byheart.training.recipe import AUGMENT
+from byheart.training.recipe import AUGMENT, default_recipe
 from byheart.training.regularizers.augmentation import Colour
 from byheart.training.regularizers.base import Batch, LearningTask
 from byheart.training.regularizers.losses import ClassWeights
@@ -44,10 +44,10 @@ def test_the_names_of_a_recipe_are_a_contract() -> None:
 
 
 def test_what_depends_on_the_optimizer_follows_it() -> None:
-    recipe = byheart.Recipe(epochs=7)
+    recipe = byheart.Recipe("sgd", epochs=7)
     assert (recipe.learning_rate, recipe.momentum) == (0.05, 0.9)
     other = recipe.with_values(optimizer="adamw", batch_size=None)
-    assert (other.learning_rate, other.momentum, other.epochs) == (0.001, 0.0, 7)
+    assert (other.learning_rate, other.momentum, other.epochs) == (0.003, 0.0, 7)
     assert recipe.with_values(learning_rate=0.3).learning_rate == 0.3
 
 
@@ -83,6 +83,13 @@ def test_an_audit_trains_by_its_recipe_and_says_so(noisy: byheart.Dataset, tmp_p
     )
     assert found.facts["Training"] == said
     assert said in found.to_html(tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
+def test_a_learning_rate_without_a_recipe_is_that_of_sgd() -> None:
+    assert default_recipe(epochs=3) == byheart.Recipe("adamw", 0.003, "cosine", 3)
+    assert default_recipe(learning_rate=0.2).optimizer == "sgd"
+    assert default_recipe(momentum=0.5, learning_rate=None).momentum == 0.5
+    assert default_recipe(optimizer="adamw", learning_rate=0.01).learning_rate == 0.01
 
 
 def test_a_recipe_of_another_type_is_one_line(noisy: byheart.Dataset) -> None:

@@ -22,6 +22,7 @@ from byheart.advising.trainer import Trainer
 from byheart.advising.trainings import Trainings
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
+from byheart.networks.default import default_network, named
 from byheart.networks.examine import examine
 from byheart.networks.foreign import Source, called
 from byheart.store import Store
@@ -36,7 +37,7 @@ KEPT = "kept"
 
 
 def advise(
-    model_factory: Source,
+    model_factory: Source | None,
     dataset: Dataset,
     *,
     minutes: float = 10.0,
@@ -66,14 +67,15 @@ def advise(
 
     Args:
         model_factory: a callable that returns a fresh ``torch.nn.Module``, which maps [N, *shape]
-            to [N, classes]; or "package.module:callable".
+            to [N, classes]; or "package.module:callable". None: a default network for these data,
+            see :mod:`byheart.networks.default`.
         dataset: the examples, with the labels they have.
         minutes: that it may take, within a fifth.
         margin: accuracy on held-out examples that may be lost, as a share.
         recipe: how every training trains without a regularizer: a :class:`byheart.Recipe`. Default:
             that of :func:`byheart.audit`.
         epochs: replaces that of the recipe.
-        learning_rate: likewise.
+        learning_rate: likewise; without a recipe it is that of SGD.
         momentum: likewise.
         weight_decay: likewise.
         batch_size: likewise.
@@ -110,13 +112,14 @@ def advise(
     )
     kinds = chosen(regularizers)
     require_enough(dataset)
-    examined = examine(model_factory, dataset.shape, dataset.n_classes)
-    task = learning_task(model_factory, examined, dataset, recipe)
+    source = default_network(dataset) if model_factory is None else model_factory
+    examined = examine(source, dataset.shape, dataset.n_classes)
+    task = learning_task(source, examined, dataset, recipe)
     choices = menu(kinds, task, recipe)
     if not choices.arms:
         name, why = next(iter(choices.obstacles.items()))
         raise InputError(f"none of these regularizers can be applied: {name}: {why}")
-    trainer = Trainer(model_factory, examined, dataset, recipe, task, _mask(trusted, len(dataset)))
+    trainer = Trainer(source, examined, dataset, recipe, task, _mask(trusted, len(dataset)))
     with contextlib.ExitStack() as stack:
         store = None if keep is None else stack.enter_context(Store.open(keep))
         question = _question(trainer, choices, {"margin": margin, "seed": seed, "minutes": minutes})
@@ -152,7 +155,7 @@ def advise(
         recipe,
         margin,
         seconds,
-        {"Network": called(model_factory), "Training": str(recipe)},
+        {"Network": named(source), "Training": str(recipe)},
     )
 
 

@@ -12,7 +12,7 @@ from byheart.networks.examine import EXAMPLES, Examined
 from byheart.networks.foreign import Source, initialised
 from byheart.networks.vmapped import hidden_units, noise_layer_types
 from byheart.studies.presets import log_spaced
-from byheart.training.recipe import DEFAULT, Recipe
+from byheart.training.recipe import Recipe
 from byheart.training.regularizers.base import LearningTask, Regularizer
 from byheart.training.regularizers.updates import EarlyStopping
 
@@ -103,9 +103,14 @@ def learning_task(
     )
 
 
-def menu(kinds: Sequence[type[Regularizer]], task: LearningTask, recipe: Recipe = DEFAULT) -> Menu:
+def menu(
+    kinds: Sequence[type[Regularizer]], task: LearningTask, recipe: Recipe | None = None
+) -> Menu:
     """Return the arms of the regularizers that can be applied, and why others cannot."""
-    obstacles = {kind.name: kind.obstacle(task) or recipe.obstacle(kind) for kind in kinds}
+    obstacles = {
+        kind.name: kind.obstacle(task) or (recipe.obstacle(kind) if recipe else "")
+        for kind in kinds
+    }
     return Menu(
         {
             kind: tuple(Arm(kind, strength) for strength in kind.grid(task))

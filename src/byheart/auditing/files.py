@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from byheart.auditing.audit import Audit
 from byheart.auditing.calibration import Calibration, calibrated
@@ -23,30 +22,11 @@ from byheart.auditing.reviews import RIGHT, UNSURE, WRONG, Reviews
 from byheart.data.dataset import Dataset
 from byheart.errors import InputError
 from byheart.files import write_bytes, write_text
-from byheart.networks.foreign import Factory
 from byheart.report.frame import frame_csv
 from byheart.statistics.estimate import Estimate
 
 CSV, PARQUET, JSON, PAGE = "table.csv", "table.parquet", "audit.json", "report.html"
 TO_REVIEW = "to-review.csv"
-UNITS = 256
-
-
-def default_network(dataset: Dataset) -> tuple[Factory, str]:
-    """Return a factory of networks for a data set, and what they are in words.
-
-    Texts get a linear network on their n-grams, all other data a multilayer perceptron.
-    """
-    inputs, classes = int(np.prod(dataset.shape)), dataset.n_classes
-    if dataset.kind == "text":
-        return lambda: nn.Linear(inputs, classes), "a linear network on n-grams"
-
-    def perceptron() -> nn.Module:
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(inputs, UNITS), nn.ReLU(), nn.Linear(UNITS, classes)
-        )
-
-    return perceptron, f"a multilayer perceptron with one layer of {UNITS} units"
 
 
 def write_audit(

@@ -25,7 +25,8 @@ from byheart.data.sources import as_dataset
 from byheart.errors import InputError
 from byheart.measures.critical.lass import NOISE_PER_RADIUS, STEP_PER_RADIUS
 from byheart.measures.critical.single import critical_samples
-from byheart.networks.foreign import Source, called
+from byheart.networks.default import default_network, named
+from byheart.networks.foreign import Source
 from byheart.seeds import seed as seed_of
 from byheart.store.checkpoints import Checkpoints
 from byheart.training.recipe import Recipe, chosen_recipe
@@ -39,7 +40,7 @@ CRITICAL_STEPS = 20
 
 
 def audit(
-    model_factory: Source,
+    model_factory: Source | None,
     dataset: Any,
     *,
     recipe: Recipe | None = None,
@@ -72,14 +73,15 @@ def audit(
 
     Args:
         model_factory: a callable that returns a fresh ``torch.nn.Module``, which maps [N, *shape]
-            to [N, classes]; or "package.module:callable".
+            to [N, classes]; or "package.module:callable". None: a default network for these data,
+            see :mod:`byheart.networks.default`.
         dataset: the examples with their labels: a :class:`Dataset`, or what
             :func:`byheart.load_dataset` loads without options, such as a pair (x, y).
-        recipe: how to train: a :class:`byheart.Recipe`. Default: SGD with learning rate 0.05 and
-            momentum 0.9 for 20 epochs in batches of 32.
+        recipe: how to train: a :class:`byheart.Recipe`. Default: AdamW with learning rate 0.003
+            and a cosine schedule, for 20 epochs in batches of 32.
         epochs: replaces that of the recipe: enough epochs to begin to memorize.
         seeds: number of runs, 2 or more.
-        learning_rate: replaces that of the recipe.
+        learning_rate: likewise; without a recipe it is that of SGD.
         momentum: likewise.
         weight_decay: likewise.
         batch_size: likewise.
@@ -102,6 +104,7 @@ def audit(
             run that diverged.
     """
     dataset = as_dataset(dataset)
+    source = default_network(dataset) if model_factory is None else model_factory
     _require_whole("seeds", seeds, 2)
     _require_whole("subsets", subsets, 0)
     if 0 < subsets < FEWEST_SUBSETS:
@@ -126,7 +129,7 @@ def audit(
     epochs = recipe.epochs
     train = partial(
         train_runs,
-        model_factory,
+        source,
         dataset,
         recipe=recipe,
         checkpoints=None if keep is None else Checkpoints(Path(keep)),
@@ -168,7 +171,7 @@ def audit(
         dataset.name,
         dataset.classes,
         further=further,
-        facts={"Network": called(model_factory), "Training": str(recipe)},
+        facts={"Network": named(source), "Training": str(recipe)},
         seed=seed,
     )
 

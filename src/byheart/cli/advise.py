@@ -49,7 +49,7 @@ Out = Annotated[
 def advise(
     context: typer.Context,
     source: options.Source,
-    model: options.Model,
+    model: options.DefaultModel = None,
     minutes: Annotated[float, typer.Option("--minutes", help="Time limit in minutes.")] = 10.0,
     margin: Annotated[
         float, typer.Option("--margin", help="Accuracy that may be lost, as a share.")
@@ -87,16 +87,17 @@ def advise(
     if out is not None:
         require_folder(out, "advise")
     round_sizes = None if rounds is None else options.parse_counts(rounds, "--rounds")
-    command = options.command_of(context)
+    recipe, command = options.recipe_of(context), options.command_of(context)
     dataset = load_dataset(source, size=examples, seed=seed, label=label, text=text, resize=resize)
     options.say_prepared(dataset)
+    options.say_network(model, dataset)
     try:
         advice = find_advice(
             model,
             dataset,
             minutes=minutes,
             margin=margin,
-            recipe=options.recipe_of(context),
+            recipe=recipe,
             regularizers=regularizer,
             trusted=None if trusted is None else read_trusted(trusted, dataset),
             rounds=round_sizes,

@@ -30,14 +30,6 @@ KEPT = "kept"
 SHOWN = 12
 """Examples in the table of the terminal."""
 
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="MODULE:FACTORY",
-        help="Callable that returns your network. Default: a multilayer perceptron.",
-    ),
-]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder.")]
 FailIfText = Annotated[
     str | None,
@@ -52,7 +44,7 @@ FailIfText = Annotated[
 def audit(
     context: typer.Context,
     source: options.Source,
-    model: Model = None,
+    model: options.DefaultModel = None,
     label: options.Label = None,
     text: options.Text = None,
     resize: options.Resize = None,
@@ -131,7 +123,6 @@ def audit(
 
     Writes a table, the numbers as JSON and a page to DIR.
     """
-    from byheart.auditing.files import default_network
     from byheart.data import load_dataset
     from byheart.files import require_folder
     from byheart.runners.processes import exit_on_sigterm
@@ -161,15 +152,10 @@ def audit(
     with _one_line(kept), exit_on_sigterm():
         dataset = load()
         options.say_prepared(dataset)
-        network, words = default_network(dataset)
-        if model is None:
-            say(
-                f"no --model given: byheart trains {words}; your network may memorize "
-                "other examples"
-            )
+        options.say_network(model, dataset)
         result = _train(
             dataset,
-            model or network,
+            model,
             recipe=recipe,
             seeds=seeds,
             precision=precision,
@@ -181,7 +167,6 @@ def audit(
         )
     about = {
         **result.facts,
-        "Network": model or words,
         "Fingerprint": dataset.fingerprint,
         "Command": options.command_of(context),
     }
@@ -259,7 +244,7 @@ def _export(load: Callable[[], Dataset], tool: str, reviews: list[Path] | None, 
         tell(path)
 
 
-def _train(dataset: Dataset, network: Source, **settings: Any) -> Audit:
+def _train(dataset: Dataset, network: Source | None, **settings: Any) -> Audit:
     """Run the audit with its progress on stderr."""
     from byheart.auditing.run import audit as run
     from byheart.store.checkpoints import checkpoint_files

@@ -62,6 +62,15 @@ Model = Annotated[
     str,
     typer.Option("--model", metavar="MODULE:FACTORY", help="Callable that returns your network."),
 ]
+DefaultModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODULE:FACTORY",
+        help="Callable that returns your network. Default: a residual network for images, a "
+        "multilayer perceptron for tables, a linear network for texts.",
+    ),
+]
 PresetModel = Annotated[
     str | None,
     typer.Option(
@@ -111,18 +120,23 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
 # How a network trains in audit and advise: the values of byheart.Recipe, by its names. See
 # `recipe_of`.
 Optimizer = Annotated[
-    str | None, typer.Option("--optimizer", metavar="sgd|adamw", help="Optimizer. Default: sgd.")
+    str | None,
+    typer.Option(
+        "--optimizer",
+        metavar="sgd|adamw",
+        help="Optimizer. Default: adamw; sgd with --learning-rate or --momentum.",
+    ),
 ]
 Rate = Annotated[
     float | None,
-    typer.Option("--learning-rate", help="Learning rate. Default: 0.05 for sgd, 0.001 for adamw."),
+    typer.Option("--learning-rate", help="Learning rate. Default: 0.05 for sgd, 0.003 for adamw."),
 ]
 Schedule = Annotated[
     str | None,
     typer.Option(
         "--schedule",
         metavar="constant|cosine|step",
-        help="Schedule of the learning rate. Default: constant.",
+        help="Schedule of the learning rate. Default: cosine.",
     ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs per run. Default: 20.")]
@@ -206,12 +220,23 @@ PresetOut = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
+def say_network(model: str | None, dataset: Dataset) -> None:
+    """Say which network trains, if the user names none."""
+    from byheart.networks.default import default_network
+
+    if model is None:
+        say(
+            f"no --model given: byheart trains {default_network(dataset)}; your network may "
+            "memorize other examples"
+        )
+
+
 def recipe_of(context: typer.Context) -> Recipe:
     """Return the recipe that the options of a command say: the default with their values."""
-    from byheart.training.recipe import DEFAULT
+    from byheart.training.recipe import default_recipe
 
     given = {name: context.params[name] for name in _RECIPE}
-    return DEFAULT.with_values(**{name: value for name, value in given.items() if value != []})
+    return default_recipe(**{name: value for name, value in given.items() if value != []})
 
 
 def command_of(context: typer.Context) -> str:

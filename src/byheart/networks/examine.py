@@ -10,7 +10,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,9 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from byheart.errors import InputError
-from byheart.networks.foreign import Source, called, initialised
+from byheart.networks.foreign import Source, called, initialised, logits_of
 from byheart.networks.size import NetworkSize
 from byheart.networks.vmapped import (
+    ChannelsLastNetworks,
     ModulePack,
     SeparateNetworks,
     VmappedNetwork,
@@ -37,6 +38,18 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-5
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
+CONVOLUTIONS = 200_000
+"""Multiply-adds per example from which networks of convolutions train faster one by one."""
+
+Way = Literal["vmap", "one by one, channels last", "one by one"]
+PACKS: Mapping[Way, type[ModulePack]] = {
+    "vmap": VmappedNetwork,
+    "one by one, channels last": ChannelsLastNetworks,
+    "one by one": SeparateNetworks,
+}
+"""How replicas may train, in the order in which it is tried."""
+
+
 @dataclass(frozen=True)
 class Examined:
     """Results of examining a user's network.
@@ -44,7 +57,8 @@ class Examined:
     Attributes:
         takes: input shape that the network expects, without the batch: the shape of the data, or
             with a channel in front, or flat.
-        way: replicas train together by ``torch.func.vmap``, or one by one.
+        way: replicas train together by ``torch.func.vmap``, or one by one; images may have their
+            channels last in memory.
         reason: why they do not train together; empty if they do.
         fingerprint: fingerprint of the network; see :func:`fingerprint_of`.
         size: size of one replica.
@@ -52,7 +66,7 @@ class Examined:
     """
 
     takes: tuple[int, ...]
-    way: Literal["vmap", "one by one"]
+    way: Way
     reason: str
     fingerprint: str
     size: NetworkSize
@@ -61,7 +75,7 @@ class Examined:
     @property
     def pack(self) -> type[ModulePack]:
         """Class of the packs in which replicas train."""
-        return VmappedNetwork if self.way == "vmap" else SeparateNetworks
+        return PACKS[self.way]
 
 
 @functools.lru_cache(maxsize=64)
@@ -83,10 +97,12 @@ def examine(factory: Source, shape: tuple[int, ...], classes: int) -> Examined:
     takes = shape_it_takes(factory, model, x, classes)
     x = x.reshape(EXAMPLES, *takes)
     _require_fixed(factory, model, x)
-    way, reason = _way(factory, x, shape, classes)
-    return Examined(
-        takes, way, reason, fingerprint_of(model), _size(model, x[:2]), _curvature(model, x)
+    size = _size(model, x[:2])
+    large = size.products >= CONVOLUTIONS and any(
+        isinstance(layer, nn.modules.conv._ConvNd) for layer in model.modules()
     )
+    way, reason = _way(factory, x, shape, classes, large=large)
+    return Examined(takes, way, reason, fingerprint_of(model), size, _curvature(model, x))
 
 
 def _require_own_weights(
@@ -145,7 +161,7 @@ def shape_it_takes(name: Source, model: nn.Module, x: Tensor, classes: int) -> t
     model.eval()
     for takes in candidates:
         try:
-            logits = model(x.reshape(len(x), *takes))
+            logits = logits_of(model(x.reshape(len(x), *takes)))
         except Exception as error:
             problems.append((2, f"does not take {_batch(takes)}: {one_line(error)}"))
             continue
@@ -171,14 +187,14 @@ def _require_fixed(name: Source, model: nn.Module, x: Tensor) -> None:
     """Require finite outputs, and noise that ends with training and comes from torch."""
     model.eval()
     with seeded_randomness(0, 0):
-        logits = model(x)
+        logits = logits_of(model(x))
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
             f"{called(name)}: the network returns NaN or infinity with its initial weights, for "
             "random inputs in [0, 1]: see that it divides by nothing that may be 0"
         )
     with seeded_randomness(1, 0):
-        if not torch.equal(model(x), logits):
+        if not torch.equal(logits_of(model(x)), logits):
             raise InputError(
                 f"{called(name)}: the network is not deterministic in eval mode: equal inputs give "
                 "different outputs; let dropout and noise end with self.training"
@@ -187,7 +203,7 @@ def _require_fixed(name: Source, model: nn.Module, x: Tensor) -> None:
     for _ in range(2):
         with seeded_randomness(0, 0):
             try:
-                noisy.append(copy.deepcopy(model).train()(x))
+                noisy.append(logits_of(copy.deepcopy(model).train()(x)))
             except Exception as error:
                 raise InputError(
                     f"{called(name)}: the network fails in train mode: {one_line(error)}"
@@ -201,9 +217,12 @@ def _require_fixed(name: Source, model: nn.Module, x: Tensor) -> None:
 
 
 def _way(
-    name: Source, x: Tensor, shape: tuple[int, ...], classes: int
-) -> tuple[Literal["vmap", "one by one"], str]:
-    """Return how replicas train, and why not by vmap: tried on two, against the plain modules."""
+    name: Source, x: Tensor, shape: tuple[int, ...], classes: int, *, large: bool
+) -> tuple[Way, str]:
+    """Return how replicas train, and why not by vmap: tried on two, against the plain modules.
+
+    Large convolutions are not tried by vmap.
+    """
     takes = tuple(x.shape[1:])
     x = torch.stack([x, x.flip(0)])
     y = torch.arange(2 * EXAMPLES).view(2, EXAMPLES) % classes
@@ -211,8 +230,12 @@ def _way(
         _step(initialised(name, seed), inputs, labels, seed)
         for seed, (inputs, labels) in enumerate(zip(x, y, strict=True))
     ]
-    problem = ""
-    for kind in (VmappedNetwork, SeparateNetworks):
+    problem = "large convolutions are faster one by one" if large else ""
+    ways: list[Way] = ["one by one"] if large else ["vmap", "one by one"]
+    if large and len(takes) == 3:
+        ways.insert(0, "one by one, channels last")
+    for way in ways:
+        kind = PACKS[way]
         modules = [initialised(name, seed) for seed in range(len(x))]
         pack = kind.stacked(modules, takes=takes, shape=shape, seeds=range(len(x)))
         try:
@@ -224,7 +247,7 @@ def _way(
             reason = _in_words(error)
         else:
             if equal:
-                return ("one by one", problem) if problem else ("vmap", "")
+                return way, problem
             reason = "by vmap it computes other numbers"
         problem = problem or reason
     raise InputError(
@@ -243,12 +266,12 @@ def _step(model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Step:
     trained = [p for p in model.parameters() if p.requires_grad]
     with torch.enable_grad():
         with seeded_randomness(seed, 0):
-            logits = model(x)
+            logits = logits_of(model(x))
         loss = functional.cross_entropy(logits, y)
         gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
     untrained = [*(p for p in model.parameters() if not p.requires_grad), *model.buffers()]
     with torch.no_grad():
-        return logits.detach(), list(gradients), untrained, model.eval()(x)
+        return logits.detach(), list(gradients), untrained, logits_of(model.eval()(x))
 
 
 def _agrees(pack: ModulePack, x: Tensor, y: Tensor, wanted: Sequence[Step]) -> bool:
@@ -320,7 +343,7 @@ def _size(model: nn.Module, x: Tensor) -> NetworkSize:
     model = copy.deepcopy(model).train()
     trained = [p for p in model.parameters() if p.requires_grad]
     with torch.enable_grad(), FlopCounterMode(display=False) as counter:
-        logits = model(x)
+        logits = logits_of(model(x))
         forward = counter.get_total_flops()
         # Not autograd.grad, beside which the counter's own hooks cannot run.
         logits.sum().backward()
@@ -358,7 +381,7 @@ def _curvature(model: nn.Module, x: Tensor) -> str:
     trained = [p for p in model.parameters() if p.requires_grad]
     try:
         with torch.enable_grad():
-            losses = functional.log_softmax(model.eval()(x), 1)[:, 0]
+            losses = functional.log_softmax(logits_of(model.eval()(x)), 1)[:, 0]
             slopes = torch.autograd.grad(
                 losses.sum(), trained, create_graph=True, allow_unused=True
             )

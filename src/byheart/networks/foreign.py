@@ -127,6 +127,25 @@ def initialised(name: Source, seed_: int, *, dtype: torch.dtype = torch.float32)
     return model.to(device="cpu", dtype=dtype)
 
 
+def logits_of(output: Any) -> Any:
+    """Return the logits in what a network returns.
+
+    That is a tensor; or its attribute or item "logits", as in outputs of transformers; or the first
+    tensor of two dimensions or more in a tuple or mapping. What has none is returned as it is.
+    """
+    if isinstance(output, Tensor):
+        return output
+    named = getattr(output, "logits", None)
+    values = list(output.values()) if isinstance(output, Mapping) else output
+    if isinstance(output, Mapping):
+        named = output.get("logits", named)
+    if isinstance(named, Tensor):
+        return named
+    if not isinstance(values, tuple | list):
+        return output
+    return next((v for v in values if isinstance(v, Tensor) and v.dim() >= 2), output)
+
+
 def make_model(name: str, checkpoint: Path) -> nn.Module:
     """Return the network that a factory makes, with the weights of a checkpoint.
 

@@ -25,7 +25,7 @@ from byheart.training.step import AutogradStep
 from byheart.trial import Algorithm, Foreign
 
 NAMES = {"sgd": "SGD", "adamw": "AdamW"}
-RATES = {"sgd": 0.05, "adamw": 1e-3}
+RATES = {"sgd": 0.05, "adamw": 3e-3}
 """Learning rate of an optimizer where none is given."""
 DECAYS = {"sgd": 0.0, "adamw": 0.01}
 """Weight decay where none is given; AdamW's is PyTorch's default."""
@@ -33,7 +33,7 @@ MOMENTUM = {"sgd": 0.9, "adamw": 0.0}
 """Momentum where none is given; AdamW has none."""
 BY_NAME = {"learning_rate": RATES, "weight_decay": DECAYS, "momentum": MOMENTUM}
 BY_OPTIMIZER: Any = None
-"""The default of what depends on the optimizer."""
+"""The default of the optimizer and of what depends on it."""
 
 
 def _pixels(share: float) -> Callable[[LearningTask], float]:
@@ -56,11 +56,12 @@ AUGMENT: Mapping[str, tuple[type[Regularizer], Callable[[LearningTask], float]]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained.
+    """How a network is trained. Without values it is the default of audit and advice.
 
     Attributes:
-        optimizer: "sgd" or "adamw".
-        learning_rate: step size, the highest one of a schedule. Default: 0.05 for SGD, 0.001 for
+        optimizer: "sgd" or "adamw". Default: "sgd" if a learning rate or momentum is given, since
+            they are then meant for SGD; else "adamw".
+        learning_rate: step size, the highest one of a schedule. Default: 0.05 for SGD, 0.003 for
             AdamW.
         schedule: "constant"; "cosine", from the learning rate to 0 over all epochs; or "step",
             which multiplies it by ``decay`` every ``decay_every`` epochs.
@@ -82,9 +83,9 @@ class Recipe:
         InputError: a value out of range.
     """
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = BY_OPTIMIZER
     learning_rate: float = BY_OPTIMIZER
-    schedule: Literal["constant", "cosine", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
     epochs: int = 20
     batch_size: int = 32
     augment: Sequence[str] = ()
@@ -98,6 +99,9 @@ class Recipe:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.optimizer is None:
+            given = self.learning_rate is not None or self.momentum is not None
+            object.__setattr__(self, "optimizer", "sgd" if given else "adamw")
         choose("optimizer", self.optimizer, NAMES)
         choose("schedule", self.schedule, ("constant", "cosine", "step"))
         for name, least in (("epochs", 1), ("batch_size", 1), ("warm_up", 0)):
@@ -267,7 +271,7 @@ def chosen_recipe(recipe: Recipe | None, **values: Any) -> Recipe:
     """Return the recipe to train with, on a device that is there.
 
     Args:
-        recipe: the user's; None for the default.
+        recipe: the user's; None for :func:`default_recipe`.
         values: fields that replace those of the recipe; None leaves a field as it is.
     """
     if recipe is not None and not isinstance(recipe, Recipe):
@@ -275,7 +279,14 @@ def chosen_recipe(recipe: Recipe | None, **values: Any) -> Recipe:
         raise InputError(
             f"recipe is a {type(recipe).__name__}: give a byheart.Recipe; its fields are {names}"
         )
-    return (DEFAULT if recipe is None else recipe).with_values(**values).on_device()
+    if recipe is None:
+        return default_recipe(**values).on_device()
+    return recipe.with_values(**values).on_device()
+
+
+def default_recipe(**values: Any) -> Recipe:
+    """Return the default recipe with other values; those that are None stay."""
+    return Recipe(**{name: value for name, value in values.items() if value is not None})
 
 
 def _epochs(count: int) -> str:
@@ -285,7 +296,3 @@ def _epochs(count: int) -> str:
 def _require_whole(name: str, number: object, least: int) -> None:
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
         raise InputError(f"{name} must be a whole number of {least} or more, got {number!r}")
-
-
-DEFAULT = Recipe()
-"""How networks train if a user gives no recipe."""
