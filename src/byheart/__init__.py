@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from byheart.measures.spectrum import hessian_density, hessian_trace
     from byheart.statistics.gini import gini
     from byheart.studying import Findings, study
+    from byheart.training.features import features
     from byheart.training.recipe import Recipe
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "calibrate",
     "corrupt",
     "critical_samples",
+    "features",
     "gini",
     "hessian_density",
     "hessian_trace",
@@ -66,6 +68,7 @@ _HOMES = {
     "audit": "byheart.auditing.run",
     "calibrate": "byheart.auditing.calibration",
     "corrupt": "byheart.data",
+    "features": "byheart.training.features",
     "load_dataset": "byheart.data",
     "critical_samples": "byheart.measures.critical.single",
     "gini": "byheart.statistics.gini",
