@@ -192,10 +192,7 @@ def noise_row(repetition: int, folder: Path) -> Row:
     advice = byheart.advise(
         medium,
         noisy,
-        epochs=NOISE_RECIPE.epochs,
-        learning_rate=NOISE_RECIPE.learning_rate,
-        momentum=NOISE_RECIPE.momentum,
-        batch_size=NOISE_RECIPE.batch_size,
+        recipe=NOISE_RECIPE,
         regularizers=COMPARED,
         rounds=NOISE_ROUNDS,
         seed=repetition,

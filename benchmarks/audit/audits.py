@@ -17,6 +17,7 @@ from byheart.auditing.run import HELD_OUT
 from byheart.auditing.training import train_runs
 from byheart.data.dataset import Dataset
 from byheart.seeds import seed as seed_of
+from byheart.training.recipe import Recipe
 
 FORWARD_COST = 1 / 3
 """Cost of a forward pass, in training steps."""
@@ -35,14 +36,11 @@ def affordable(epochs: int) -> int:
 def ranking(case: Case) -> dict[str, Any]:
     """Return the metrics of the audit's ranking, its onset and its window."""
     data, _ = case.data()
-    recipe = case.recipe()
     audit = byheart.audit(
         NETWORKS[case.source],
         data,
-        epochs=affordable(EPOCHS),
+        recipe=case.recipe(affordable(EPOCHS)),
         seeds=TRAININGS,
-        learning_rate=recipe.learning_rate,
-        momentum=recipe.momentum,
         sensitivity=False,
         seed=case.seed,
     )
@@ -66,7 +64,7 @@ def calibration(case: Case) -> dict[str, Any]:
     audit = byheart.audit(
         NETWORKS[case.source],
         data,
-        learning_rate=LEARNING_RATES[case.source],
+        recipe=Recipe("sgd", LEARNING_RATES[case.source], "constant", momentum=0.0, device="cpu"),
         precision=PRECISION,
         seed=case.seed,
     )

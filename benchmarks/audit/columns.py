@@ -15,6 +15,7 @@ import torch
 
 import byheart
 from benchmarks.audit.cases import LEARNING_RATES, SIZES, mislabelled, mlp_digits
+from byheart.training.recipe import Recipe
 
 COLUMNS = (
     "suspicion",
@@ -39,8 +40,7 @@ def main(seeds: int) -> None:
         audit = byheart.audit(
             mlp_digits,
             mislabelled(clean, 0.1, seed),
-            epochs=40,
-            learning_rate=LEARNING_RATES["digits"],
+            recipe=Recipe("sgd", LEARNING_RATES["digits"], "constant", 40, momentum=0.0),
             critical_radius=RADIUS,
             subsets=TRAININGS,
             seed=seed,
