@@ -20,12 +20,12 @@ from byheart.auditing.calibration import Calibration, calibrated, ranking_of, re
 from byheart.auditing.cards import with_names
 from byheart.auditing.history import History
 from byheart.auditing.isotonic import strata_of
-from byheart.auditing.onset import Onset
+from byheart.auditing.onset import Onset, find_onset
 from byheart.auditing.page import render
 from byheart.auditing.planting import NO_BOUNDS, Ids, Planted, bounds_of
 from byheart.auditing.result import AuditResult, remarks
 from byheart.auditing.reviews import WRONG, Verdicts, draw_sample, read_reviews
-from byheart.auditing.scores import checked, scores, suspicion
+from byheart.auditing.scores import checked, scores, suspicion, window_of
 from byheart.auditing.tracker import Tracker
 from byheart.auditing.verdicts import (
     Neighbours,
@@ -98,6 +98,7 @@ class Audit(AuditResult):
         dataset: Dataset | IndexedDataset | None = None,
         *,
         window: int | None = None,
+        held_out: Tracker | History | Sequence[Tracker | History] = (),
         planted: Planted | None = None,
         precision: float = PRECISION,
         name: str = "",
@@ -114,6 +115,8 @@ class Audit(AuditResult):
                 that it planted as well.
             window: suspicion is averaged over the first ``window`` epochs. Best is about twice the
                 epoch with the highest accuracy on held-out examples; all epochs if not given.
+            held_out: for each run a tracker of examples that it did not train on, with their logits
+                after each epoch. They tell the onset, and the window if none is given.
             planted: what :func:`byheart.plant` returned, if you trained on its labels. How these
                 rank bounds the number of wrong labels. Their rows are about the changed labels, are
                 never flagged, and have no verdict. An ``IndexedDataset`` brings its own.
@@ -129,7 +132,10 @@ class Audit(AuditResult):
         runs = [trackers] if isinstance(trackers, Tracker | History) else list(trackers)
         histories = checked([run.history() if isinstance(run, Tracker) else run for run in runs])
         epochs = min(history.epochs for history in histories)
+        onset = _onset(held_out, len(histories), seed)
         stop = epochs if window is None else window
+        if window is None and onset is not None:
+            stop = window_of(onset.epoch, epochs)
         further: dict[str, NDArray[Any]] = {}
         if isinstance(dataset, IndexedDataset):
             planted = dataset.planted if planted is None else planted
@@ -148,7 +154,7 @@ class Audit(AuditResult):
             histories,
             mean,
             stop,
-            None,
+            onset,
             kinds,
             require_precision(precision),
             dataset,
@@ -342,6 +348,22 @@ def _around(
         # Texts without a known n-gram have the same inputs, and are no duplicates.
         around.conflicts[~dataset.x.cpu().any(1).numpy()] = -1
     return around
+
+
+def _onset(
+    held_out: Tracker | History | Sequence[Tracker | History], runs: int, seed: int
+) -> Onset | None:
+    """Return the onset by trackers of held-out examples, one per run; None without any."""
+    given = [held_out] if isinstance(held_out, Tracker | History) else list(held_out)
+    if not given:
+        return None
+    histories = checked([one.history() if isinstance(one, Tracker) else one for one in given])
+    if len(given) != runs:
+        raise InputError(f"held_out must be one tracker per run: {runs}, got {len(given)}")
+    if any(history.of_losses or history.gaps.any() for history in histories):
+        raise InputError("held_out must have logits of every held-out example in every epoch")
+    ids = np.tile(np.arange(len(histories[0])), (runs, 1))
+    return find_onset(histories, ids, seed=seed)
 
 
 def _examples(dataset: IndexedDataset, n_classes: int) -> Dataset | None:

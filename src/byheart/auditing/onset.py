@@ -84,10 +84,10 @@ def find_onset(histories: Sequence[History], held_out: Ids, *, seed: int = 0) ->
     both = np.stack([softened(margin), margin > 0])
     halves = [(both[..., start::2], weights[:, start::2]) for start in (0, 1)]
     soft, accuracy = _weighted(both, weights)
-    peak = int(_smooth(soft[None]).argmax())
+    peak = int(smoothed(soft[None]).argmax())
     drawn = _resampled(halves, seed)
     sizes = [weighing.sum() for _, weighing in halves]
-    peaks = _smooth(np.average(drawn[:, 0], axis=0, weights=sizes)).argmax(1)
+    peaks = smoothed(np.average(drawn[:, 0], axis=0, weights=sizes)).argmax(1)
     tails = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
     low, high = np.percentile(peaks, tails, method="nearest")
     gain_low, gain_high = np.percentile(_gains(drawn), tails)
@@ -164,14 +164,14 @@ def _gains(curves: Floats) -> Floats:
     """
     rows = np.arange(curves.shape[2])
     gains = [
-        accuracy[rows, _smooth(soft).argmax(1)] - accuracy[:, -1]
+        accuracy[rows, smoothed(soft).argmax(1)] - accuracy[:, -1]
         for soft, accuracy in ((curves[0, 0], curves[1, 1]), (curves[1, 0], curves[0, 1]))
     ]
     mean: Floats = (gains[0] + gains[1]) / 2
     return mean
 
 
-def _smooth(curves: Floats) -> Floats:
+def smoothed(curves: Floats) -> Floats:
     """Return curves [B, E] smoothed over epochs by (1, 2, 1) / 4, twice."""
     for _ in range(2):
         wide = np.pad(curves, ((0, 0), (1, 1)), mode="edge")
