@@ -6,6 +6,7 @@ import pandas as pd
 from tests.auditing.audits import calibration, made_up, onset, table, unreviewed
 
 import byheart
+from byheart.statistics.estimate import Estimate
 
 
 def said(audit: byheart.Audit) -> list[tuple[str, str]]:
@@ -108,3 +109,10 @@ def test_classes_that_were_never_recognised_are_a_warning() -> None:
     (alert,) = (a for a in made_up(onset=onset(never=(3,))).alerts if "recognise" in a.text)
     assert alert.kind == "warning"
     assert "never recognise a held-out example of '3'" in alert.text
+
+
+def test_a_precision_whose_interval_is_too_wide_is_unknown() -> None:
+    wide = calibration(60, 300, precision=Estimate(0.4, 0.1, 0.8))
+    text = " ".join(alert.text for alert in made_up(calibration=wide).alerts)
+    assert "The precision is unknown without more reviews: between 10% and 80%" in text
+    assert "40%" not in text

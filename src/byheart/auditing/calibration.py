@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from byheart.auditing.isotonic import DROP, ONE_SIDED, ONE_SIDED_NORMAL, Reviewed, strata_of
 from byheart.auditing.planting import KINDS, NO_BOUNDS, Planted, bounds_of
@@ -85,6 +86,8 @@ class Calibration:
             raise InputError(
                 "precision of a list is known only with reviews, and of one judged example or more"
             )
+        if np.array_equal(member, np.isin(self.ranking, self.flagged)):
+            return self.precision, self.recall
         recall = _spanned([e.recall_of(member[None]) for e in self.estimates])
         return _precision(self.estimates, member), recall
 
@@ -192,11 +195,14 @@ def calibrated(
     p_wrong = np.full(len(labels), np.nan)
     p_wrong[order] = main.p_wrong
     listed = _listed(order, main, stratum)
+    precision = _precision(estimates, np.isin(order, listed))
+    if not certain:
+        precision = _without_order(estimates, np.isin(order, listed), stratum, precision)
     return Calibration(
         wanted=wanted,
         flagged=listed,
         assured=certain > 0,
-        precision=_precision(estimates, np.isin(order, listed)),
+        precision=precision,
         recall=_spanned([e.recall_of(np.isin(order, listed)[None]) for e in estimates]),
         mislabelled=_spanned([e.wrong_among(np.ones((1, len(order)), bool)) for e in estimates]),
         by_class=_by_class(order, labels, estimates),
@@ -350,6 +356,27 @@ def _precision(estimates: Sequence[Estimates], member: NDArray[np.bool_]) -> Est
     if not member.any():
         return UNKNOWN
     return _spanned([e.wrong_among(member[None]) for e in estimates], int(member.sum()))
+
+
+def _without_order(
+    estimates: Sequence[Estimates], member: NDArray[np.bool_], stratum: int, precision: Estimate
+) -> Estimate:
+    """Return the precision of a short list, with an interval that spans that of its own reviews.
+
+    The chance to be wrong need not fall within the first strata: some odd examples with right
+    labels are the most suspect of all. The other reviews cannot tell. So the interval spans the
+    90% interval of Clopper & Pearson from the reviews of these strata alone.
+    """
+    low, high = precision.low, precision.high
+    for estimate in estimates:
+        first = estimate.counts
+        k, n = first.wrong[:stratum].sum(), first.reviewed[:stratum].sum()
+        ends = stats.beta.ppf([0.05, 0.95], [k, k + 1], [n - k + 1, n - k])
+        known = int((member & (estimate.values == 1)).sum())
+        rest = int((member & np.isnan(estimate.values)).sum())
+        least, most = (known + rest * np.where(np.isnan(ends), [0, 1], ends)) / member.sum()
+        low, high = min(low, float(least)), max(high, float(most))
+    return Estimate(precision.value, low, high)
 
 
 def _nearest(ends: Ids) -> int:

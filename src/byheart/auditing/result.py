@@ -141,8 +141,8 @@ class AuditResult:
         )
         yield Alert(
             "warning",
-            f"{assured}. Estimated precision: {_share(calibration.precision)}. Estimated recall: "
-            f"{_share(calibration.recall)} of all wrong labels",
+            f"{assured}. {_stated('precision', calibration.precision)}. "
+            f"{_stated('recall', calibration.recall)} of all wrong labels",
         )
         yield from (Alert("note", text) for text in _about_reviews(calibration))
 
@@ -232,8 +232,13 @@ def _about_reviews(calibration: Calibration) -> Iterator[str]:
     )
 
 
-def _share(estimate: Estimate) -> str:
-    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+def _stated(name: str, estimate: Estimate) -> str:
+    """Return the words for a share: an estimate, or only its interval where that is too wide."""
+    if estimate.low < estimate.value / 2:
+        ends = f"between {estimate.low:.0%} and {estimate.high:.0%}"
+        return f"The {name} is unknown without more reviews: {ends}"
+    ends = f"[{estimate.low:.0%}, {estimate.high:.0%}]"
+    return f"Estimated {name}: {estimate.value:.0%} {ends}"
 
 
 def _count(estimate: Estimate) -> str:
