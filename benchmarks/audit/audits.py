@@ -74,7 +74,7 @@ def calibration(case: Case) -> dict[str, Any]:
 def _reviewed(audit: byheart.Audit, wrong: NDArray[np.bool_], seed: int) -> dict[str, Any]:
     ids = audit.to_review(REVIEWS, seed=seed).index
     found = audit.review({int(i): bool(wrong[i]) for i in ids}).calibration
-    listed = wrong[found.listed]
+    listed = wrong[found.flagged]
     truth = {
         "precision": float(listed.mean()),
         "recall": float(listed.sum() / wrong.sum()),

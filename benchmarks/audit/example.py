@@ -39,7 +39,7 @@ def main(out: Path) -> None:
         ids = found.to_review(100).index
         reviewed = found.review({int(i): bool(wrong[i]) for i in ids})
         said = reviewed.calibration
-        listed = said.listed
+        listed = said.flagged
         print(f"{page}: {said.mislabelled} wrong in all, true {wrong.sum()}")
         print(f"  {len(listed)} listed, assured: {said.assured}")
         print(f"  precision {wrong[listed].mean():.3f}, said {said.precision}")
