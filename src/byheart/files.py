@@ -91,4 +91,7 @@ def require_folder(folder: Path, command: str) -> None:
     if not nearest.is_dir():
         raise StoreError(f"'{folder}' cannot be made: '{nearest}' is a file; choose another folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StoreError(f"'{nearest}' cannot be written: choose another folder")
+        raise StoreError(
+            f"'{folder}' cannot be written ('{nearest}' is read-only): choose another folder with "
+            "--out"
+        )

@@ -44,7 +44,9 @@ def digits(size: int = 120) -> byheart.Dataset:
 
 def quick(factory=small, data=None, **options):
     options = {"epochs": 12, "regularizers": FEW, "rounds": (1, 2, 2)} | options
-    return byheart.advise(factory, data or digits(), **options)
+    return byheart.advise(
+        factory, data or digits(), recipe=byheart.Recipe("sgd", schedule="constant"), **options
+    )
 
 
 @pytest.fixture(scope="module")

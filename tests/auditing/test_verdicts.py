@@ -101,7 +101,8 @@ def of_every_kind() -> tuple[byheart.Dataset, np.ndarray]:
 @pytest.mark.slow
 def test_examples_of_every_kind_mostly_get_their_verdict() -> None:
     data, kinds = of_every_kind()
-    table = byheart.audit(small, data, epochs=25, learning_rate=0.1).table
+    recipe = byheart.Recipe("sgd", 0.1, "constant", epochs=25, momentum=0.0)
+    table = byheart.audit(small, data, recipe=recipe).table
     # The list is short without reviews: the verdicts that doubtful examples would have on it.
     said = np.where(table["suspicion"] > 0, table["doubt"], table["verdict"])
     right = {kind: np.mean(said[kinds == kind] == kind) for kind in set(kinds)}

@@ -117,13 +117,13 @@ class TrackerCallback(Base):
         self, args: Any, state: Any, control: Any, model: nn.Module, **others: Any
     ) -> None:
         """Begin to count, after what the checkpoint says was counted."""
+        if self._argument:
+            self._argument.undo()
         if args.n_gpu > 1:
             raise InputError(
                 f"the Trainer splits batches over {args.n_gpu} GPUs by DataParallel, where ids are "
                 "lost: start it by torchrun or accelerate launch, or show it one GPU"
             )
-        if self._argument:
-            self._argument.undo()
         self._hook(model)
         if state.global_step:
             self._restore(args, state)
