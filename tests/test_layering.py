@@ -159,3 +159,18 @@ def test_help_opens_at_once_since_it_imports_nothing_heavy() -> None:
         [sys.executable, "-c", HELP_ALONE], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+WORKER = """
+import sys
+
+import byheart.data
+import byheart.training.engine
+
+print("pandas" in sys.modules)
+"""
+
+
+def test_workers_of_a_study_do_not_wait_for_pandas() -> None:
+    run = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

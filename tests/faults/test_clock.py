@@ -10,9 +10,7 @@ from tests.faults.ledger import FAULTS
 pytestmark = pytest.mark.faults
 
 SITE = """
-# pandas compares the size of datetime's class when it is imported: before the class is replaced.
 import datetime, os, random, time
-import pandas
 
 draw, true, true_ns = random.Random(os.getpid()), time.time, time.time_ns
 

@@ -10,7 +10,6 @@ import numpy as np
 from byheart.data.dataset import Dataset
 from byheart.data.images import Pixels, Sizes, UnusableError, to_pixels, upright_size
 from byheart.data.preparation import Preparation
-from byheart.data.tables import from_frame
 from byheart.errors import DataError, InputError
 
 HUB_PREFIX = "hf:"
@@ -60,6 +59,8 @@ def load_hub(
     names = getattr(features.get(label), "names", None)
     if image is not None:
         return _images(source, name, table, image, label, names, resize)
+    from byheart.data.tables import from_frame
+
     return from_frame(name, table.to_pandas(), label, text=text, classes=names)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pandas as pd
-
 from byheart.data.dataset import Dataset, from_file
 from byheart.data.images import Pixels, Sizes, UnusableError, read_pixels, size_of
 from byheart.data.preparation import Preparation
@@ -84,6 +82,8 @@ def load_image_folder(folder: Path, split: str, resize: int | None) -> Dataset:
         paths.append(visible(str(path.relative_to(folder))))
         classes.append(name)
     _require_images(files, classes)
+    import pandas as pd
+
     prepared = Preparation(
         "images",
         pd.DataFrame({"file": paths}),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -83,14 +82,16 @@ def _as_values(name: str, y: Tensor | npt.ArrayLike) -> Values:
         raise InputError(
             f"data set '{name}': labels are of type {labels.dtype}; give whole numbers or names"
         )
+    if labels.dtype.kind in "biu":
+        return labels
+    import pandas as pd
+
     missing = np.flatnonzero(pd.isna(labels) | _is_empty(labels))
     if len(missing):
         raise InputError(
             f"data set '{name}': {len(missing):,} of {len(labels):,} labels are missing, the first "
             f"of example {missing[0]}: remove these examples, or label them"
         )
-    if labels.dtype.kind in "biu":
-        return labels
     if labels.dtype.kind == "f":
         return _whole(name, labels)
     if labels.dtype.kind == "O":

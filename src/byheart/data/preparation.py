@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["images", "table", "text"]
 
@@ -57,12 +58,16 @@ class Preparation:
     @property
     def numbers(self) -> list[Any] | None:
         """The row of each example in the source; None if these are 0, 1, 2, ..."""
+        import pandas as pd
+
         if self.rows is None or self.rows.index.equals(pd.RangeIndex(len(self.rows))):
             return None
         return self.rows.index.tolist()
 
     def subset(self, indices: Sequence[int]) -> Preparation:
         """Return the preparation of the examples at ``indices``, in that order."""
+        import pandas as pd
+
         at = list(indices)
         rows = pd.DataFrame(index=at) if self.rows is None else self.rows.iloc[at]
         return replace(self, rows=rows)

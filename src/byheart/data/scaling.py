@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.preprocessing import StandardScaler
 
 from byheart.data.preparation import Preparation, kind_of
 
@@ -64,6 +63,8 @@ def scaled(x: Array, like: Array | None = None) -> tuple[Array, Preparation | No
 
 def standardised(x: Array, model: Array) -> npt.NDArray[np.float32]:
     """Return columns [N, D] with the mean and the standard deviation of ``model`` taken out."""
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(model.astype(np.float64))
     values = scaler.transform(x.astype(np.float64)).clip(-MOST_DEVIATIONS, MOST_DEVIATIONS)
     return np.asarray(values, dtype=np.float32)

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from byheart.data.checks import require_equal_lengths
 from byheart.data.cifar import is_cifar_folder, load_cifar10, load_cifar_folder
 from byheart.data.dataset import Dataset
-from byheart.data.frames import READERS, as_frame, read_frame
 from byheart.data.hub import HUB_PREFIX, load_hub
 from byheart.data.image_folder import is_image_folder, load_image_folder
 from byheart.data.images import require_side
 from byheart.data.mnist import is_idx_folder, load_family, load_idx_folder
 from byheart.data.npz import load_npz
-from byheart.data.tables import from_frame
 from byheart.errors import DataError, InputError, choose
 
 SPLITS = ("train", "test")
@@ -91,27 +88,20 @@ def _load(
         return _load_values(source, label, text)
     source = os.fspath(source)
     path = _path(source)
-    if path.suffix.lower() in READERS and path.is_file():
-        _require_no_split(f"table {path}", split)
-        frame, notes = read_frame(path, text)
-        return from_frame(path.stem, frame, label, text=text, notes=notes)
+    if path.is_file() and path.suffix != ".npz" and source.lower() not in NAMED:
+        return _load_table(path, split, label, text)
     if source.startswith(HUB_PREFIX):
         return load_hub(source, split, label=label, text=text, resize=resize)
     if label is not None or text is not None:
         raise InputError(
             f"data set '{source}' is no table, so it has no column '{label or text}': leave out "
-            f"label and text; tables end in {', '.join(READERS)}"
+            f"label and text; tables end in {_table_endings()}"
         )
     if source.lower() in NAMED:
         return NAMED[source.lower()](split)
     if path.is_dir():
         return _load_folder(path, split, resize)
     if path.is_file():
-        if path.suffix != ".npz":
-            raise DataError(
-                f"{path} is of no known kind: tables end in {', '.join(READERS)}; arrays x and y "
-                "that numpy.savez wrote, in .npz"
-            )
         return load_npz(path, split)
     if path.suffix or source != path.name:
         raise DataError(f"data set '{source}': there is no such file or folder")
@@ -124,8 +114,34 @@ def _load(
     raise AssertionError(f"'{source}' is known but was not loaded")
 
 
+def _load_table(path: Path, split: str, label: str | None, text: str | None) -> Dataset:
+    # pandas and scikit-learn take a second to import, which the workers of a study need not wait.
+    from byheart.data.frames import READERS, read_frame
+    from byheart.data.tables import from_frame
+
+    if path.suffix.lower() not in READERS:
+        raise DataError(
+            f"{path} is of no known kind: tables end in {_table_endings()}; arrays x and y that "
+            "numpy.savez wrote, in .npz"
+        )
+    _require_no_split(f"table {path}", split)
+    frame, notes = read_frame(path, text)
+    return from_frame(path.stem, frame, label, text=text, notes=notes)
+
+
+def _table_endings() -> str:
+    from byheart.data.frames import READERS
+
+    return ", ".join(READERS)
+
+
 def _load_values(data: Any, label: str | None, text: str | None) -> Dataset:
     """Return a data set of a frame, or of inputs and labels."""
+    import pandas as pd
+
+    from byheart.data.frames import as_frame
+    from byheart.data.tables import from_frame
+
     frame = as_frame(data)
     if frame is not None:
         return from_frame("table", frame, label, text=text)
