@@ -21,6 +21,7 @@ from byheart.networks.base import PackNetwork
 from byheart.networks.examine import Examined, examine
 from byheart.networks.foreign import Source, initialised
 from byheart.networks.vmapped import ModulePack
+from byheart.runners.base import threads_pinned
 from byheart.store.checkpoints import Checkpoints
 from byheart.training.examples import Examples
 from byheart.training.loop import Hook, TrainingLoop
@@ -31,6 +32,12 @@ from byheart.training.resume import Resume, digest_of
 
 TRIED = 32
 """A checkpoint is loaded only if the network's outputs on this many examples match."""
+ONE_THREAD = 1_000_000
+"""Multiply-adds per example below which a network that trains alone gets one thread.
+
+On digits a second thread gains a tenth on an idle machine, and costs ten times on a busy one, where
+threads wait for each other after every small operation.
+"""
 CHUNK = 256
 """Examples per backward pass and replica, for input gradients."""
 
@@ -86,6 +93,7 @@ def train_runs(
     most = most_replicas(
         examined.size, recipe.batch_size, momentum=recipe.momentum > 0, device=recipe.device
     )
+    small = examined.size.products < ONE_THREAD
     parts: list[Runs] = []
     for pack in np.array_split(np.arange(len(seeds)), -(-len(seeds) // most)):
         training = _Training(
@@ -100,7 +108,8 @@ def train_runs(
             checkpoints=checkpoints,
             on_epoch=on_epoch,
         )
-        training.loop.train(recipe.epochs)
+        with threads_pinned(1 if examined.way != "vmap" and small else None):
+            training.loop.train(recipe.epochs)
         parts.append(training.runs())
     return Runs(
         [history for part in parts for history in part.histories],
