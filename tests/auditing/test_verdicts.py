@@ -138,6 +138,18 @@ def test_a_near_duplicate_of_a_doubtful_example_is_found_and_both_say_so() -> No
     assert conflicts[[10, 20]].tolist() == [20, 10]
 
 
+@pytest.mark.parametrize("columns", [1, 2, 3])
+@pytest.mark.parametrize("distinct", [0, 3, 12])
+def test_rows_that_agree_by_chance_in_few_columns_are_no_near_duplicates(
+    columns: int, distinct: int
+) -> None:
+    rng = np.random.default_rng(columns)
+    x = torch.from_numpy(rng.random((60, columns), dtype=np.float32))
+    x = (x * distinct).floor() / distinct if distinct else x
+    conflicts = find_neighbours(x, rng.integers(0, 2, 60), np.arange(60)).conflicts
+    assert (conflicts >= 0).sum() <= 2
+
+
 def test_an_example_far_from_all_others_is_isolated() -> None:
     x, y = points()
     x[5] = 3.0

@@ -33,10 +33,17 @@ FAR = 0.95
 """Far: above this quantile of the distances to the fifth neighbour of random examples."""
 CLOSE = 0.25
 """Near-duplicates: closer than this many median distances to the nearest neighbour."""
+CHANCE = 1e-3
+"""Near-duplicates: at most this share of examples may have another one as close by chance."""
+FIFTH_TO_FIRST = 6.74
+"""Median volume of the ball up to the fifth neighbour, by that up to the nearest: those of gamma
+distributions of shape 5 and 1, as for points at random."""
 MOST_DOUBTFUL = 2_000
 """Doubtful examples whose neighbours are looked at, the most suspect first."""
 RANDOM = 500
 """Random examples that say which distances are usual."""
+SHIFTS = 16
+"""Pairs of each random example, less one, in which agreement by column is counted."""
 NUMBERS = 2**24
 """Distances that are held at once."""
 
@@ -168,17 +175,25 @@ def find_neighbours(x: Tensor, labels: Ids, doubtful: Ids, *, seed: int = 0) -> 
 
     Identical inputs with different labels are found among all examples. Near-duplicates and
     isolated examples are looked for among the 2,000 most doubtful only. 500 random examples say
-    which distances are usual.
+    which distances are usual. Where few columns make inputs identical or close by chance, these
+    are no near-duplicates.
     """
     flat, asked = x.flatten(1), doubtful[:MOST_DOUBTFUL]
-    conflicts = _duplicates(flat, labels)
+    rng = generator("neighbours", seed)
+    random = rng.choice(len(labels), min(RANDOM, len(labels)), replace=False)
+    # Share of random pairs that agree in each column: N times their product are expected to agree.
+    pairs = [(flat[random] == flat[np.roll(random, k)]).double().mean(0) for k in range(1, SHIFTS)]
+    by_chance = len(labels) * float(torch.stack(pairs).mean(0).prod()) > CHANCE
+    conflicts = np.full(len(labels), -1) if by_chance else _duplicates(flat, labels)
     isolated = np.zeros(len(labels), bool)
     if len(asked) and len(labels) > NEIGHBOUR + 1:
-        rng = generator("neighbours", seed)
-        random = rng.choice(len(labels), min(RANDOM, len(labels)), replace=False)
         usual, around = _around(flat, labels, random), _around(flat, labels, asked)
         isolated[asked] = around.fifth > np.quantile(usual.fifth, FAR)
-        near = around.other_distance < CLOSE * np.median(usual.nearest)
+        first, fifth = np.median(usual.nearest), np.median(usual.fifth)
+        # In d dimensions, a share log(2) c^d is closer than c medians by chance; (r5/r1)^d = 6.74.
+        per_dimension = np.log(fifth / first) / np.log(FIFTH_TO_FIRST) if first > 0 else 0.0
+        close = min(CLOSE, (CHANCE / np.log(2)) ** per_dimension)
+        near = (around.other_distance > 0) & (around.other_distance < close * first)
         # Without any other label, there is no twin.
         near &= labels[asked] != labels[around.other]
         for i, j in zip(asked[near].tolist(), around.other[near].tolist(), strict=True):
