@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,6 +19,8 @@ from byheart.statistics.estimate import Estimate
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
+Ends = tuple[Floats, Floats, Floats]
+"""Estimates and both ends of their intervals, [L] each."""
 
 LEVEL = 0.90
 SHOWN = 50
@@ -88,8 +90,9 @@ class Calibration:
             )
         if np.array_equal(member, np.isin(self.ranking, self.flagged)):
             return self.precision, self.recall
-        recall = _spanned([e.recall_of(member[None]) for e in self.estimates])
-        return _precision(self.estimates, member), recall
+        return _precision(self.estimates, member), _spanned(
+            self.estimates, member, Estimates.recall
+        )
 
     @cached_property
     def curve(self) -> pd.DataFrame:
@@ -98,7 +101,15 @@ class Calibration:
         ``p_wrong`` is that of the last example; ``precision`` and ``recall`` have ``_low`` and
         ``_high``.
         """
-        return _curve(self.estimates) if self.estimates else pd.DataFrame()
+        if not self.estimates:
+            return pd.DataFrame()
+        tables = [estimate.prefixes() for estimate in self.estimates]
+        curve = tables[0]
+        for name in ("precision", "recall"):
+            for end, pick in (("low", np.min), ("high", np.max)):
+                column = f"{name}_{end}"
+                curve[column] = pick([table[column] for table in tables], axis=0)
+        return curve
 
     @property
     def further(self) -> int:
@@ -187,24 +198,26 @@ def calibrated(
     ways = [NAN] if not reviews.count(UNSURE) else [NAN, 0.0, 1.0]
     bounds = strata_of(len(order))
     strata = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-    values = (reviews.values(len(labels), way)[order] for way in ways)
-    estimates = [Estimates(of_way, strata) for of_way in values]
+    estimates = [Estimates(reviews.values(len(labels), way)[order], strata) for way in ways]
     main = estimates[0]
     certain = min(estimate.assured(wanted) for estimate in estimates)
     stratum = certain or _nearest(main.bounds)
     p_wrong = np.full(len(labels), np.nan)
     p_wrong[order] = main.p_wrong
-    listed = _listed(order, main, stratum)
-    precision = _precision(estimates, np.isin(order, listed))
-    if not certain:
-        precision = _without_order(estimates, np.isin(order, listed), stratum, precision)
+    # The first strata without reviewed right labels, and all reviewed wrong labels first.
+    wrong = main.values == 1
+    listed = np.concatenate([order[wrong], order[(strata < stratum) & np.isnan(main.values)]])
+    member = np.isin(order, listed)
+    precision = _precision(estimates, member)
+    if not certain and len(listed):
+        precision = _without_order(estimates, member, stratum, precision)
     return Calibration(
         wanted=wanted,
         flagged=listed,
         assured=certain > 0,
         precision=precision,
-        recall=_spanned([e.recall_of(np.isin(order, listed)[None]) for e in estimates]),
-        mislabelled=_spanned([e.wrong_among(np.ones((1, len(order)), bool)) for e in estimates]),
+        recall=_spanned(estimates, member, Estimates.recall),
+        mislabelled=_spanned(estimates, np.ones(len(order), bool), Estimates.wrong),
         by_class=_by_class(order, labels, estimates),
         p_wrong=p_wrong,
         reviews=reviews,
@@ -245,10 +258,6 @@ class Estimates:
         self.rest = self.sizes - reviewed
         self.chance = self.counts.chance
 
-    def among(self, member: NDArray[np.bool_]) -> Estimates:
-        """Return estimates from the reviews of some examples only; the last stratum counts."""
-        return Estimates(self.values[member], self.strata[member])
-
     @property
     def bounds(self) -> Ids:
         """Length of the list that ends with each stratum, [H]."""
@@ -259,7 +268,21 @@ class Estimates:
         """Probability that each label is wrong, in the order of the ranking."""
         return np.where(np.isnan(self.values), self.chance[self.strata], self.values)
 
-    def sums(
+    def lists(self, member: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Return of a list, given by position [n], the weights [1, H] and known wrong labels [1].
+
+        Weights are the numbers of labels without review in each stratum.
+        """
+        rest = self.strata[member & np.isnan(self.values)]
+        weights = np.bincount(rest, minlength=len(self.rest)).astype(float)
+        return weights[None], np.array([(member & (self.values == 1)).sum()], float)
+
+    @property
+    def first(self) -> tuple[Floats, Floats]:
+        """The same of the lists that end with each stratum, [H, H] and [H]."""
+        return np.tril(np.ones((len(self.rest),) * 2)) * self.rest, np.cumsum(self.counts.wrong)
+
+    def end(
         self,
         weights: Floats,
         known: Floats,
@@ -267,16 +290,14 @@ class Estimates:
         drop: float = DROP,
         normal: float = DROP,
     ) -> Floats:
-        """Return an end [L] of numbers of wrong labels, with weights [L, H] of the strata.
+        """Return an end [L] of the number of wrong labels of lists.
 
         The limits c are ``drop`` for p, and ``normal`` for the noise of labels without review.
         """
         mean = weights @ self.chance
         end, variance = self.counts.extremes(weights, sign, drop)
-        far, noise = np.abs(end - mean), np.maximum(variance, 0)
-        ends: Floats = known + np.clip(
-            mean + sign * np.hypot(far, np.sqrt(normal * noise)), 0, weights.sum(-1)
-        )
+        spread = np.hypot(end - mean, np.sqrt(normal * np.maximum(variance, 0)))
+        ends: Floats = known + np.clip(mean + sign * spread, 0, weights.sum(-1))
         return ends
 
     def assured(self, wanted: float) -> int:
@@ -285,31 +306,17 @@ class Estimates:
         A list is tested by the lower end of a one-sided 90% interval. By assumption precision falls
         with length, so the hypotheses are nested: the tests need no correction for their number.
         """
-        weights, known = self._prefixes()
-        low = self.sums(weights, known, -1, ONE_SIDED, ONE_SIDED_NORMAL) / self.bounds
+        low = self.end(*self.first, -1, ONE_SIDED, ONE_SIDED_NORMAL) / self.bounds
         enough = np.flatnonzero(low >= wanted)
         return int(enough[-1]) + 1 if len(enough) else 0
 
-    def wrong_among(self, member: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-        """Return the number of wrong labels in lists [L, n] of positions in the ranking."""
-        weights, known = self._parts(member)
-        low, high = (self.sums(weights, known, sign) for sign in (-1, 1))
+    def wrong(self, weights: Floats, known: Floats) -> Ends:
+        """Return the number of wrong labels of lists, and both its ends."""
+        low, high = (self.end(weights, known, sign) for sign in (-1, 1))
         return known + weights @ self.chance, low, high
 
-    def recall_of(self, member: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-        """Return the recall of lists [L, n] of positions in the ranking."""
-        return self.recalls(*self._parts(member))
-
-    def _parts(self, member: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Return by list the labels without review in each stratum, and the known wrong labels."""
-        unknown = np.isnan(self.values)
-        weights = np.stack(
-            [np.bincount(self.strata[row & unknown], minlength=len(self.rest)) for row in member]
-        )
-        return weights.astype(float), (member & (self.values == 1)).sum(1).astype(float)
-
-    def recalls(self, weights: Floats, known: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return recall [L] and both its ends; unknown if nothing seems wrong."""
+    def recall(self, weights: Floats, known: Floats) -> Ends:
+        """Return the recall of lists, and both its ends; unknown if nothing seems wrong."""
         all_known = float(self.counts.wrong.sum())
         total = all_known + self.rest @ self.chance
         if not total > 0:
@@ -324,38 +331,29 @@ class Estimates:
 
     def prefixes(self) -> pd.DataFrame:
         """Return precision and recall of the lists that end where a stratum ends."""
-        weights, known = self._prefixes()
-        lengths = self.bounds
-        recall, recall_low, recall_high = self.recalls(weights, known)
-        return pd.DataFrame(
-            {
-                "p_wrong": self.chance,
-                "precision": (known + weights @ self.chance) / lengths,
-                "precision_low": self.sums(weights, known, -1) / lengths,
-                "precision_high": self.sums(weights, known, 1) / lengths,
-                "recall": recall,
-                "recall_low": recall_low,
-                "recall_high": recall_high,
-            },
-            pd.Index(lengths, name="length"),
-        )
-
-    def _prefixes(self) -> tuple[Floats, Floats]:
-        """Return weights [H, H] and reviewed wrong labels [H] of lists that end with a stratum."""
-        return np.tril(np.ones((len(self.rest),) * 2)) * self.rest, np.cumsum(self.counts.wrong)
+        precision = [wrong / self.bounds for wrong in self.wrong(*self.first)]
+        columns = {"p_wrong": self.chance}
+        for name, values in (("precision", precision), ("recall", self.recall(*self.first))):
+            columns |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+        return pd.DataFrame(columns, pd.Index(self.bounds, name="length"))
 
 
-def _spanned(parts: Sequence[tuple[Floats, Floats, Floats]], size: int = 1) -> Estimate:
-    """Return the first estimate over a number, with an interval that spans those of all."""
-    low = min(float(part[1][0]) for part in parts)
-    high = max(float(part[2][0]) for part in parts)
-    return Estimate(float(parts[0][0][0]) / size, low / size, high / size)
+def _spanned(
+    estimates: Sequence[Estimates],
+    member: NDArray[np.bool_],
+    measure: Callable[[Estimates, Floats, Floats], Ends],
+) -> Estimate:
+    """Return the first estimate of a list, with an interval that spans those of all."""
+    parts = [measure(estimate, *estimate.lists(member)) for estimate in estimates]
+    low, high = min(part[1][0] for part in parts), max(part[2][0] for part in parts)
+    return Estimate(float(parts[0][0][0]), float(low), float(high))
 
 
 def _precision(estimates: Sequence[Estimates], member: NDArray[np.bool_]) -> Estimate:
     if not member.any():
         return UNKNOWN
-    return _spanned([e.wrong_among(member[None]) for e in estimates], int(member.sum()))
+    wrong, length = _spanned(estimates, member, Estimates.wrong), int(member.sum())
+    return Estimate(wrong.value / length, wrong.low / length, wrong.high / length)
 
 
 def _without_order(
@@ -384,24 +382,6 @@ def _nearest(ends: Ids) -> int:
     return int(np.abs(ends - SHOWN).argmin()) + 1
 
 
-def _listed(order: Ids, estimates: Estimates, stratum: int) -> Ids:
-    """Return the ids of the first strata and of all reviewed wrong labels, without right ones."""
-    wrong, right = estimates.values == 1, estimates.values == 0
-    first = estimates.strata < stratum
-    listed: Ids = np.concatenate([order[wrong], order[first & ~wrong & ~right]])
-    return listed
-
-
-def _curve(estimates: Sequence[Estimates]) -> pd.DataFrame:
-    tables = [estimate.prefixes() for estimate in estimates]
-    curve = tables[0]
-    for name in ("precision", "recall"):
-        for end, pick in (("low", np.min), ("high", np.max)):
-            column = f"{name}_{end}"
-            curve[column] = pick([table[column] for table in tables], axis=0)
-    return curve
-
-
 def _by_class(order: Ids, labels: Ids, estimates: Sequence[Estimates]) -> pd.DataFrame:
     """Return the number of wrong labels of each class; see :class:`Calibration`."""
     classes = np.unique(labels[order])
@@ -409,9 +389,8 @@ def _by_class(order: Ids, labels: Ids, estimates: Sequence[Estimates]) -> pd.Dat
     for label in classes:
         member = labels[order] == label
         wrong = float(estimates[0].p_wrong[member].sum())
-        parts = [estimate.among(member) for estimate in estimates]
-        ends = [part.wrong_among(np.ones((1, int(member.sum())), bool)) for part in parts]
-        alone = _spanned(ends)
+        parts = [Estimates(e.values[member], e.strata[member]) for e in estimates]
+        alone = _spanned(parts, np.ones(int(member.sum()), bool), Estimates.wrong)
         rows.append((int(member.sum()), wrong, min(alone.low, wrong), max(alone.high, wrong)))
     names = ["examples", "wrong", "wrong_low", "wrong_high"]
     return pd.DataFrame(rows, pd.Index(classes, name="label"), names)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlog1py, xlogy
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -149,8 +150,5 @@ class Reviewed:
 
     def _likelihood(self, p: Floats) -> Floats:
         right = self.reviewed - self.wrong
-        with np.errstate(divide="ignore", invalid="ignore"):
-            terms = np.where(self.wrong > 0, self.wrong * np.log(p), 0.0)
-            terms = terms + np.where(right > 0, right * np.log1p(-p), 0.0)
-        total: Floats = terms.sum(-1)
+        total: Floats = (xlogy(self.wrong, p) + xlog1py(right, -p)).sum(-1)
         return total

@@ -168,7 +168,8 @@ def plant(
         # The first examples of each class, as many as the class may lose.
         usable = free[order] & (new != y[order])
         order, new = order[usable], new[usable]
-        allowed = _occurrence(y[order]) < left[y[order]]
+        earlier = pd.Series(order).groupby(y[order]).cumcount().to_numpy()
+        allowed = earlier < left[y[order]]
         order, new = order[allowed][:count], new[allowed][:count]
         free[order] = False
         left -= np.bincount(y[order], minlength=len(left))
@@ -251,15 +252,6 @@ def _weighted(
 
 
 _DRAWS = {"uniform": _random, "confused": _confused, "ambiguous": _ambiguous}
-
-
-def _occurrence(values: Ids) -> Ids:
-    """Return how often each value occurred before, [n]."""
-    order = np.argsort(values, kind="stable")
-    _, starts, counts = np.unique(values[order], return_index=True, return_counts=True)
-    before = np.empty(len(values), np.int64)
-    before[order] = np.arange(len(values)) - np.repeat(starts, counts)
-    return before
 
 
 def bounds_of(scores: NDArray[np.float64], planted: Planted) -> pd.DataFrame:

@@ -125,28 +125,20 @@ def read_reviews(
     tables = [_read(table, examples, fingerprint) for table in reviews]
     if not tables:
         raise InputError("reviews are empty: give one file or table of verdicts, or more")
-    verdicts: dict[int, set[str]] = {}
-    corrections: dict[int, set[str]] = {}
-    times: dict[int, int] = {}
-    for table in tables:
-        for i, (verdict, correction) in table.items():
-            verdicts.setdefault(i, set()).add(verdict)
-            corrections.setdefault(i, set()).add(correction)
-            times[i] = times.get(i, 0) + 1
-    ids = sorted(verdicts)
-    agreed = [_only(verdicts[i], UNSURE) for i in ids]
-    decided = sum(verdict != UNSURE for verdict in agreed)
+    by_id = pd.concat(tables).groupby("id")
+    agreed = by_id["verdict"].agg(lambda said: _only(set(said), UNSURE))
+    decided = int((agreed != UNSURE).sum())
     if decided < fewest:
         raise InputError(
             f"reviews say 'wrong' or 'right' of {decided} labels: too few for an interval; review "
             f"{fewest} or more, better 20 to 100"
         )
     return Reviews(
-        np.array(ids, np.int64),
-        np.array(agreed, object),
-        np.array([_only(corrections[i] - {""}, "") for i in ids], object),
-        compared=sum(count > 1 for count in times.values()),
-        disagreements=sum(len(said) > 1 for said in verdicts.values()),
+        agreed.index.to_numpy(np.int64),
+        agreed.to_numpy(object),
+        by_id["label"].agg(lambda given: _only(set(given) - {""}, "")).to_numpy(object),
+        compared=int((by_id.size() > 1).sum()),
+        disagreements=int((by_id["verdict"].nunique() > 1).sum()),
     )
 
 
@@ -154,8 +146,8 @@ def _only(values: set[str], otherwise: str) -> str:
     return next(iter(values)) if len(values) == 1 else otherwise
 
 
-def _read(source: Verdicts, examples: int, fingerprint: str) -> dict[int, tuple[str, str]]:
-    """Return verdict and right class by id."""
+def _read(source: Verdicts, examples: int, fingerprint: str) -> pd.DataFrame:
+    """Return ``id``, ``verdict`` and ``label`` (the right class) of each reviewed example."""
     name = "reviews"
     if isinstance(source, str | os.PathLike):
         name = str(source)
@@ -167,28 +159,26 @@ def _read(source: Verdicts, examples: int, fingerprint: str) -> dict[int, tuple[
     missing = {"id", "verdict"} - set(table)
     if missing:
         raise InputError(f"{name} has no column '{sorted(missing)[0]}': it needs id and verdict")
-    blank = np.full(len(table), "")
-    said = [_verdict(verdict, name) for verdict in table["verdict"].tolist()]
-    right = [_text(value) for value in table.get("label", pd.Series(blank)).tolist()]
-    data = [_text(value) for value in table.get("data", pd.Series(blank)).tolist()]
-    found: dict[int, tuple[str, str]] = {}
-    for raw, verdict, correction, other in zip(
-        table["id"].tolist(), said, right, data, strict=True
-    ):
-        if not verdict:
-            continue
-        i = _id(raw, examples, name)
-        if fingerprint and other and other != fingerprint:
-            raise InputError(
-                f"{name} reviews another data set: its fingerprint is {other}, that of this audit "
-                f"{fingerprint}"
-            )
-        if found.setdefault(i, (verdict, correction)) != (verdict, correction):
-            raise InputError(
-                f"{name} has two different verdicts on example {i}: keep one row, or give the rows "
-                "of each reviewer as a file of their own"
-            )
-    return found
+    rows = pd.DataFrame({"id": table["id"].tolist()}, dtype=object)
+    rows["verdict"] = [_verdict(verdict, name) for verdict in table["verdict"].tolist()]
+    for column in ("label", "data"):
+        rows[column] = [_text(value) for value in table[column].tolist()] if column in table else ""
+    rows = rows[rows["verdict"] != ""]
+    others = rows.loc[(rows["data"] != "") & (rows["data"] != fingerprint), "data"]
+    if fingerprint and len(others):
+        raise InputError(
+            f"{name} reviews another data set: its fingerprint is {others.iloc[0]}, that of this "
+            f"audit {fingerprint}"
+        )
+    rows = rows.assign(id=[_id(value, examples, name) for value in rows["id"].tolist()])
+    rows = rows[["id", "verdict", "label"]].drop_duplicates()
+    twice = rows.loc[rows["id"].duplicated(), "id"]
+    if len(twice):
+        raise InputError(
+            f"{name} has two different verdicts on example {twice.iloc[0]}: keep one row, or give "
+            "the rows of each reviewer as a file of their own"
+        )
+    return rows
 
 
 def _table(path: Path) -> pd.DataFrame:
