@@ -20,8 +20,8 @@ def figure(*shown: Picture, title: str = "Filters") -> PictureFigure:
     return PictureFigure("filters", title, "A17 Fig 2", "read it", shown)
 
 
-def drawn(shown: PictureFigure, *, narrow: bool = False) -> ElementTree.Element:
-    return ElementTree.fromstring(draw_tiles(shown, narrow=narrow))
+def drawn(shown: PictureFigure) -> ElementTree.Element:
+    return ElementTree.fromstring(draw_tiles(shown))
 
 
 def moved(group: ElementTree.Element) -> tuple[float, float]:
@@ -58,14 +58,13 @@ def test_a_filter_of_zeros_is_grey() -> None:
     assert colours(drawn(figure(picture_of("one", np.zeros((1, 1, 3, 3)))))) == {"#808080": 9}
 
 
-@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize(("count", "side"), [(1, 5), (6, 3), (8, 5), (32, 7)])
-def test_everything_stays_within_the_drawing(narrow: bool, count: int, side: int) -> None:
+def test_everything_stays_within_the_drawing(count: int, side: int) -> None:
     rng = np.random.default_rng(0)
     shown = [picture_of(name, rng.normal(size=(count, 1, side, side))) for name in "abcd"]
-    root = drawn(figure(*shown), narrow=narrow)
+    root = drawn(figure(*shown))
     *_, width, height = (float(value) for value in root.attrib["viewBox"].split())
-    assert width == (300 if narrow else 600)
+    assert width == 600
     for panel in root.findall(f"{SVG}g"):
         group = panel[1]
         scale = group.attrib["transform"].removesuffix(")").split(") scale(")[1]
@@ -90,7 +89,7 @@ def test_the_drawing_names_itself_and_its_pictures() -> None:
 def test_hostile_names_are_escaped() -> None:
     hostile = '"><script>alert(1)</script>'
     shown = figure(picture_of(hostile, np.ones((1, 1, 2, 2))), title=hostile)
-    assert "<script" not in draw_tiles(shown, narrow=False)
+    assert "<script" not in draw_tiles(shown)
 
 
 def test_the_table_holds_every_weight_unrounded() -> None:

@@ -125,7 +125,7 @@ def test_without_javascript_everything_is_there(browser: Browser, path: Path) ->
     page = context.new_page()
     page.goto(path.as_uri())
     assert page.locator(".cards > li:visible").count() == 60
-    assert page.locator("#map .still.narrow").is_visible()
+    assert page.locator("#map .still").is_visible()
     assert not page.locator("#detail").is_visible()
     assert not page.locator("#more").is_visible()
     assert overflow(page) <= 0

@@ -60,7 +60,11 @@ def test_the_page_has_its_own_scripts_and_no_other(page: str) -> None:
     parser = Elements()
     parser.feed(page)
     scripts = [attrs for tag, attrs in parser.found if tag == "script"]
-    assert [attrs.get("type") for attrs in scripts] == ["application/json", None, None]
+    assert [attrs.get("type") for attrs in scripts] == [
+        "application/json",
+        "application/gzip",
+        None,
+    ]
 
 
 def test_no_element_carries_a_handler(page: str) -> None:

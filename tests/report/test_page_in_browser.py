@@ -98,7 +98,7 @@ def test_print_is_light_and_shows_the_static_drawings_and_every_criterion(opened
     page = opened(viewport=WIDE, color_scheme="dark").page
     page.emulate_media(media="print", color_scheme="dark")
     assert colour(page, "body", "background-color") == "rgb(255, 255, 255)"
-    assert page.locator("#csr-training .still.wide").is_visible()
+    assert page.locator("#csr-training .still").is_visible()
     assert not page.locator("#csr-training .live").is_visible()
     assert not page.locator(".filter").is_visible()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -162,7 +162,7 @@ def test_without_javascript_the_static_drawings_are_there(browser: Browser, fold
     page = context.new_page()
     page.goto((folder / "report.html").as_uri())
     for figure in figures():
-        assert page.locator(f"figure#{figure.id} .still.wide svg").is_visible()
+        assert page.locator(f"figure#{figure.id} .still svg").is_visible()
     assert not page.locator(".filter").is_visible()
     context.close()
 

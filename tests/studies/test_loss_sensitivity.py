@@ -127,6 +127,6 @@ def test_the_figures_show_curves_and_matrices(setting: Setting) -> None:
     assert {point.series for point in curves.points} == {"real", "randX", "randY"}
     assert {point.series for point in unique.points} == {"real", "randX"}
     assert [matrix.name for matrix in matrices.matrices] == ["real", "randX", "randY"]
-    svg = draw_tiles(matrices, narrow=False)
+    svg = draw_tiles(matrices)
     assert svg.count("<rect") == 3 * CLASSES**2
     assert len(to_csv(matrices).splitlines()) == 1 + 3 * CLASSES**2

@@ -1,4 +1,4 @@
-"""A figure as a page shows it: as SVG for two widths, as an interactive chart, and as CSV."""
+"""A figure as a page shows it: as SVG, as an interactive chart, and as CSV."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ class DrawnFigure:
     Attributes:
         figure: its caption.
         svg: the figure as it stands in ``figures/``.
-        svg_narrow: the same with one panel a row, for a phone without JavaScript.
         csv: the data to download.
         empty: there is nothing to draw.
         declaration: the interactive chart, without its data; None for pictures and heat maps.
@@ -48,7 +47,6 @@ class DrawnFigure:
 
     figure: Caption
     svg: str
-    svg_narrow: str
     csv: str
     empty: bool
     declaration: dict[str, Any] | None = None
@@ -95,8 +93,7 @@ def draw(figure: Drawing) -> DrawnFigure:
         pictured = figure.pictures if isinstance(figure, PictureFigure) else figure.matrices
         return DrawnFigure(
             figure=figure,
-            svg=draw_tiles(figure, narrow=False),
-            svg_narrow=draw_tiles(figure, narrow=True),
+            svg=draw_tiles(figure),
             csv=to_csv(figure),
             empty=not pictured,
         )
@@ -105,7 +102,6 @@ def draw(figure: Drawing) -> DrawnFigure:
     return DrawnFigure(
         figure=figure,
         svg=vega.draw_svg(figure, vega.wide(figure)),
-        svg_narrow=vega.draw_svg(figure, vega.narrow(figure)),
         csv=to_csv(figure),
         empty=not rows,
         declaration=visible_within(vega.declare(figure, vega.wide(figure), interactive=True)),

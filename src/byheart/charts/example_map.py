@@ -18,7 +18,7 @@ from byheart.texts import visible_within
 
 VERDICTS = ("mislabelled", "ambiguous", "rare", "typical")
 """Verdicts, in the order of the page."""
-WIDE, NARROW = Layout(600, 380, 1), Layout(236, 260, 1, compact=True)
+LAYOUT = Layout(600, 380, 1)
 CELLS = 36
 """Steps of the shade on either axis."""
 COLOURS = {
@@ -70,15 +70,12 @@ def draw_map(
     rows.sort(key=lambda row: -VERDICTS.index(row[1]))
     caption = _caption(len(known), len(dots))
     points = [dict(zip(FIELDS, row, strict=True)) for row in rows]
-    drawn = [_declare(layout, cells, points=points) for layout in (WIDE, NARROW)]
-    wide, narrow = (vega.to_svg(d, caption.title, caption.reading) for d in drawn)
     return DrawnFigure(
         figure=caption,
-        svg=wide,
-        svg_narrow=narrow,
+        svg=vega.to_svg(_declare(cells, points=points), caption.title, caption.reading),
         csv=csv_text(CSV_COLUMNS, ([i, label, v, x, y] for _, v, x, y, i, label in rows)),
         empty=False,
-        declaration=_declare(WIDE, cells),
+        declaration=_declare(cells),
         data={"fields": list(FIELDS), "rows": visible_within(rows)},
     )
 
@@ -94,7 +91,6 @@ def _caption(examples: int, dots: int) -> Caption:
 
 
 def _declare(
-    layout: Layout,
     cells: list[dict[str, float]],
     *,
     points: list[dict[str, Any]] | None = None,
@@ -117,10 +113,10 @@ def _declare(
             ]
         )
     layers = [_shade(), dots] if cells else [dots]
-    view = alt.layer(*layers).properties(width=layout.width, height=layout.height)
+    view = alt.layer(*layers).properties(width=LAYOUT.width, height=LAYOUT.height)
     whole = view.properties(background="transparent", padding=4)
     declaration: dict[str, Any] = whole.to_dict(validate=False)
-    declaration["config"] = vega.config(VERDICTS, layout)
+    declaration["config"] = vega.config(VERDICTS, LAYOUT)
     declaration["datasets"] = {"cells": cells} if cells else {}
     if points is not None:
         declaration["datasets"]["points"] = points

@@ -35,22 +35,16 @@ class Sheet:
         return (self.width - (self.columns - 1) * GAP) / self.columns
 
 
-WIDE_PICTURES, WIDE_MATRICES, NARROW = Sheet(600, 2), Sheet(600, 3), Sheet(300, 1)
-"""For a page of paper, and for a phone."""
+PICTURES, MATRICES = Sheet(600, 2), Sheet(600, 3)
+"""They fit the width of a page of paper."""
 
 
-def draw_tiles(figure: PictureFigure | MatrixFigure, *, narrow: bool) -> str:
-    """Return the figure as SVG, with title and reading for screen readers.
-
-    Args:
-        figure: what to draw.
-        narrow: for a phone, one panel a row.
-    """
+def draw_tiles(figure: PictureFigure | MatrixFigure) -> str:
+    """Return the figure as SVG, with title and reading for screen readers."""
     if isinstance(figure, PictureFigure):
-        sheet = NARROW if narrow else WIDE_PICTURES
-        return _assemble(figure, sheet, (_picture(p, sheet.room) for p in figure.pictures))
-    sheet = NARROW if narrow else WIDE_MATRICES
-    return _assemble(figure, sheet, (_matrix(figure, m, sheet.room) for m in figure.matrices))
+        return _assemble(figure, PICTURES, (_picture(p, PICTURES.room) for p in figure.pictures))
+    panels = (_matrix(figure, matrix, MATRICES.room) for matrix in figure.matrices)
+    return _assemble(figure, MATRICES, panels)
 
 
 def _assemble(caption: Caption, sheet: Sheet, panels: Iterable[tuple[str, float]]) -> str:

@@ -24,15 +24,11 @@ LETTER, SYMBOL = 7, 34
 
 @dataclass(frozen=True)
 class Layout:
-    """Size of a panel in pixels, panels in a row, and how the legend is set.
-
-    A compact legend has its title above the names, which stand in as many columns as fit.
-    """
+    """Size of a panel in pixels, and the number of panels in a row."""
 
     width: int
     height: int
     columns: int
-    compact: bool = False
 
 
 def panels(figure: Figure) -> list[str]:
@@ -46,11 +42,6 @@ def wide(figure: Figure) -> Layout:
     if count <= 1:
         return Layout(600, 300, 1)
     return Layout(310, 220, 2) if count in (2, 4) else Layout(198, 190, 3)
-
-
-def narrow(figure: Figure) -> Layout:
-    """Return the layout for a phone: one panel a row."""
-    return Layout(236, 200, 1, compact=True)
 
 
 def declare(figure: Figure, layout: Layout, *, interactive: bool) -> dict[str, Any]:
@@ -105,7 +96,7 @@ def library_version() -> str:
 def config(series: Sequence[str], layout: Layout) -> dict[str, Any]:
     """Return Vega-Lite's configuration, with a legend that fits names of this length."""
     room = layout.columns * layout.width
-    if not layout.compact and sum(LETTER * len(name) + SYMBOL for name in series) <= SPILL * room:
+    if sum(LETTER * len(name) + SYMBOL for name in series) <= SPILL * room:
         return CONFIG
     longest = max(map(len, series), default=1)
     columns = max(1, room // (LETTER * longest + SYMBOL))
@@ -116,5 +107,4 @@ def config(series: Sequence[str], layout: Layout) -> dict[str, Any]:
 def libraries() -> str:
     """Return Vega, Vega-Lite and vega-embed as one script that needs no network."""
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", library_version())
-    # Within a script element nothing else may close it.
-    return bundle.replace("</script", "<\\/script")
+    return bundle
