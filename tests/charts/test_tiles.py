@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from byheart.charts.drawn import PIXEL_COLUMNS, to_csv
-from byheart.charts.figure import Picture, PictureFigure, picture_of
+from byheart.charts.figure import Matrix, MatrixFigure, Picture, PictureFigure, picture_of
 from byheart.charts.tiles import draw_tiles
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -56,6 +56,14 @@ def test_every_filter_is_on_a_scale_of_its_own() -> None:
 
 def test_a_filter_of_zeros_is_grey() -> None:
     assert colours(drawn(figure(picture_of("one", np.zeros((1, 1, 3, 3)))))) == {"#808080": 9}
+
+
+def test_names_of_classes_that_are_wider_than_a_cell_stand_upright() -> None:
+    names = tuple(f"{letter}irplane" for letter in "abcdefghij")
+    values = tuple((0.0,) * 10 for _ in names)
+    shown = MatrixFigure("m", "T", "", "", "row", "column", names, (Matrix("real", values),))
+    upright = draw_tiles(shown).count("rotate(-90")
+    assert upright == 1 + len(names)  # the title of the rows, and the names of the columns
 
 
 @pytest.mark.parametrize(("count", "side"), [(1, 5), (6, 3), (8, 5), (32, 7)])

@@ -12,8 +12,9 @@ from byheart.charts.figure import Caption, Matrix, MatrixFigure, Picture, Pictur
 from byheart.charts.style import FAINT, FONT, INK, cell_colour
 from byheart.texts import xml
 
-GAP, NAME, AXIS = 24, 24, 34
-"""Pixels between panels, above a panel for its name, and beside a matrix for labels and title."""
+GAP, NAME, AXIS, LETTER = 24, 24, 34, 5.5
+"""Pixels between panels, above a panel for its name, beside a matrix for short labels and title;
+width of a letter of a label."""
 MOST_ACROSS = 8
 """Tiles in a row of a picture."""
 LEVELS = 32
@@ -121,29 +122,37 @@ def _shade(value: float) -> int:
 def _matrix(figure: MatrixFigure, matrix: Matrix, room: float) -> tuple[str, float]:
     """Return the SVG of a matrix with its labels, and its height."""
     count = len(matrix.values)
-    side = (room - AXIS) / max(1, count)
+    longest = LETTER * max(map(len, figure.labels), default=0)
+    axis = min(max(AXIS, 20 + longest), room / 2)
+    side = (room - axis) / max(1, count)
     end = side * count
-    body = [_name(matrix.name, AXIS)]
-    body.append(f'<g shape-rendering="crispEdges">{"".join(_cells(figure, matrix, side))}</g>')
+    body = [_name(matrix.name, axis)]
+    cells = "".join(_cells(figure, matrix, axis, side))
+    body.append(f'<g shape-rendering="crispEdges">{cells}</g>')
     for index in range(0, count, 1 + (count - 1) // MOST_LABELS):
         middle, label = (index + 0.5) * side, figure.labels[index]
         at_end, centred = 'font-size="9" text-anchor="end"', 'font-size="9" text-anchor="middle"'
-        body.append(_text(label, AXIS - 4, NAME + middle + 3, FAINT, at_end))
-        body.append(_text(label, AXIS + middle, NAME + end + 11, FAINT, centred))
+        body.append(_text(label, axis - 4, NAME + middle + 3, FAINT, at_end))
+        if longest > side:
+            x, y = axis + middle + 3, NAME + end + 4
+            upright = f'{at_end} transform="rotate(-90 {x:.1f} {y:.1f})"'
+            body.append(_text(label, x, y, FAINT, upright))
+        else:
+            body.append(_text(label, axis + middle, NAME + end + 11, FAINT, centred))
     title = 'font-size="11" text-anchor="middle"'
-    body.append(_text(figure.columns, AXIS + end / 2, NAME + end + 26, INK, title))
+    body.append(_text(figure.columns, axis + end / 2, NAME + end + axis - 8, INK, title))
     turned = f'{title} transform="rotate(-90 10 {NAME + end / 2:.1f})"'
     body.append(_text(figure.rows, 10, NAME + end / 2, INK, turned))
     return "".join(body), NAME + room
 
 
-def _cells(figure: MatrixFigure, matrix: Matrix, side: float) -> Iterator[str]:
+def _cells(figure: MatrixFigure, matrix: Matrix, axis: float, side: float) -> Iterator[str]:
     largest = max((value for row in matrix.values for value in row), default=0.0) or 1.0
     for i, row in enumerate(matrix.values):
         for j, value in enumerate(row):
             words = f"{figure.rows} {figure.labels[i]}, {figure.columns} {figure.labels[j]}"
             yield (
-                f'<rect x="{AXIS + j * side:.2f}" y="{NAME + i * side:.2f}" width="{side:.2f}" '
+                f'<rect x="{axis + j * side:.2f}" y="{NAME + i * side:.2f}" width="{side:.2f}" '
                 f'height="{side:.2f}" fill="{cell_colour(value / largest)}">'
                 f"<title>{xml(words)}: {value:.3g}</title></rect>"
             )
