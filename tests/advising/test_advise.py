@@ -109,6 +109,7 @@ def test_the_page_has_the_recommendation_its_code_and_the_charts(found, tmp_path
 
 
 def test_a_notebook_shows_the_recommendation_its_code_and_what_was_compared(found) -> None:
+    assert repr(found).splitlines()[0].endswith(f": {found.recommended.name}")
     shown = found._repr_html_()
     assert found.recommended.name in shown
     assert "optimizer.step()" in shown

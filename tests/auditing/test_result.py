@@ -105,6 +105,13 @@ def test_a_notebook_shows_alerts_and_rows_with_names_escaped() -> None:
     assert "Flagged examples (10 of 60)" in shown
 
 
+def test_a_repr_is_a_few_lines_of_words() -> None:
+    head, *alerts = repr(made_up()).splitlines()
+    assert head.startswith("Audit of ") and "60 examples" in head
+    assert len(alerts) == len(made_up().alerts)
+    assert all(line.split(":")[0].strip() in ("warning", "good", "note") for line in alerts)
+
+
 def test_classes_that_were_never_recognised_are_a_warning() -> None:
     (alert,) = (a for a in made_up(onset=onset(never=(3,))).alerts if "recognise" in a.text)
     assert alert.kind == "warning"

@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 
 import byheart
 from byheart.data import load_dataset
+from byheart.data.sources import as_dataset
 from byheart.errors import DataError, InputError
 
 
@@ -19,6 +20,16 @@ def test_digits_are_scaled_to_the_unit_interval() -> None:
     expected = torch.from_numpy(load_digits().images / 16).float()
     assert torch.equal(dataset.x, expected)
     assert dataset.smallest_class == 174
+
+
+def test_a_repr_of_a_data_set_is_one_line() -> None:
+    shown = repr(load_dataset("digits", size=200))
+    assert shown == "Dataset('digits': 200 of shape 8x8, 10 classes)"
+
+
+def test_columns_of_a_table_are_refused_for_a_loaded_data_set() -> None:
+    with pytest.raises(InputError, match="is loaded, so it has no column 'target'"):
+        as_dataset(load_dataset("digits", size=20), label="target")
 
 
 def test_the_fingerprint_of_digits_is_pinned() -> None:

@@ -20,7 +20,7 @@ from byheart.advising.result import Advice
 from byheart.advising.rounds import AdviceRounds, OnPack
 from byheart.advising.trainer import Trainer
 from byheart.advising.trainings import Trainings
-from byheart.data.dataset import Dataset
+from byheart.data.sources import as_dataset
 from byheart.errors import InputError
 from byheart.networks.default import default_network, named
 from byheart.networks.examine import examine
@@ -38,8 +38,10 @@ KEPT = "kept"
 
 def advise(
     model_factory: Source | None,
-    dataset: Dataset,
+    dataset: Any,
     *,
+    label: str | None = None,
+    text: str | None = None,
     minutes: float = 10.0,
     margin: float = 0.01,
     recipe: Recipe | None = None,
@@ -69,7 +71,9 @@ def advise(
         model_factory: a callable that returns a fresh ``torch.nn.Module``, which maps [N, *shape]
             to [N, classes]; or "package.module:callable". None: a default network for these data,
             see :mod:`byheart.networks.default`.
-        dataset: the examples, with the labels they have.
+        dataset: the examples, with the labels they have: as for :func:`byheart.audit`.
+        label: the column of a table that has the labels.
+        text: the column of a table that has texts.
         minutes: that it may take, within a fifth.
         margin: accuracy on held-out examples that may be lost, as a share.
         recipe: how every training trains without a regularizer: a :class:`byheart.Recipe`. Default:
@@ -111,6 +115,7 @@ def advise(
         device=device,
     )
     kinds = chosen(regularizers)
+    dataset = as_dataset(dataset, label, text)
     require_enough(dataset)
     source = default_network(dataset) if model_factory is None else model_factory
     examined = examine(source, dataset.shape, dataset.n_classes)

@@ -149,6 +149,10 @@ class Advice:
         )
         return write_text(Path(path), page)
 
+    def __repr__(self) -> str:
+        name = self.recommended.name if self.recommended else "no recommendation"
+        return f"Advice for {self.name}: {name}\n  {self.why}"
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the recommendation, its code and the compared rows."""
         name = self.recommended.name if self.recommended else "no recommendation"

@@ -73,6 +73,13 @@ class Audit(AuditResult):
         """
         return write_text(Path(path), render(self, texts=texts, about=about))
 
+    def __repr__(self) -> str:
+        head = (
+            f"Audit of {self.name}: {len(self.table):,} examples, "
+            f"{self.seeds} runs of {self.epochs} epochs"
+        )
+        return "\n  ".join((head, *(f"{a.kind}: {sentence(a.text)}" for a in self.alerts)))
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the alerts and the first rows of the ranking."""
         alerts = "".join(

@@ -43,6 +43,8 @@ def audit(
     model_factory: Source | None,
     dataset: Any,
     *,
+    label: str | None = None,
+    text: str | None = None,
     recipe: Recipe | None = None,
     epochs: int | None = None,
     seeds: int = 4,
@@ -76,7 +78,10 @@ def audit(
             to [N, classes]; or "package.module:callable". None: a default network for these data,
             see :mod:`byheart.networks.default`.
         dataset: the examples with their labels: a :class:`Dataset`, or what
-            :func:`byheart.load_dataset` loads without options, such as a pair (x, y).
+            :func:`byheart.load_dataset` loads, such as the path of a table, a frame of pandas, or a
+            pair (x, y).
+        label: the column of a table that has the labels.
+        text: the column of a table that has texts.
         recipe: how to train: a :class:`byheart.Recipe`. Default: AdamW with learning rate 0.003
             and a cosine schedule, for 20 epochs in batches of 32.
         epochs: replaces that of the recipe: enough epochs to begin to memorize.
@@ -103,7 +108,7 @@ def audit(
         InputError: an argument out of range, a network that cannot be trained on these data, or a
             run that diverged.
     """
-    dataset = as_dataset(dataset)
+    dataset = as_dataset(dataset, label, text)
     source = default_network(dataset) if model_factory is None else model_factory
     _require_whole("seeds", seeds, 2)
     _require_whole("subsets", subsets, 0)

@@ -51,6 +51,12 @@ class Dataset:
     test_y: Tensor | None = None
     prepared: Preparation | None = None
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.x.shape[1:]))
+        return (
+            f"Dataset({self.name!r}: {len(self):,} of shape {shape}, {len(self.classes)} classes)"
+        )
+
     @classmethod
     def from_arrays(
         cls,

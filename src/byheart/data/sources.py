@@ -75,9 +75,21 @@ def _may_be_images(source: Any) -> bool:
     return text.startswith(HUB_PREFIX) or (text.lower() not in NAMED and _path(text).is_dir())
 
 
-def as_dataset(data: Any) -> Dataset:
-    """Return a data set as it is, and load anything else that :func:`load_dataset` can load."""
-    return data if isinstance(data, Dataset) else load_dataset(data)
+def as_dataset(data: Any, label: str | None = None, text: str | None = None) -> Dataset:
+    """Return a data set as it is, and load anything else that :func:`load_dataset` can load.
+
+    Raises:
+        InputError: columns are named of a data set, which has none; or as for ``load_dataset``.
+        DataError: as for ``load_dataset``.
+    """
+    if not isinstance(data, Dataset):
+        return load_dataset(data, label=label, text=text)
+    if label is not None or text is not None:
+        raise InputError(
+            f"data set '{data.name}' is loaded, so it has no column '{label or text}': leave out "
+            "label and text"
+        )
+    return data
 
 
 def _load(
