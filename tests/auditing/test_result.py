@@ -107,7 +107,7 @@ def test_a_notebook_shows_alerts_and_rows_with_names_escaped() -> None:
 
 def test_a_repr_is_a_few_lines_of_words() -> None:
     head, *alerts = repr(made_up()).splitlines()
-    assert head.startswith("Audit of ") and "60 examples" in head
+    assert head.startswith("Audit of ") and "300 examples" in head
     assert len(alerts) == len(made_up().alerts)
     assert all(line.split(":")[0].strip() in ("warning", "good", "note") for line in alerts)
 
