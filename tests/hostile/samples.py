@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,28 @@ def _npz(save: Any, **arrays: Any) -> bytes:
     file = io.BytesIO()
     save(file, **arrays)
     return file.getvalue()
+
+
+def tables() -> dict[str, list[bytes]]:
+    """Return small tables by the ending of their files: numbers, names, texts, dates and gaps."""
+    rows = [
+        (0.5, "red", "2024-01-05", "good"),
+        (1.5, "", "2024-02-06", "bad"),
+        ("", "blue", "", "good"),
+    ]
+    names = ("size", "colour", "bought on", "target")
+    lines = [",".join(map(str, row)) for row in (names, *rows * 4)]
+    plain = "\n".join(lines)
+    objects = [dict(zip(names, row, strict=True)) for row in rows * 4]
+    return {
+        ".csv": [
+            plain.encode(),
+            plain.replace(",", ";").replace("0.5", "0,5").encode("utf-16"),
+            plain.replace("red", '"r\u00e9d, ""dark"""').replace("\n", "\r\n").encode("cp1252"),
+            plain.replace(",", "\t").encode("utf-8-sig"),
+        ],
+        ".jsonl": ["\n".join(map(json.dumps, objects)).encode(), json.dumps(objects).encode()],
+    }
 
 
 def images() -> list[bytes]:

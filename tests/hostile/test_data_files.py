@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from tests.hostile import samples
 from tests.hostile.mutations import damaged, fuzzed
 from tests.hostile.refusing import answer
@@ -13,6 +14,7 @@ from tests.hostile.refusing import answer
 from byheart.data import Dataset, load_dataset
 
 IDX, NPZ, IMAGES = samples.idx_files(), samples.npz_files(), samples.images()
+TABLES = samples.tables()
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +57,13 @@ def test_npz_files(folder: Path, content: bytes) -> None:
 def test_images(folder: Path, content: bytes) -> None:
     files = {"a/1.png": content, "b/1.png": IMAGES[1]}
     holds(answer(lambda: load_dataset(samples.class_folder(folder / "images", files))))
+
+
+@pytest.mark.parametrize("text", [None, "colour"])
+@pytest.mark.parametrize("ending", TABLES)
+@fuzzed
+@given(data=st.data())
+def test_tables(folder: Path, ending: str, text: str | None, data: st.DataObject) -> None:
+    path = folder / f"table{ending}"
+    path.write_bytes(data.draw(damaged(TABLES[ending])))
+    holds(answer(lambda: load_dataset(path, label="target", text=text)))

@@ -76,8 +76,6 @@ def _encoding(path: Path) -> str:
         return "utf-16"
     if b"\0" in head:
         raise DataError(f"{path} is no text: it holds bytes of 0; save it as CSV in UTF-8")
-    if not head.strip():
-        raise DataError(f"{path} is empty: give a line of column names, and one row per example")
     return "utf-8-sig" if head[:3] == b"\xef\xbb\xbf" else "utf-8"
 
 
@@ -134,12 +132,16 @@ def _first_rows(path: Path, encoding: str) -> tuple[list[list[str]], str]:
     """Return the first rows of a file, and the delimiter by which they have most alike columns."""
     with path.open(encoding=encoding, newline="") as file:
         sample = file.read(SAMPLE)
+    if not sample.strip():
+        raise DataError(f"{path} is empty: give a line of column names, and one row per example")
     whole = len(sample) < SAMPLE
     best: tuple[float, list[list[str]], str] = (-1.0, [[sample]], ",")
     for delimiter in DELIMITERS:
         try:
             rows = [row for row in csv.reader(sample.splitlines(True), delimiter=delimiter) if row]
         except csv.Error:
+            continue
+        if not rows:
             continue
         # The last row of a sample may be cut off.
         rows = (rows if whole or len(rows) < 3 else rows[:-1])[:ROWS]
