@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from byheart.trial import MLP, Algorithm, DataFacts, Trial
+from byheart.trial import MLP, Algorithm, DataFacts, FrozenModel, Trial
 
 
 def trial(**changes: object) -> Trial:
@@ -34,6 +34,23 @@ def test_a_changed_copy_has_its_own_key() -> None:
     copy = one.model_copy(update={"seed": 7})
     assert copy.key == trial(seed=7).key
     assert one.key == before
+
+
+def test_facts_that_older_trials_did_not_have_count_only_when_used() -> None:
+    facts = trial().model_dump()
+    assert "test" not in facts["data"]
+    assert "optimizer" not in facts["algorithm"]
+    assert trial(algorithm=trial().algorithm.model_copy(update={"cosine": True})).key != trial().key
+
+
+def test_no_python_serializer_can_turn_an_interrupt_into_an_error() -> None:
+    models = [FrozenModel]
+    for model in models:
+        models += model.__subclasses__()
+        decorators = model.__pydantic_decorators__
+        assert not decorators.model_serializers, model
+        assert not decorators.field_serializers, model
+    assert Algorithm in models
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,35 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
 
 class FrozenModel(BaseModel):
-    """A frozen set of facts: equal facts are equal objects, and unknown facts are errors."""
+    """A frozen set of facts: equal facts are equal objects, and unknown facts are errors.
+
+    Attributes:
+        later: names of the facts that older trials did not have.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    later: ClassVar[tuple[str, ...]] = ()
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the facts, without later ones that are not used: keys of older trials stay.
+
+        This is no serializer of pydantic: an interrupt inside of one would become its error.
+        """
+        return self._without_unused(super().model_dump(**options))
+
+    def _without_unused(self, facts: dict[str, Any]) -> dict[str, Any]:
+        for name in facts.keys() & type(self).model_fields.keys():
+            value = getattr(self, name)
+            if isinstance(value, FrozenModel):
+                value._without_unused(facts[name])
+            elif name in self.later and value == type(self).model_fields[name].default:
+                del facts[name]
+        return facts
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, whose cached properties (the key of a trial) are its own."""
@@ -50,6 +69,8 @@ class DataFacts(FrozenModel):
             come from the training split.
     """
 
+    later = ("test",)
+
     fingerprint: str
     train: int = Field(gt=0)
     validation: int = Field(ge=0)
@@ -59,14 +80,6 @@ class DataFacts(FrozenModel):
     downsample: int = Field(default=1, gt=0)
     unique_labels: bool = False
     test: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _facts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return the facts, without a test split that is not used: keys of older trials stay."""
-        facts: dict[str, Any] = serialize(self)
-        if facts.get("test") is None:
-            facts.pop("test", None)
-        return facts
 
     @model_validator(mode="after")
     def _unique_labels_stand_alone(self) -> Self:
@@ -151,10 +164,6 @@ class Foreign(FrozenModel):
 Network = Annotated[MLP | CNN | Foreign, Field(discriminator="kind")]
 
 
-LATER = ("optimizer", "cosine", "warm_up", "label_smoothing", "balanced", "augment")
-"""Facts of an algorithm that older trials did not have."""
-
-
 class Algorithm(FrozenModel):
     """The papers' "learning algorithm": network, optimizer, schedule and stopping rule.
 
@@ -185,6 +194,8 @@ class Algorithm(FrozenModel):
         stop_loss: mean cross-entropy on the training set at which "loss" ends.
     """
 
+    later = ("optimizer", "cosine", "warm_up", "label_smoothing", "balanced", "augment")
+
     network: Network
     learning_rate: float = Field(gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -207,15 +218,6 @@ class Algorithm(FrozenModel):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     balanced: bool = False
     augment: tuple[str, ...] = ()
-
-    @model_serializer(mode="wrap")
-    def _facts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return the facts, without later ones that are not used: keys of older trials stay."""
-        facts: dict[str, Any] = serialize(self)
-        for name in LATER:
-            if name in facts and getattr(self, name) == type(self).model_fields[name].default:
-                del facts[name]
-        return facts
 
     @model_validator(mode="after")
     def _loss_to_stop_at(self) -> Self:
