@@ -16,6 +16,8 @@ from byheart.runners.hangs import PATIENCE
 from byheart.runners.make import find_device, make_runner
 from byheart.runners.progress import make_progress
 from byheart.store import Store
+from byheart.studies import registry
+from byheart.studies.base import Study
 from byheart.studies.folder import load_session
 from byheart.studies.judging import Finding
 from byheart.studies.request import make_request
@@ -118,7 +120,7 @@ class Findings(Sequence[Finding]):
 
 
 def study(
-    claims: str | Iterable[str] | None = None,
+    claims: str | Study | Iterable[str | Study] | None = None,
     *,
     preset: str = "quick",
     data: str | Dataset | None = None,
@@ -148,7 +150,8 @@ def study(
         >>> findings.to_html("csr.html")  # doctest: +SKIP
 
     Args:
-        claims: ids of claims (see ``byheart claims``), or one id; all if None.
+        claims: ids of claims (see ``byheart claims``) and studies of your own, or one of them; all
+            claims of the papers if None.
         preset: "quick", "desk" or "paper".
         data: a data source, as in :func:`byheart.load_dataset`, or a clean data set; the preset's
             own if None.
@@ -180,8 +183,11 @@ def study(
     if isinstance(runner, str):
         runner = make_runner(runner, workers, address, hang_after)
     device = find_device(device, runner)
+    progress = progress or make_progress()
+    for line in registry.problems():
+        progress.note(line)
     request = make_request(
-        [claims] if isinstance(claims, str) else claims or (),
+        _named(claims),
         preset=preset,
         source=data,
         seeds=seeds,
@@ -193,7 +199,6 @@ def study(
     )
     folder = Path(out) if out is not None else Path("out", preset)
     require_folder(folder, "study")
-    progress = progress or make_progress()
     for line in request.own_network.lines() if request.own_network else ():
         progress.note(line)
     with Store.open(folder) as store:
@@ -216,6 +221,12 @@ def study(
             folder, load_session(store), result.folder_records, result.folder_findings
         )
     return Findings(result, folder, page)
+
+
+def _named(claims: str | Study | Iterable[str | Study] | None) -> list[str]:
+    """Return the ids of claims, and of those of studies, which become known."""
+    chosen = [claims] if isinstance(claims, str | Study) else claims or ()
+    return [id for one in chosen for id in ([one] if isinstance(one, str) else registry.add(one))]
 
 
 def _importable(model: Source) -> str:

@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from tests.studies.installed import install as install
 
 from byheart.cli.main import main
 from byheart.studies.registry import claims
@@ -109,3 +112,22 @@ def test_the_cluster_files_use_options_that_exist(capsys: pytest.CaptureFixture[
     commands = [line for line in lines if "study --" in line or "STUDY[@]" in line]
     assert len(commands) == 3
     assert set(re.findall(r"--[a-z-]+", " ".join(commands))) <= known
+
+
+def test_the_claim_of_the_page_is_found_trained_and_drawn(
+    tmp_path: Path, install: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    text = (HOW_TO / "own-claim.md").read_text(encoding="utf-8")
+    (project,) = re.findall(r'^```toml title="pyproject.toml"\n(.*?)^```$', text, re.S | re.M)
+    package = tomllib.loads(project)["project"]
+    install(package["name"], dict(FILE.findall(text)), package["entry-points"]["byheart.claims"])
+    monkeypatch.chdir(tmp_path)
+    for words in re.findall(r"^byheart ((?:claims|study|report).*)$", text, re.M):
+        assert main(words.split()) == 0
+    assert "small-batches  our own" in capsys.readouterr().out
+    page = Path("out/small-batches/report.html").read_text(encoding="utf-8")
+    assert 'id="claim-small-batches"' in page
+    assert '<figure id="small-batches"' in page
+    names: dict[str, Any] = {}
+    exec(CODE.findall(text)[0], names)  # the same trials: it trains nothing
+    assert names["findings"].table.verdict.tolist() == ["supported"]

@@ -21,7 +21,9 @@ def copy_of(version, folder):
 
 def test_a_file_of_every_version_is_kept():
     for version in VERSIONS:
-        with closing(sqlite3.connect(f"{kept_file(version).as_uri()}?immutable=1", uri=True)) as file:
+        with closing(
+            sqlite3.connect(f"{kept_file(version).as_uri()}?immutable=1", uri=True)
+        ) as file:
             assert schema.version_of(file) == version, "run `python -m tests.store.keep_version`"
 
 

@@ -21,6 +21,7 @@ from byheart.charts.figure import (
     Point,
 )
 from byheart.charts.tiles import draw_tiles
+from byheart.errors import InputError
 from byheart.texts import cell, visible_within
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "upper")
@@ -75,14 +76,14 @@ def draw_all(figures: Iterable[Drawing]) -> dict[str, DrawnFigure]:
     """Draw figures; return them by id.
 
     Raises:
-        ValueError: an id that cannot name a file, or that two figures share.
+        InputError: an id that cannot name a file, or that two figures share.
     """
     drawn: dict[str, DrawnFigure] = {}
     for figure in figures:
         if not _ID.fullmatch(figure.id):
-            raise ValueError(f"a figure's id names a file: '{figure.id}' cannot")
+            raise InputError(f"a figure's id names a file: '{figure.id}' cannot")
         if figure.id in drawn:
-            raise ValueError(f"two figures have the id '{figure.id}'")
+            raise InputError(f"two figures have the id '{figure.id}': rename one")
         drawn[figure.id] = draw(figure)
     return drawn
 

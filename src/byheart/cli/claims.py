@@ -1,4 +1,4 @@
-"""``byheart claims``: what the papers claim, and what would decide it."""
+"""``byheart claims``: what is claimed, and what would decide it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from byheart.cli import options
-from byheart.cli.console import results, write_json
+from byheart.cli.console import results, say, write_json
 
 if TYPE_CHECKING:
     from byheart.statistics.verdict import Rule
@@ -20,6 +20,8 @@ def claims(as_json: options.AsJson = False) -> None:
     from byheart.studies import registry
 
     listed = registry.claims()
+    for line in registry.problems():
+        say(line)
     if as_json:
         write_json(
             [

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # What to work on.
 Claims = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[CLAIM]...", help="Ids from `byheart claims`. Default: all."),
+    typer.Argument(
+        metavar="[CLAIM]...", help="Ids from `byheart claims`. Default: all of the papers."
+    ),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a study.")]
 _SOURCES = (

@@ -53,8 +53,11 @@ def plan(
     from byheart.charts.drawn import drawing_pace
     from byheart.runners.make import find_device, make_runner
     from byheart.studies.estimate import UTILISATION, estimate, find_accelerator
+    from byheart.studies.registry import problems
     from byheart.studies.request import make_request
 
+    for line in problems():
+        say(line)
     how = make_runner(runner, workers, address, hang_after)
     accelerator = gpu and find_accelerator(gpu)
     where = "cuda" if accelerator else find_device(device, how)

@@ -24,7 +24,7 @@ from byheart.store import Store
 from byheart.studies.base import Records, Setting, Study
 from byheart.studies.folder import SessionFacts, folder_records, load_session
 from byheart.studies.judging import Finding, FindingPart, judge
-from byheart.studies.registry import studies_of
+from byheart.studies.registry import chosen_claims, studies_of
 from byheart.studies.settings import Preset
 
 VERDICTS = ("supported", "contradicted", "inconclusive", "not-run")
@@ -204,6 +204,7 @@ def _fill(
         left_out=left_out,
         findings=findings,
         by_claim=by_claim,
+        of_papers=by_claim.keys() <= {*chosen_claims(())},
         sections=sections,
         decided={claim for section in sections for claim in section.claims},
         drawn=drawn,

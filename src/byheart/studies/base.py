@@ -25,12 +25,12 @@ CHOSEN_WIDTH = "a width that can be chosen"
 
 @dataclass(frozen=True)
 class Claim:
-    """A row of the claims table: what the papers say, and the rule that decides it.
+    """A row of the claims table: a statement, and the rule that decides it.
 
     Attributes:
         id: its name.
-        source: paper and figure.
-        statement: what they say.
+        source: paper and figure, or where else the statement comes from.
+        statement: what is claimed.
         rule: declared before the data are seen.
         needs: what it asks of a network beyond mapping inputs to one output per class, so that a
             user's own cannot decide it ("a width that can be chosen"); empty if nothing.
@@ -198,8 +198,9 @@ NOTHING_KNOWN = Records({})
 """Before the first round."""
 
 
+@runtime_checkable
 class Study(Protocol):
-    """One figure or claim family of the papers. ``plan`` and ``judge`` are pure."""
+    """A family of claims, such as a figure of the papers. ``plan`` and ``judge`` are pure."""
 
     @property
     def name(self) -> str:

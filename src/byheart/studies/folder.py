@@ -16,6 +16,7 @@ from byheart.record import Record
 from byheart.store import Store
 from byheart.studies.base import Records, Setting
 from byheart.studies.own_network import OwnNetwork
+from byheart.studies.registry import claims as registered_claims
 from byheart.studies.registry import studies_of
 from byheart.studies.rounds import stored_records
 from byheart.version import __version__
@@ -126,7 +127,8 @@ def load_session(store: Store) -> SessionFacts:
     """Return the facts of the last session in a store.
 
     Raises:
-        StoreError: there was no session, or another version of byheart ran it.
+        StoreError: there was no session, another version of byheart ran it, or the package of a
+            claim is not installed.
     """
     run = store.last_run()
     if run is None:
@@ -139,13 +141,20 @@ def load_session(store: Store) -> SessionFacts:
             f"`{shlex.join(run['command'])}`"
         )
     try:
-        return _FACTS.validate_python(run)
+        facts = _FACTS.validate_python(run)
     except ValidationError as error:
         version = run.get("versions", {}).get("byheart", "of another version")
         raise StoreError(
             f"the study in {store.folder} was run by byheart {version}, which this byheart "
             f"{__version__} cannot read: run the study again, or use that version"
         ) from error
+    unknown = {*facts.claims} - {claim.id for claim in registered_claims()}
+    if unknown:
+        raise StoreError(
+            f"the study in {store.folder} has claims that byheart does not know "
+            f"({', '.join(sorted(unknown))}): install the package that they come from"
+        )
+    return facts
 
 
 def folder_records(facts: SessionFacts, store: Store) -> dict[str, Record]:

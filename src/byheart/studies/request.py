@@ -78,7 +78,7 @@ class Request:
         claims = self.claims if claims is None else claims
         seeds = self.setting.seeds if seeds is None else seeds
         left_out = self.own_network.left_out if self.own_network else {}
-        all_named = len(claims) + len(left_out) == len(registered_claims())
+        all_named = {*claims, *left_out} == {*chosen_claims(())}
         words = ["byheart", "study", *(() if all_named else claims)]
         words += ["--preset", self.setting.preset.name]
         if self.source != self.setting.preset.default_data:
@@ -111,7 +111,7 @@ def make_request(
     """Check what was asked for, and load the data.
 
     Args:
-        names: ids of claims; all if there are none.
+        names: ids of claims; all of the papers if there are none.
         preset: name of a preset.
         source: a data source or a data set; the preset's own if None.
         seeds: independent repetitions; the preset's own number if None.
