@@ -66,7 +66,10 @@ def test_findings_are_a_sequence_a_table_and_a_page(finished, tmp_path):
     assert (table.low <= table.high).all()
     path = finished.to_html(tmp_path / "new" / "page.html")
     assert path.read_bytes() == finished.page.read_bytes()
-    assert repr(finished).startswith("Findings(capacity-noise: ")
+    head, columns, *rows = repr(finished).splitlines()
+    assert head == f"Findings in {finished.folder}"
+    assert columns.split() == ["verdict", "estimate", "low", "high", "n"]
+    assert [row.split()[:2] for row in rows] == [[f.claim, f.verdict] for f in finished]
 
 
 def test_findings_show_themselves_in_a_notebook(finished):

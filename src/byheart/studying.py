@@ -59,8 +59,8 @@ class Findings(Sequence[Finding]):
         return self._findings[index]
 
     def __repr__(self) -> str:
-        verdicts = ", ".join(f"{finding.claim}: {finding.verdict}" for finding in self)
-        return f"Findings({verdicts})"
+        rows = self.table[["verdict", "estimate", "low", "high", "n"]].rename_axis(None)
+        return f"Findings in {self.folder}\n{rows.to_string(float_format='{:.3g}'.format)}"
 
     @property
     def table(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ PAGES = [
         for name in ("advise", "audit", "photos", "recipe", "table", "text", "track")
     ),
 ]
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r'^```python title="(.+?)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 OWN_NETWORK = (HOW_TO / "own-network.md").read_text(encoding="utf-8")
@@ -56,6 +58,20 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(
         before, cleaned, advised = names["steps"].values()
         assert advised > before
         assert min(before, cleaned) > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_cells_of_a_notebook_run_and_its_outputs_are_not_kept(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        assert cell["outputs"] == []
+        exec(compile("".join(cell["source"]), str(path), "exec"), names)
+    assert list(tmp_path.glob("*.html"))
 
 
 def test_the_commands_for_an_own_network_plan_what_the_page_says(
