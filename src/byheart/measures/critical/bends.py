@@ -94,6 +94,46 @@ class Between(NamedTuple):
         return part, constant - slack * dot(coefficients.abs(), size)
 
 
+class Lines(NamedTuple):
+    r"""Two lines between which a nonlinearity lies, as deviations.
+
+    Formula: A g(c + d) - A g(c) >= (A slope - |A| spread) d + A shift - |A| gap, each factor for
+    each value. For a max pool d is that of the entry which is largest at the centre.
+
+    Attributes:
+        slope: [N, *shape], mean slope of the upper and the lower line.
+        spread: half the difference of their slopes; None if they are parallel.
+        shift: mean of the lines at d = 0.
+        gap: half their difference, with all rounding errors.
+        entry: int64 [N, *shape], which entry of a window d belongs to; None for other steps.
+    """
+
+    slope: Tensor
+    spread: Tensor | None
+    shift: Tensor
+    gap: Tensor
+    entry: Tensor | None = None
+
+    def take(self, rows: Tensor) -> Lines:
+        """Return the lines of some samples."""
+        return self.each(lambda value: value[rows])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Lines:
+        """Return the lines with every tensor changed."""
+        spread = None if self.spread is None else change(self.spread)
+        entry = None if self.entry is None else change(self.entry)
+        return Lines(change(self.slope), spread, change(self.shift), change(self.gap), entry)
+
+    def back(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the coefficients [batch, rows, *shape] of d, and A shift and |A| gap."""
+        size = coefficients.abs()
+        shift, gap = dot(coefficients, self.shift), dot(size, self.gap)
+        part = coefficients * self.slope.unsqueeze(1)
+        if self.spread is not None:
+            part.sub_(size.mul_(self.spread.unsqueeze(1)))
+        return part, shift, gap
+
+
 @dataclass(frozen=True)
 class Leaky:
     """max(a z, z), of which a ReLU is the case a = 0.
@@ -231,8 +271,8 @@ class MaxPool:
         # An entry collects one coefficient from each window it is in.
         slack = gamma(SPARE + self.kernel[0] * self.kernel[1], unit_of(low.dtype))
         constant = constant - slack * dot(part.abs(), torch.maximum(-low, high))
-        best = entry.flatten(2).unsqueeze(2)
-        return self._scatter(part.flatten(3), best, reach.low.shape), constant
+        height, width = reach.low.shape[2:]
+        return self.spread(part, entry, (height, width), self.padding), constant
 
     def lines(self, reach: Reach, centre: Tensor, entry: Tensor, *, parallel: bool) -> Between:
         r"""Return two lines around the maximum minus the entry's centre, as functions of its d.
@@ -311,24 +351,33 @@ class MaxPool:
         windows = functional.unfold(padded, self.kernel, dilation=self.dilation, stride=self.stride)
         return windows.reshape(*values.shape[:2], -1, windows.shape[2])
 
-    def _scatter(self, kept: Tensor, best: Tensor, shape: torch.Size) -> Tensor:
-        """Return the coefficients of the inputs, given those of each window's best entry."""
-        batch, bounds, channels, windows = kept.shape
-        entries = self.kernel[0] * self.kernel[1]
-        spread = kept.new_zeros(batch, bounds, channels, entries, windows)
-        index = best.unsqueeze(1).expand(batch, bounds, channels, 1, windows)
-        spread.scatter_(3, index, kept.unsqueeze(3))
-        down, across = self.padding
-        height, width = shape[2], shape[3]
-        folded = functional.fold(
-            spread.flatten(0, 1).flatten(1, 2),
-            (height + 2 * down, width + 2 * across),
-            self.kernel,
-            dilation=self.dilation,
-            stride=self.stride,
-        )
-        inside = folded[..., down : down + height, across : across + width]
-        return inside.reshape(batch, bounds, *shape[1:])
+    def spread(
+        self,
+        coefficients: Tensor,
+        entry: Tensor,
+        size: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> Tensor:
+        """Return the coefficients of the inputs: those of a window go to one entry.
+
+        Args:
+            coefficients: [batch, bounds, channels, *output].
+            entry: as :meth:`largest` returns it.
+            size: height and width of the inputs.
+            padding: of the inputs.
+        """
+        down, across = padding
+        places = coefficients.shape[3:]
+        height, width = size[0] + 2 * down, size[1] + 2 * across
+        result = coefficients.new_zeros(*coefficients.shape[:3], height, width)
+        for index in range(self.kernel[0] * self.kernel[1]):
+            row = index // self.kernel[1] * self.dilation[0]
+            column = index % self.kernel[1] * self.dilation[1]
+            rows = slice(row, row + (places[0] - 1) * self.stride[0] + 1, self.stride[0])
+            columns = slice(column, column + (places[1] - 1) * self.stride[1] + 1, self.stride[1])
+            mask = (entry == index).to(coefficients.dtype).unsqueeze(1)
+            result[..., rows, columns].addcmul_(coefficients, mask)
+        return result[..., down : down + size[0], across : across + size[1]]
 
 
 Bent = Relu | Leaky | Curve | MaxPool

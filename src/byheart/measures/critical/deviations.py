@@ -20,8 +20,7 @@ import torch
 from torch import Size, Tensor
 
 from byheart.measures.critical.arithmetic import SPARE, gamma, unit_of
-from byheart.measures.critical.bends import Bent, Between, Curve, Leaky, MaxPool, Relu
-from byheart.measures.critical.lines import Lines
+from byheart.measures.critical.bends import Bent, Between, Curve, Leaky, Lines, MaxPool, Relu
 from byheart.measures.critical.programs import Program, Window
 from byheart.measures.critical.scopes import AllPlaces, SomePlaces
 from byheart.measures.critical.steps import Add, Affine, Flatten, Kernel, Node, Reach, dot

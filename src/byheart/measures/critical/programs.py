@@ -101,10 +101,6 @@ class Program:
                     program.filters[number] = EntryFilters.of(kernel, affine[1], node.step)
         return program
 
-    def entry_filters(self, number: int) -> EntryFilters | None:
-        """Return the filters behind a max pool, if a convolution computes what it takes."""
-        return self.filters.get(number)
-
     def affine(self, number: int) -> tuple[Affine, int] | None:
         """Return an affine layer and the value it takes; None if the node is of another kind."""
         if number in self.folded:

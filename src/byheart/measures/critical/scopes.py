@@ -9,8 +9,7 @@ from typing import Protocol
 import torch
 from torch import Size, Tensor
 
-from byheart.measures.critical.bends import MaxPool
-from byheart.measures.critical.lines import Lines
+from byheart.measures.critical.bends import Lines, MaxPool
 from byheart.measures.critical.programs import Program, Window
 from byheart.measures.critical.steps import Affine, Node
 
@@ -62,10 +61,10 @@ class AllPlaces:
         """
         node = self.of.nodes[number]
         assert isinstance(node.step, MaxPool)
-        filters = self.of.program.entry_filters(number)
+        filters = self.of.program.filters.get(number)
         if filters is None or coefficients.shape[1] < FEW_ROWS:
             size, padding = self.size(node.inputs[0]), self.padding(node.step.padding)
-            return _to_entries(node.step, coefficients, entry, size, padding), node.inputs
+            return node.step.spread(coefficients, entry, size, padding), node.inputs
         placed = self.placed(number).flatten(1, 2)
         blocks = torch.matmul(coefficients.flatten(3).permute(0, 3, 1, 2), placed)
         size, padding = self.size(filters.source), self.padding(filters.window.padding)
@@ -174,25 +173,3 @@ class SomePlaces(AllPlaces):
             return part  # the box and the lines are 0 there
         ones = torch.ones_like(self.of.centres[source], dtype=part.dtype)
         return part * self._cut(source, ones).unsqueeze(1)
-
-
-def _to_entries(
-    step: MaxPool,
-    coefficients: Tensor,
-    entry: Tensor,
-    size: tuple[int, int],
-    padding: tuple[int, int],
-) -> Tensor:
-    """Return the coefficients of a max pool's inputs: those of a window go to one entry."""
-    down, across = padding
-    places = coefficients.shape[3:]
-    height, width = size[0] + 2 * down, size[1] + 2 * across
-    result = coefficients.new_zeros(*coefficients.shape[:3], height, width)
-    for index in range(step.kernel[0] * step.kernel[1]):
-        row = index // step.kernel[1] * step.dilation[0]
-        column = index % step.kernel[1] * step.dilation[1]
-        rows = slice(row, row + (places[0] - 1) * step.stride[0] + 1, step.stride[0])
-        columns = slice(column, column + (places[1] - 1) * step.stride[1] + 1, step.stride[1])
-        mask = (entry == index).to(coefficients.dtype).unsqueeze(1)
-        result[..., rows, columns].addcmul_(coefficients, mask)
-    return result[..., down : down + size[0], across : across + size[1]]
