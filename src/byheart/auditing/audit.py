@@ -39,7 +39,7 @@ from byheart.data.dataset import Dataset
 from byheart.data.preparation import Preparation, kind_of
 from byheart.errors import InputError
 from byheart.files import write_text
-from byheart.report.numbers import sentence
+from byheart.report.numbers import counted, sentence
 
 PRECISION = 0.9
 """Target precision of the flagged list, if none is given."""
@@ -74,10 +74,7 @@ class Audit(AuditResult):
         return write_text(Path(path), render(self, texts=texts, about=about))
 
     def __repr__(self) -> str:
-        head = (
-            f"Audit of {self.name}: {len(self.table):,} examples, "
-            f"{self.seeds} runs of {self.epochs} epochs"
-        )
+        head = f"Audit of {self.name}: {self._size}"
         return "\n  ".join((head, *(f"{a.kind}: {sentence(a.text)}" for a in self.alerts)))
 
     def _repr_html_(self) -> str:
@@ -91,12 +88,16 @@ class Audit(AuditResult):
         rows = shown[columns].head(NOTEBOOK_ROWS).copy()
         for column in ("label", "suggested"):
             rows[column] = [self.classes[k] if k >= 0 else "" for k in rows[column].tolist()]
-        title = "Flagged examples"
         return (
-            f"<p><b>Audit of {html.escape(self.name)}</b>: {len(self.table):,} examples, "
-            f"{self.seeds} runs of {self.epochs} epochs</p><ul>{alerts}</ul>"
-            f"<p>{title} ({len(rows)} of {len(shown):,}):</p>{rows.to_html()}"
+            f"<p><b>Audit of {html.escape(self.name)}</b>: {self._size}</p><ul>{alerts}</ul>"
+            f"<p>Flagged examples ({len(rows)} of {len(shown):,}):</p>{rows.to_html()}"
         )
+
+    @property
+    def _size(self) -> str:
+        """Examples, runs and epochs in words."""
+        runs, epochs = counted(self.seeds, "run"), counted(self.epochs, "epoch")
+        return f"{counted(len(self.table), 'example')}, {runs} of {epochs}"
 
     @classmethod
     def from_tracker(
