@@ -92,7 +92,8 @@ def audit(
         batch_size: likewise.
         precision: target precision of the flagged list: the share of it whose labels are wrong.
         planted: share of labels that half as many further runs change on purpose; 0 for none.
-        sensitivity: add the column of input gradients; takes about a tenth more time.
+        sensitivity: add the column of input gradients, which half of the runs measure at each of
+            epochs 1, 2, 3, 5, 8, ...; takes about a tenth more time.
         critical_radius: add the column ``critical``: search a box of this radius around each input
             for another class, with the first trained network.
         subsets: number of further runs, each on 70% of the examples, for the columns of Feldman and

@@ -51,8 +51,8 @@ class Runs:
             label it replaced.
         planted: one per run, of the P labels that it made wrong on purpose, in the layout's order.
         networks: one trained network per run, in eval mode.
-        gradients: for each run and each epoch of ``gradients_at``, the epoch and the input
-            gradients [N]; see :func:`input_gradients`.
+        gradients: for each epoch of ``gradients_at`` and each run that computed them, the epoch and
+            the input gradients [N]; see :func:`input_gradients`.
     """
 
     histories: list[History]
@@ -84,7 +84,8 @@ def train_runs(
         layout: the examples that each run holds out, and those that get a wrong label.
         recipe: how to train.
         seeds: one per run, for initial weights and order.
-        gradients_at: epochs, from 1, after which to compute input gradients.
+        gradients_at: epochs, from 1, after which to compute input gradients: by every other run,
+            the even and the odd ones in turn.
         with_histories: record histories; if False, both lists of histories are empty.
         checkpoints: stores packs in training, which resume from there.
         on_epoch: called with the number of epochs since the last call, summed over runs.
@@ -104,7 +105,10 @@ def train_runs(
             recipe,
             [seeds[r] for r in pack],
             with_histories=with_histories,
-            gradients_at=gradients_at,
+            gradients_at={
+                epoch: [r for r, run in enumerate(pack) if (run + place) % 2 == 0]
+                for place, epoch in enumerate(gradients_at)
+            },
             checkpoints=checkpoints,
             on_epoch=on_epoch,
         )
@@ -132,7 +136,7 @@ class _Training(Hook):
         seeds: Sequence[int],
         *,
         with_histories: bool,
-        gradients_at: Sequence[int],
+        gradients_at: Mapping[int, Sequence[int]],
         checkpoints: Checkpoints | None,
         on_epoch: Callable[[int], None] | None,
     ) -> None:
@@ -157,7 +161,7 @@ class _Training(Hook):
             "seeds": list(seeds),
             "network": [examined.way, examined.fingerprint],
             "with_histories": with_histories,
-            "gradients": list(gradients_at),
+            "gradients": [[epoch, *runs] for epoch, runs in gradients_at.items()],
         }
         examples = Examples.of(
             dataset.x.to(recipe.device), self._labels, self._trained, self._held_out
@@ -182,8 +186,9 @@ class _Training(Hook):
                 rows = loop.examples.validation_rows
                 self._record(loop, rows, loop.examples.logits(loop.network, rows))
             self._trackers.end_epoch()
-        if loop.epoch in self._gradients_at:
-            taken = input_gradients(self._network, loop.examples.pool, self._y)
+        if runs := self._gradients_at.get(loop.epoch):
+            some = self._network.select(torch.tensor(runs))
+            taken = input_gradients(some, loop.examples.pool, self._y)
             self._gradients += [(loop.epoch, gradients) for gradients in taken]
 
     def runs(self) -> Runs:
@@ -326,7 +331,7 @@ def input_gradients(network: PackNetwork, x: Tensor, y: Tensor) -> NDArray[np.fl
 def sensitivity_up_to(
     taken: Sequence[tuple[int, NDArray[np.float32]]], window: int
 ) -> NDArray[np.float64]:
-    """Return the mean [N] over seeds and over the measured epochs up to ``window``."""
+    """Return the mean [N] over all that was measured in epochs up to ``window``."""
     within = [values for epoch, values in taken if epoch <= window]
     total: NDArray[np.float64] = np.mean(np.stack(within), axis=0, dtype=np.float64)
     return total

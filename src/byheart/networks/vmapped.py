@@ -343,9 +343,19 @@ def hidden_units(model: nn.Module, x: Tensor) -> tuple[int, str]:
 @contextmanager
 def seeded_randomness(seed_: int, step: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Make torch's random numbers depend only on a replica's seed and its training step."""
-    device = torch.device(device)
+    device, drawn = torch.device(device), seed("noise", seed_, step)
+    if device.type == "cpu":
+        # What follows does the same for all devices, in ten times the time.
+        generator = torch.default_generator
+        before = generator.get_state()
+        generator.manual_seed(drawn)
+        try:
+            yield
+        finally:
+            generator.set_state(before)
+        return
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed("noise", seed_, step))
+        torch.manual_seed(drawn)
         yield
 
 
