@@ -32,7 +32,7 @@ def session(
     facts = SessionFacts(
         claims=(),
         setting=Setting(QUICK.model_copy(update={"name": preset}), source, 8),
-        versions={"byheart": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+        versions={"byheart": "0.2.0", "python": "3.11.7", "torch": "2.13.0"},
         machine={},
         runner="inline",
         device="cpu",
