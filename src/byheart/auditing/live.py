@@ -34,7 +34,7 @@ class OnsetWatch:
 
     Example:
         >>> watch, model = OnsetWatch(), nn.Linear(1, 2)
-        >>> [watch.end_epoch(model, accuracy=a) for a in (0.5, 0.8, 0.7, 0.6, 0.5)]
+        >>> [watch.end_epoch(model, accuracy=a) for a in (0.6, 0.9, 0.7, 0.4, 0.3)]
         [False, False, False, True, True]
         >>> watch.epoch
         2

@@ -16,6 +16,8 @@ from byheart.auditing.history import History
 EXAMPLES, FEATURES, CLASSES, EPOCHS, BATCH = 45, 6, 3, 4, 8
 GAPS = EXAMPLES % BATCH
 """Examples that an epoch does not see where the last batch is dropped."""
+ACCURACIES, BEST, STOPPED = (0.6, 0.9, 0.7, 0.4, 0.3, 0.2), 2, 4
+"""What a training logs whose onset is epoch 2, which two later epochs show."""
 
 
 def examples() -> TensorDataset:

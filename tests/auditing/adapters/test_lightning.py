@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from tests.auditing.adapters.loops import (
+    ACCURACIES,
     BATCH,
+    BEST,
     EPOCHS,
     EXAMPLES,
     GAPS,
+    STOPPED,
     assert_same,
     batches,
     by_hand,
@@ -297,3 +300,26 @@ def test_two_processes_leave_one_history(tmp_path: Path) -> None:
     # Gradients of processes are added in another order than those of a batch.
     np.testing.assert_allclose(history.margin, expected.margin, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(history.loss, expected.loss, rtol=2e-3, atol=2e-3)
+
+
+def test_a_training_stops_at_the_onset_with_the_best_weights(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trained(epochs: int) -> tuple[object, object]:
+        watched = module(package)
+        watched.validation_step = lambda batch, batch_idx: watched.log(
+            "val_acc", ACCURACIES[watched.current_epoch]
+        )
+        tracking = callback(package, byheart.Tracker(EXAMPLES), stop_at_onset="val_acc")
+        run = trainer(package, tmp_path, tracking, max_epochs=epochs)
+        run.fit(watched, batches(), VALIDATION)
+        return watched, run
+
+    stopped, run = trained(len(ACCURACIES))
+    best, _ = trained(BEST)
+    assert run.current_epoch == STOPPED
+    for found, expected in zip(stopped.parameters(), best.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert f"stopped after {STOPPED} epochs, with the weights of epoch {BEST}" in (
+        capsys.readouterr().out
+    )

@@ -11,13 +11,16 @@ import pytest
 import torch
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, Checkpoint, LoadInitState
+from skorch.callbacks import Callback, Checkpoint, EpochScoring, LoadInitState
 from tests.auditing.adapters.loops import (
+    ACCURACIES,
     BATCH,
+    BEST,
     EPOCHS,
     EXAMPLES,
     FEATURES,
     GAPS,
+    STOPPED,
     Shuffled,
     assert_same,
     by_hand,
@@ -216,3 +219,36 @@ def test_a_regression_is_tracked_by_the_loss_of_each_row() -> None:
     one.fit(X, targets)
     expected = (one.predict(X) - targets.numpy()) ** 2
     np.testing.assert_allclose(tracker.history().loss[0], expected[:, 0], rtol=1e-5)
+
+
+def onset(metric: str, **options: Any) -> NeuralNetClassifier:
+    """Return a net whose accuracy rises and falls, and a tracker that watches it."""
+
+    def accuracy(net: Any, *data: Any) -> float:
+        return ACCURACIES[len(net.history) - 1]
+
+    scoring = EpochScoring(accuracy, name="valid_acc", on_train=True, lower_is_better=False)
+    tracker = TrackerCallback(byheart.Tracker(EXAMPLES), stop_at_onset=metric)
+    return net(scoring, tracker, **{"max_epochs": len(ACCURACIES), **options})
+
+
+def test_a_training_stops_at_the_onset_with_the_best_weights(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stopped = onset("valid_acc").fit(X, Y)
+    best = onset("valid_acc", max_epochs=BEST).fit(X, Y)
+    assert len(stopped.history) == STOPPED
+    for found, expected in zip(
+        stopped.module_.parameters(), best.module_.parameters(), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+    assert f"stopped after {STOPPED} epochs, with the weights of epoch {BEST}" in (
+        capsys.readouterr().out
+    )
+
+
+def test_what_cannot_show_an_onset_is_refused() -> None:
+    with pytest.raises(InputError, match="name of an accuracy, got 'valid_loss'"):
+        onset("valid_loss")
+    with pytest.raises(InputError, match="unknown logged metric 'valid_ac': did you mean 'valid_"):
+        onset("valid_ac").fit(X, Y)

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.auditing.adapters.loops import CLASSES, EPOCHS, EXAMPLES, assert_same
+from tests.auditing.adapters.loops import (
+    ACCURACIES,
+    BEST,
+    CLASSES,
+    EPOCHS,
+    EXAMPLES,
+    STOPPED,
+    assert_same,
+)
 from tests.auditing.adapters.two_processes import launch
 from transformers import (
     BertConfig,
@@ -370,3 +378,28 @@ def test_two_processes_leave_one_history_also_when_resumed(tmp_path: Path) -> No
     np.testing.assert_array_equal(history.seen, expected.seen)
     # Gradients of processes are added in another order than those of a batch.
     np.testing.assert_allclose(history.margin, expected.margin, rtol=2e-3, atol=2e-3)
+
+
+def test_a_training_stops_at_the_onset_with_the_best_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trained(epochs: int) -> Trainer:
+        accuracies = iter(ACCURACIES)
+        made = trainer(
+            tmp_path,
+            TrackerCallback(byheart.Tracker(EXAMPLES), stop_at_onset="eval_accuracy"),
+            num_train_epochs=epochs,
+            eval_strategy="epoch",
+            lr_scheduler_type="constant",
+        )
+        made.compute_metrics = lambda predictions: {"accuracy": next(accuracies)}
+        made.train()
+        return made
+
+    stopped, best = trained(len(ACCURACIES)), trained(BEST)
+    assert stopped.state.epoch == STOPPED
+    for found, expected in zip(stopped.model.parameters(), best.model.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert f"stopped after {STOPPED} epochs, with the weights of epoch {BEST}" in (
+        capsys.readouterr().out
+    )

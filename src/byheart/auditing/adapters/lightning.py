@@ -32,8 +32,13 @@ class TrackerCallback(LightningHooks, Callback):
             batch.
         labels: where it has its labels, if elsewhere.
         module: name of the submodule that computes logits, if it is not the LightningModule.
+        stop_at_onset: name of the accuracy on held-out examples that the module logs: when
+            it shows that memorization has set in, training stops, and the module gets the weights
+            of the best epoch; see :class:`byheart.auditing.live.OnsetWatch`. After a resumption it
+            starts anew.
 
     Raises:
-        InputError: while training, if a batch has no ids or labels, or if there are no logits or
-            several in a step; and what :meth:`byheart.Tracker.update` raises.
+        InputError: ``stop_at_onset`` names a loss; or while training, if it was not logged, if a
+            batch has no ids or labels, or if there are no logits or several in a step; and what
+            :meth:`byheart.Tracker.update` raises.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from byheart.auditing.adapters.indexed import Where, ids_of, labels_of, logits_of
-from byheart.auditing.adapters.shared import is_indexed, record, require_new
+from byheart.auditing.adapters.shared import StopAtOnset, is_indexed, record, require_new
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError, choose
 
@@ -48,6 +48,7 @@ class LightningHooks:
         ids: Where = None,
         labels: Where = None,
         module: str | None = None,
+        stop_at_onset: str | None = None,
     ) -> None:
         self.tracker = tracker
         self._ids, self._labels, self._module = ids, labels, module
@@ -55,11 +56,13 @@ class LightningHooks:
         # The epoch in progress, which has not ended for the tracker; None between epochs.
         self._epoch: int | None = None
         self._has_ids = False
+        self._stop = StopAtOnset(stop_at_onset)
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Hook the module that computes logits."""
         if not trainer.global_step:
             require_new(self.tracker)
+        self._stop.start()
         self._remove_hook()
         self._has_ids = is_indexed(getattr(trainer.train_dataloader, "dataset", None))
         self._forward = ForwardLogits(self._source(pl_module))
@@ -103,13 +106,19 @@ class LightningHooks:
             )
         return ids
 
+    def on_validation_end(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Stop if memorization has set in."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            trainer.should_stop |= self._stop.has_set_in(pl_module, trainer.callback_metrics)
+
     def on_train_epoch_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """End the epoch."""
         if self._epoch is not None:
             self._end_epoch()
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Remove the hook."""
+        """Remove the hook; after a stop, load the weights of the best epoch."""
+        self._stop.end(pl_module)
         self._remove_hook()
 
     def on_exception(self, trainer: Any, pl_module: nn.Module, exception: BaseException) -> None:

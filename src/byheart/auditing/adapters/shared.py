@@ -1,17 +1,20 @@
-"""What the callbacks share: one tracker per training, and a loss where there are no classes."""
+"""What the callbacks share: one tracker per training, losses, and the stop at the onset."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from byheart.auditing.adapters.indexed import IndexedDataset
 from byheart.auditing.batches import IGNORED
+from byheart.auditing.epoch import rank
+from byheart.auditing.live import OnsetWatch
 from byheart.auditing.tracker import Tracker
-from byheart.errors import InputError
+from byheart.errors import InputError, choose
 
 
 def require_new(tracker: Tracker) -> None:
@@ -21,6 +24,48 @@ def require_new(tracker: Tracker) -> None:
             f"the tracker holds {tracker.epoch} epochs of a training, and another begins: give it "
             "a new Tracker, or go on from a checkpoint of the first"
         )
+
+
+class StopAtOnset:
+    """Stops a training when memorization has set in, and loads the weights of the best epoch.
+
+    Args:
+        metric: name of the accuracy on held-out examples that the training logs; None to train on.
+
+    Raises:
+        InputError: the name is that of a loss, which falls where an accuracy rises.
+    """
+
+    def __init__(self, metric: str | None) -> None:
+        if metric is not None and "loss" in metric:
+            raise InputError(
+                f"stop_at_onset takes the name of an accuracy, got '{metric}': log one on held-out "
+                "examples"
+            )
+        self._metric = metric
+        self._watch, self._stopped = OnsetWatch(), False
+
+    def start(self) -> None:
+        """Begin a training."""
+        self._watch, self._stopped = OnsetWatch(), False
+
+    def has_set_in(self, model: nn.Module, logged: Mapping[str, Any]) -> bool:
+        """Take in what was logged after an epoch, and return whether memorization has set in."""
+        if self._metric is None:
+            return False
+        name = choose("logged metric", self._metric, logged)
+        self._stopped = self._watch.end_epoch(model, accuracy=float(logged[name]))
+        return self._stopped
+
+    def end(self, model: nn.Module) -> None:
+        """Load the weights of the best epoch, if memorization stopped the training."""
+        if self._stopped:
+            epoch, count = self._watch.restore(model), len(self._watch.accuracy)
+            if rank() == 0:
+                print(
+                    f"byheart: memorization has set in: stopped after {count} epochs, with the "
+                    f"weights of epoch {epoch}"
+                )
 
 
 def is_indexed(dataset: Any) -> bool:

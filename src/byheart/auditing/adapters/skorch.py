@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torch.utils.data.dataloader import default_collate
 
-from byheart.auditing.adapters.shared import require_new
+from byheart.auditing.adapters.shared import StopAtOnset, require_new
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
 from byheart.networks.foreign import read_checkpoint
@@ -100,27 +100,37 @@ class TrackerCallback(Callback):
             whenever it saves the net, the tracker is saved beside it, as ``byheart.pt``, and a net
             that ``LoadInitState`` restores goes on with the history of one that was not
             interrupted.
+        stop_at_onset: name of the accuracy on held-out examples that the net records, such as
+            ``valid_acc``: when it shows that
+            memorization has set in, training stops, and the model gets the weights of the best
+            epoch; see :class:`byheart.auditing.live.OnsetWatch`. After a resumption it starts anew.
 
     Raises:
-        InputError: while training, if batches have no rows, if the checkpoint stands behind the
-            callback or is of another epoch than the tracker's state, or if a second training
-            begins with the tracker of a first; and what :meth:`byheart.Tracker.update` raises.
+        InputError: ``stop_at_onset`` names a loss; or while training, if it is not recorded, if
+            batches have no rows, if the checkpoint stands behind the callback or is of another
+            epoch than the tracker's state, or if a second training begins with the tracker of a
+            first; and what :meth:`byheart.Tracker.update` raises.
     """
 
-    def __init__(self, tracker: Tracker, *, checkpoint: Any = None) -> None:
+    def __init__(
+        self, tracker: Tracker, *, checkpoint: Any = None, stop_at_onset: str | None = None
+    ) -> None:
         if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
             raise InputError(
                 f"checkpoint must be a skorch.callbacks.Checkpoint, got {type(checkpoint).__name__}"
             )
         self.tracker = tracker
         self.checkpoint: Any = checkpoint
+        self.stop_at_onset = stop_at_onset
         # skorch takes all that does not end with "_" for a parameter.
         self.starting_ = True
         self.begun_ = False
+        self.stop_ = StopAtOnset(stop_at_onset)
 
     def on_train_begin(self, net: Any, **others: Any) -> None:
         """Look for a checkpoint before the next epoch."""
         self.starting_ = True
+        self.stop_.start()
 
     def on_epoch_begin(self, net: Any, **others: Any) -> None:
         """Go on where the net does, when all callbacks have had their say at the start."""
@@ -154,10 +164,15 @@ class TrackerCallback(Callback):
         self.tracker.update(batch.ids, loss=criterion(z.detach(), batch[1].to(z.device)))
 
     def on_epoch_end(self, net: Any, **others: Any) -> None:
-        """End the epoch, and save the tracker if the net was saved."""
+        """End the epoch, save the tracker if the net was saved, and stop if it is time."""
         self._end_epoch()
-        if self.checkpoint is None:
-            return
+        if self.checkpoint is not None:
+            self._save(net)
+        if self.stop_.has_set_in(net.module_, net.history[-1]):
+            # That is how callbacks of skorch end a training.
+            raise KeyboardInterrupt
+
+    def _save(self, net: Any) -> None:
         saved = net.history[-1].get(self.checkpoint.event_name)
         if saved is None:
             raise InputError(
@@ -171,6 +186,7 @@ class TrackerCallback(Callback):
         """End an epoch that was cut short: what it did not see are gaps."""
         if self.begun_:
             self._end_epoch()
+        self.stop_.end(net.module_)
 
     def _end_epoch(self) -> None:
         self.tracker.end_epoch()

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from byheart.auditing.adapters.indexed import ID, labels_of, logits_of
-from byheart.auditing.adapters.shared import record, require_new
+from byheart.auditing.adapters.shared import StopAtOnset, record, require_new
 from byheart.auditing.epoch import rank
 from byheart.auditing.tracker import Tracker
 from byheart.errors import InputError
@@ -78,11 +78,15 @@ class TrackerCallback(Base):
             label smoothing or a loss of your own.
         id: another name of the column.
         resume_from: the checkpoint's folder, where that is not in ``output_dir``.
+        stop_at_onset: name of the accuracy on held-out examples that evaluation at the
+            end of every epoch returns, such as ``eval_accuracy``: when it shows that memorization
+            has set in, training stops, and the model gets the weights of the best epoch; see
+            :class:`byheart.auditing.live.OnsetWatch`. After a resumption it starts anew.
 
     Raises:
-        InputError: while training, if a batch has no ids, labels or logits, if a checkpoint has no
-            state of the tracker, or with ``DataParallel``; and what :meth:`byheart.Tracker.update`
-            raises.
+        InputError: ``stop_at_onset`` names a loss; or while training, if it is not there, if a
+            batch has no ids, labels or logits, if a checkpoint has no state of the tracker, or with
+            ``DataParallel``; and what :meth:`byheart.Tracker.update` raises.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class TrackerCallback(Base):
         labels: ArrayLike | None = None,
         id: str = ID,
         resume_from: str | Path | None = None,
+        stop_at_onset: str | None = None,
     ) -> None:
         self.tracker = tracker
         self._labels = None if labels is None else np.asarray(labels)
@@ -102,6 +107,7 @@ class TrackerCallback(Base):
         self._ids: Any = None
         # Whether batches were seen of an epoch that has not ended.
         self._begun = False
+        self._stop = StopAtOnset(stop_at_onset)
 
     def on_init_end(
         self, args: Any, state: Any, control: Any, model: nn.Module | None = None, **others: Any
@@ -130,10 +136,24 @@ class TrackerCallback(Base):
         else:
             require_new(self.tracker)
         self._training = True
+        self._stop.start()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """End the epoch."""
         self._end_epoch()
+
+    def on_evaluate(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        model: nn.Module,
+        metrics: dict[str, float],
+        **others: Any,
+    ) -> None:
+        """Stop if memorization has set in."""
+        if self._training and self._stop.has_set_in(model, metrics):
+            control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Add the tracker to a checkpoint that was saved."""
@@ -142,9 +162,12 @@ class TrackerCallback(Base):
             saved = {"tracker": self.tracker.state_dict(), "begun": self._begun}
             torch.save(saved, Path(args.output_dir, f"checkpoint-{state.global_step}", STATE))
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+    def on_train_end(
+        self, args: Any, state: Any, control: Any, model: nn.Module, **others: Any
+    ) -> None:
         """Count no longer. Ids are still taken out of batches, for an evaluation afterwards."""
         self._training = False
+        self._stop.end(model)
 
     def _end_epoch(self) -> None:
         self.tracker.end_epoch()
