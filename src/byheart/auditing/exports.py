@@ -234,4 +234,3 @@ _FORMS: dict[str, Callable[[AuditResult, Path, Reviews | None], list[Path]]] = {
     "label-studio": _label_studio,
     "fiftyone": _fiftyone,
 }
-FORMS = tuple(_FORMS)

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from byheart.measures.critical.arithmetic import Arithmetic
 from byheart.measures.critical.bounds import box_around, interval_bounds
-from byheart.measures.critical.steps import values
-from byheart.measures.critical.tracing import UnknownLayerError, trace_nodes
+from byheart.measures.critical.steps import Affine, values
+from byheart.measures.critical.tracing import UnknownLayerError, step_of, trace_nodes
 
 Forward = Callable[["Body", Tensor], Tensor]
 
@@ -172,3 +172,15 @@ def test_a_forward_that_changes_from_call_to_call_is_refused() -> None:
     model, x = Alternating().eval(), torch.rand(3, 4)
     with pytest.raises(UnknownLayerError, match="cannot be traced"):
         trace_nodes(model, x, Arithmetic.of(model, x))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2), nn.ZeroPad2d(1)], ids=lambda m: str(m)
+)
+def test_the_kernel_of_a_layer_without_weights_is_where_its_inputs_are(layer: nn.Module) -> None:
+    x = torch.zeros(1, 3, 4, 4, device="meta")
+    arithmetic = Arithmetic.of(nn.Linear(1, 1), torch.zeros(1, 1))
+    step = step_of(layer, x, layer(x), arithmetic, torch.float32)
+    assert isinstance(step, Affine)
+    assert step.kernel is not None
+    assert step.kernel.weight.device.type == "meta"

@@ -403,9 +403,9 @@ def step_of(
     if kind is nn.AvgPool2d and module.divisor_override is None and after.dim() == 4:
         height, width = _pair(module.kernel_size)
         pool = cast(nn.AvgPool2d, module)
-        return _pooling_step(module, height * width, arithmetic, _average(pool, x.shape[1], dtype))
+        return _pooling_step(module, height * width, arithmetic, _average(pool, x, dtype))
     if kind is nn.ZeroPad2d and after.dim() == 4:
-        return _pooling_step(module, 1, arithmetic, _padding(module, x.shape[1], dtype))
+        return _pooling_step(module, 1, arithmetic, _padding(module, x, dtype))
     if kind is nn.AdaptiveAvgPool2d and after.dim() == 4:
         (height, width), (rows, columns) = x.shape[2:], after.shape[2:]
         if height % rows or width % columns:
@@ -414,7 +414,7 @@ def step_of(
             return _pooling_step(module, terms, arithmetic, None)
         window = (height // rows, width // columns)
         average = nn.AvgPool2d(window)
-        kernel = _average(average, x.shape[1], dtype)
+        kernel = _average(average, x, dtype)
         return _pooling_step(average, window[0] * window[1], arithmetic, kernel)
     if kind is nn.MaxPool2d and after.dim() == 4:
         pool = cast(nn.MaxPool2d, module)
@@ -517,23 +517,24 @@ def _pooling_step(
     )
 
 
-def _average(module: nn.AvgPool2d, channels: int, dtype: torch.dtype) -> Kernel | None:
+def _average(module: nn.AvgPool2d, x: Tensor, dtype: torch.dtype) -> Kernel | None:
     """Return an average pool as a convolution; None if its edges have other weights."""
     height, width = _pair(module.kernel_size)
     padding = _pair(module.padding)
     if module.ceil_mode or (any(padding) and not module.count_include_pad):
         return None
-    weight = torch.full((channels, 1, height, width), 1.0 / (height * width), dtype=dtype)
+    channels = x.shape[1]
+    weight = x.new_full((channels, 1, height, width), 1.0 / (height * width), dtype=dtype)
     return Kernel(weight, _pair(module.stride), padding, groups=channels)
 
 
-def _padding(module: nn.Module, channels: int, dtype: torch.dtype) -> Kernel | None:
+def _padding(module: nn.Module, x: Tensor, dtype: torch.dtype) -> Kernel | None:
     """Return a padding of zeros, or a crop, as a convolution; None if its sides differ."""
     left, right, top, bottom = cast(nn.ZeroPad2d, module).padding
     if left != right or top != bottom:
         return None
-    weight = torch.ones(channels, 1, 1, 1, dtype=dtype)
-    return Kernel(weight, padding=(top, left), groups=channels)
+    weight = x.new_ones(x.shape[1], 1, 1, 1, dtype=dtype)
+    return Kernel(weight, padding=(top, left), groups=x.shape[1])
 
 
 def _bias_or_zero(bias: Tensor | None, weight: Tensor) -> Tensor:
