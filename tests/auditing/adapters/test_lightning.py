@@ -302,6 +302,14 @@ def test_two_processes_leave_one_history(tmp_path: Path) -> None:
     np.testing.assert_allclose(history.loss, expected.loss, rtol=2e-3, atol=2e-3)
 
 
+def test_a_training_without_validation_is_told_that_it_has_no_onset(
+    package: str, tmp_path: Path
+) -> None:
+    tracking = callback(package, byheart.Tracker(EXAMPLES), stop_at_onset="val_acc")
+    with pytest.warns(UserWarning, match="'val_acc' did nothing, since this training evaluated"):
+        trainer(package, tmp_path, tracking).fit(module(package), batches())
+
+
 def test_a_training_stops_at_the_onset_with_the_best_weights(
     package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

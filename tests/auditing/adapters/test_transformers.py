@@ -380,6 +380,12 @@ def test_two_processes_leave_one_history_also_when_resumed(tmp_path: Path) -> No
     np.testing.assert_allclose(history.margin, expected.margin, rtol=2e-3, atol=2e-3)
 
 
+def test_a_training_without_evaluation_is_told_that_it_has_no_onset(tmp_path: Path) -> None:
+    tracking = TrackerCallback(byheart.Tracker(EXAMPLES), stop_at_onset="eval_accuracy")
+    with pytest.warns(UserWarning, match="'eval_accuracy' did nothing, since this training"):
+        trainer(tmp_path, tracking).train()
+
+
 def test_a_training_stops_at_the_onset_with_the_best_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

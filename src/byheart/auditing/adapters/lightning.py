@@ -34,8 +34,9 @@ class TrackerCallback(LightningHooks, Callback):
         module: name of the submodule that computes logits, if it is not the LightningModule.
         stop_at_onset: name of the accuracy on held-out examples that the module logs: when
             it shows that memorization has set in, training stops, and the module gets the weights
-            of the best epoch; see :class:`byheart.auditing.live.OnsetWatch`. After a resumption it
-            starts anew.
+            of the best epoch; see :class:`byheart.auditing.live.OnsetWatch`. Every validation
+            counts as an epoch. With several processes, log it with ``sync_dist=True``. After a
+            resumption it starts anew.
 
     Raises:
         InputError: ``stop_at_onset`` names a loss; or while training, if it was not logged, if a

@@ -108,8 +108,12 @@ class LightningHooks:
 
     def on_validation_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """Stop if memorization has set in."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            trainer.should_stop |= self._stop.has_set_in(pl_module, trainer.callback_metrics)
+        if self._stop.metric is None or trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        stop = self._stop.has_set_in(pl_module, trainer.callback_metrics)
+        # In a distributed training all processes stop, or none.
+        self._stop.stopped = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        trainer.should_stop |= self._stop.stopped
 
     def on_train_epoch_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """End the epoch."""

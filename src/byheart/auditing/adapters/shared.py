@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,10 @@ class StopAtOnset:
     Args:
         metric: name of the accuracy on held-out examples that the training logs; None to train on.
 
+    Attributes:
+        metric: see above.
+        stopped: memorization has set in.
+
     Raises:
         InputError: the name is that of a loss, which falls where an accuracy rises.
     """
@@ -42,24 +47,33 @@ class StopAtOnset:
                 f"stop_at_onset takes the name of an accuracy, got '{metric}': log one on held-out "
                 "examples"
             )
-        self._metric = metric
-        self._watch, self._stopped = OnsetWatch(), False
+        self.metric = metric
+        self._watch, self.stopped = OnsetWatch(), False
 
     def start(self) -> None:
         """Begin a training."""
-        self._watch, self._stopped = OnsetWatch(), False
+        self._watch, self.stopped = OnsetWatch(), False
 
     def has_set_in(self, model: nn.Module, logged: Mapping[str, Any]) -> bool:
         """Take in what was logged after an epoch, and return whether memorization has set in."""
-        if self._metric is None:
+        if self.metric is None:
             return False
-        name = choose("logged metric", self._metric, logged)
-        self._stopped = self._watch.end_epoch(model, accuracy=float(logged[name]))
-        return self._stopped
+        name = choose("logged metric", self.metric, logged)
+        self.stopped = self._watch.end_epoch(model, accuracy=float(logged[name]))
+        return self.stopped
 
     def end(self, model: nn.Module) -> None:
-        """Load the weights of the best epoch, if memorization stopped the training."""
-        if self._stopped:
+        """Load the weights of the best epoch, if memorization stopped the training.
+
+        Warns if nothing was evaluated: an error here would end a script that saves its network.
+        """
+        if self.metric is not None and not self._watch.accuracy:
+            warnings.warn(
+                f"stop_at_onset='{self.metric}' did nothing, since this training evaluated "
+                "nothing: evaluate held-out examples after every epoch",
+                stacklevel=2,
+            )
+        if self.stopped:
             epoch, count = self._watch.restore(model), len(self._watch.accuracy)
             if rank() == 0:
                 print(

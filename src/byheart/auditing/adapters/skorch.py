@@ -101,9 +101,9 @@ class TrackerCallback(Callback):
             that ``LoadInitState`` restores goes on with the history of one that was not
             interrupted.
         stop_at_onset: name of the accuracy on held-out examples that the net records, such as
-            ``valid_acc``: when it shows that
-            memorization has set in, training stops, and the model gets the weights of the best
-            epoch; see :class:`byheart.auditing.live.OnsetWatch`. After a resumption it starts anew.
+            ``valid_acc``: when it shows that memorization has set in, training stops, and the
+            module gets the weights of the best epoch; see
+            :class:`byheart.auditing.live.OnsetWatch`. After a resumption it starts anew.
 
     Raises:
         InputError: ``stop_at_onset`` names a loss; or while training, if it is not recorded, if

@@ -81,7 +81,8 @@ class TrackerCallback(Base):
         stop_at_onset: name of the accuracy on held-out examples that evaluation at the
             end of every epoch returns, such as ``eval_accuracy``: when it shows that memorization
             has set in, training stops, and the model gets the weights of the best epoch; see
-            :class:`byheart.auditing.live.OnsetWatch`. After a resumption it starts anew.
+            :class:`byheart.auditing.live.OnsetWatch`. Every evaluation counts as an epoch. After a
+            resumption it starts anew.
 
     Raises:
         InputError: ``stop_at_onset`` names a loss; or while training, if it is not there, if a
